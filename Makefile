@@ -1,0 +1,45 @@
+# `make up` and `make test` are the two commands; the rest are their parts.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+
+.PHONY: up smoke test lint unit e2e bench clean help
+
+help:           ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+# The stamp makes a second run skip the installs; it is written last, so a broken install starts over.
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "This needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "== environment: .venv with requirements-dev.txt (the first time only)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+up: $(READY)    ## boot the local cloud, deploy SdG5Stack to it, make a picture, stay up
+	@$(PY) -m local_cloud up
+
+smoke: $(READY) ## the same, check the picture, end
+	@$(PY) -m local_cloud smoke
+
+lint: $(READY)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+unit: $(READY)
+	@$(PY) -m pytest -m 'not full_size and not local and not environments'
+
+e2e: $(READY)
+	@$(PY) -m pytest -m local
+
+test: lint      ## ruff, mypy, every test: unit, templates, three environments, the local cloud
+	@$(PY) -m pytest --durations=10
+
+bench: $(READY) ## 100 prompts against every variant deployed to the local cloud, then the report
+	@$(PY) -m local_cloud bench
+
+clean:          ## everything that was made here
+	rm -rf $(VENV) .envs .local out cdk.out node_modules
