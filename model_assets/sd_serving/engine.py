@@ -1,0 +1,301 @@
+"""Text to pictures, the same steps for every variant; what differs is behind Parts.
+
+A picture is determined by its request, its seed and the part's arithmetic, by nothing else: the
+noise is drawn image by image on the CPU, the latents stay float32 between the steps, and how many
+images go through the networks at once is the part's choice (`max_images_per_pass`), because a
+kernel may round differently for another batch size. With 1, an image of n is bit for bit the one
+made alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sd_serving.config import ServingConfig, Size, size_text
+from sd_serving.contract import GenerationRequest
+from sd_serving.errors import EngineError, ModelUnusable, OutOfMemory
+from sd_serving.memory import give_memory_back, is_out_of_memory
+from sd_serving.png import encode_png
+
+if TYPE_CHECKING:
+    import torch
+
+STAGES = ("text_encoder", "denoise", "vae_decode", "png")
+WARMUP_PROMPT = "a red circle"
+
+_Item = TypeVar("_Item")
+
+
+class Parts(Protocol):
+    """A loaded model as a variant's `load` returns it. Tensors are batch-first, on `device`;
+    float inputs come as float32 and each method casts to what its network wants."""
+
+    @property
+    def latent_channels(self) -> int: ...
+    @property
+    def vae_scale(self) -> int:
+        """Pixels per latent, along each side."""
+
+    @property
+    def scaling_factor(self) -> float:
+        """The engine divides latents by it before `decode`."""
+
+    @property
+    def tokenizer_max_length(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dtype_name(self) -> str:
+        """For people: what the networks compute in."""
+
+    @property
+    def sizes(self) -> tuple[Size, ...] | None:
+        """(height, width) in pixels that the model was compiled for; None: any."""
+
+    @property
+    def max_images_per_pass(self) -> int | None:
+        """Images (not guidance rows) and prompts that may share a call; None: no limit.
+        1 makes each picture independent, to the bit, of what it was asked together with."""
+
+    def count_tokens(self, prompt: str) -> int:
+        """Tokens of the whole prompt with its two markers; more than tokenizer_max_length means
+        that the end of the prompt has no effect."""
+
+    def encode(self, prompts: list[str]) -> torch.Tensor:
+        """[B] → [B, tokenizer_max_length, D]"""
+
+    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
+        """[B, C, h, w], [B, tokens, D] → predicted noise [B, C, h, w]. B counts guidance rows;
+        with guidance they are [all unconditional, all conditional]."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """[B, C, h, w], already divided by scaling_factor → [B, 3, H, W] in [-1, 1]"""
+
+    def make_scheduler(self) -> Any:
+        """A fresh diffusers scheduler."""
+
+    def describe(self) -> dict[str, Any]:
+        """More for the answer's `engine` object, JSON values."""
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    images: tuple[bytes, ...]
+    """PNG, one for each of `seeds`."""
+    seeds: tuple[int, ...]
+    timings_ms: dict[str, float]
+    """By STAGES. The first three are of the whole batch that this request was part of."""
+    images_in_batch: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class _Image:
+    seed: int
+    prompt: str
+    negative_prompt: str
+
+
+class Engine:
+    def __init__(self, parts: Parts, config: ServingConfig) -> None:
+        """Raises ModelUnusable where the settings serve a size the model wasn't compiled for."""
+        missing = [s for s in config.sizes if parts.sizes is not None and s not in parts.sizes]
+        if missing:
+            raise ModelUnusable(
+                f"SD_SIZES serves {', '.join(map(size_text, missing))}, but the model is compiled "
+                f"for {', '.join(map(size_text, parts.sizes or ()))}"
+            )
+        self.parts = parts
+        self.config = config
+        self._about = {
+            "variant": config.variant,
+            "device": str(parts.device),
+            "dtype": parts.dtype_name,
+            "scheduler": type(parts.make_scheduler()).__name__,
+            "artifact_key": config.artifact_key,
+            "max_prompt_tokens": parts.tokenizer_max_length,
+            **{name: _version(name) for name in ("diffusers", "transformers", "torch")},
+            **parts.describe(),
+        }
+
+    def describe(self, request: GenerationRequest, result: GenerationResult) -> dict[str, Any]:
+        """The answer's `engine` object."""
+        return {
+            **self._about,
+            "steps": request.num_inference_steps,
+            "guidance_scale": request.guidance_scale,
+            "images_in_batch": result.images_in_batch,
+            "prompt_tokens": result.prompt_tokens,
+        }
+
+    def warm_up(self) -> None:
+        """One picture a served size, so that no caller pays for lazy initialization."""
+        for height, width in self.config.sizes:
+            self.generate(
+                [
+                    GenerationRequest(
+                        prompt=WARMUP_PROMPT,
+                        negative_prompt="",
+                        num_images=1,
+                        height=height,
+                        width=width,
+                        num_inference_steps=self.config.warmup_steps,
+                        guidance_scale=self.config.default_guidance,
+                        seed=0,
+                    )
+                ]
+            )
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+        """One result a request, in order. All must share one `batch_key` (ValueError).
+
+        Raises EngineError, or OutOfMemory with the memory already given back.
+        """
+        if len({request.batch_key for request in requests}) != 1:
+            raise ValueError("a batch is of one or more requests of one size, steps and guidance")
+        clock = _Clock(self.parts.device)
+        try:
+            return self._generate(requests, clock)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise EngineError(f"{clock.stage} failed: {error}") from error
+        # Out here the error, and with it the frames that hold the tensors, is gone.
+        give_memory_back()
+        raise OutOfMemory(f"out of memory in {clock.stage} on {self.parts.device}")
+
+    def _generate(
+        self, requests: Sequence[GenerationRequest], clock: _Clock
+    ) -> list[GenerationResult]:
+        import torch
+
+        images = [
+            _Image(seed, request.prompt, request.negative_prompt)
+            for request in requests
+            for seed in request.seeds
+        ]
+        with torch.inference_mode():
+            with clock.measure("text_encoder"):
+                embeds = self._encode(images, guided=_is_guided(requests[0]))
+            pixels: list[torch.Tensor] = []
+            for some in _split(images, self.parts.max_images_per_pass):
+                with clock.measure("denoise"):
+                    latents = self._denoise(some, embeds, requests[0])
+                with clock.measure("vae_decode"):
+                    pixels.extend(self._decode(latents))
+        waiting = iter(pixels)
+        results = []
+        for request in requests:
+            started = time.perf_counter()
+            pngs = tuple(encode_png(next(waiting)) for _ in request.seeds)
+            results.append(
+                GenerationResult(
+                    images=pngs,
+                    seeds=request.seeds,
+                    timings_ms={**clock.spent_ms, "png": _ms_since(started)},
+                    images_in_batch=len(images),
+                    prompt_tokens=self.parts.count_tokens(request.prompt),
+                )
+            )
+        return results
+
+    def _encode(self, images: Sequence[_Image], *, guided: bool) -> dict[str, torch.Tensor]:
+        """Each different text once → [tokens, D] float32."""
+        texts = dict.fromkeys(image.prompt for image in images)
+        if guided:
+            texts.update(dict.fromkeys(image.negative_prompt for image in images))
+        embeds: dict[str, torch.Tensor] = {}
+        for some in _split(list(texts), self.parts.max_images_per_pass):
+            embeds.update(zip(some, self.parts.encode(list(some)).float(), strict=True))
+        return embeds
+
+    def _denoise(
+        self, images: Sequence[_Image], embeds: dict[str, torch.Tensor], request: GenerationRequest
+    ) -> torch.Tensor:
+        import torch
+
+        guided = _is_guided(request)
+        rows = [image.negative_prompt for image in images] if guided else []
+        rows += [image.prompt for image in images]
+        conditioning = torch.stack([embeds[text] for text in rows])
+        scheduler = self.parts.make_scheduler()
+        # No device: the timesteps stay on the CPU, where reading them stalls no GPU queue.
+        scheduler.set_timesteps(request.num_inference_steps)
+        latents = torch.cat([self._noise(image.seed, request) for image in images])
+        latents = latents.to(self.parts.device) * scheduler.init_noise_sigma
+        for t in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(latents, t)
+            if guided:
+                both = self.parts.denoise(torch.cat([scaled, scaled]), int(t), conditioning)
+                without, toward = both.float().chunk(2)
+                noise = without + request.guidance_scale * (toward - without)
+            else:
+                noise = self.parts.denoise(scaled, int(t), conditioning).float()
+            latents = scheduler.step(noise, t, latents, return_dict=False)[0]
+        denoised: torch.Tensor = latents
+        return denoised
+
+    def _noise(self, seed: int, request: GenerationRequest) -> torch.Tensor:
+        """Always drawn on the CPU in float32: the same picture on every device and dtype."""
+        import torch
+
+        scale = self.parts.vae_scale
+        shape = (1, self.parts.latent_channels, request.height // scale, request.width // scale)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        return torch.randn(shape, generator=generator, dtype=torch.float32)
+
+    def _decode(self, latents: torch.Tensor) -> list[torch.Tensor]:
+        """[B, C, h, w] → B of uint8 [H, W, 3] on the CPU."""
+        import torch
+
+        values = self.parts.decode(latents / self.parts.scaling_factor).float()
+        if not bool(torch.isfinite(values).all()):
+            # Pillow would make a black picture of it, and nobody would know why.
+            raise EngineError(f"the picture is not finite in {self.parts.dtype_name}")
+        pixels = ((values / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        return list(pixels.permute(0, 2, 3, 1).cpu())
+
+
+class _Clock:
+    """Adds up wall time by stage, and remembers the stage for error messages."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.stage = STAGES[0]
+        self.spent_ms: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        import torch
+
+        self.stage = stage
+        started = time.perf_counter()
+        yield
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # kernels are only queued until here
+        self.spent_ms[stage] = round(self.spent_ms.get(stage, 0.0) + _ms_since(started), 3)
+
+
+def _is_guided(request: GenerationRequest) -> bool:
+    """At 1 the unconditional half cancels out: half the work for the same noise."""
+    return request.guidance_scale > 1
+
+
+def _split(items: Sequence[_Item], most: int | None) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), most or len(items)):
+        yield items[start : start + (most or len(items))]
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,239 @@
+"""SageMaker's container contract over HTTP: `python -m sd_serving.server`.
+
+The port is bound at once, the model loads in a thread, and `/ping` says 503 until one picture of
+every served size was made. A container that can't load logs `FATAL: <reason>` as its last line and
+exits with 1, so that a deploy fails with the reason instead of waiting out its timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sd_serving.config import ServingConfig
+from sd_serving.engine import Engine, Parts
+from sd_serving.errors import BodyTooLarge, ConfigError, ModelUnusable, NotReady, ServingError
+from sd_serving.handler import MAX_BODY_BYTES, Call, Handler, Reply, error_reply
+from sd_serving.logs import Log, print_event
+
+GRACE_S = 25
+"""For running requests after SIGTERM; SageMaker kills 30 s after it."""
+KEEP_ALIVE_S = 75
+"""Longer than SageMaker's router keeps a connection idle, lest it sends into a closing one."""
+
+_PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
+
+
+class Service:
+    """The HTTP application around a model that is still loading, ready, or broken.
+
+    `load` makes the ready Handler and runs in a thread. `check` is run after a request failed
+    inside the engine. Where either raises, `give_up` is called once with the reason.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Handler],
+        check: Callable[[], None],
+        give_up: Callable[[str], None],
+        log: Log,
+    ) -> None:
+        self._load = load
+        self._check = check
+        self._give_up = give_up
+        self._log = log
+        self._handler: Handler | None = None
+        self._broken = False
+        self._one_at_a_time = asyncio.Lock()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
+        self.app = Starlette(
+            routes=[
+                Route("/ping", self._ping, methods=["GET"]),
+                Route("/invocations", self._invocations, methods=["POST"]),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        # A daemon, so that SIGTERM while loading doesn't wait for gigabytes.
+        threading.Thread(target=self._start, name="load", daemon=True).start()
+        yield
+        self._worker.shutdown(wait=False)
+
+    def _start(self) -> None:
+        started = time.perf_counter()
+        try:
+            self._handler = self._load()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes into the last line
+            self._fail("load_failed", error)
+        else:
+            self._log("ready", seconds=round(time.perf_counter() - started, 3))
+
+    async def _ping(self, _: Request) -> Response:
+        if self._broken:
+            return JSONResponse({"status": "broken"}, 503)
+        if self._handler is None:
+            return JSONResponse({"status": "loading"}, 503)
+        return JSONResponse({"status": "healthy"})
+
+    async def _invocations(self, request: Request) -> Response:
+        handler = self._handler
+        if handler is None or self._broken:
+            return _response(error_reply(NotReady("the model is not loaded")))
+        try:
+            body = await _read(request)
+        except BodyTooLarge as error:
+            return _response(error_reply(error))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        call = Call(body, request.headers.get("accept", ""), request_id(request.headers))
+        async with self._one_at_a_time:
+            if await request.is_disconnected():
+                self._log("caller_gone", request_id=call.request_id)
+                return Response(status_code=400)
+            reply = await asyncio.get_running_loop().run_in_executor(
+                self._worker, self._respond, handler, call
+            )
+        return _response(reply)
+
+    def _respond(self, handler: Handler, call: Call) -> Reply:
+        reply = handler.respond(call)
+        if reply.status >= 500:
+            # Some failures (a CUDA assertion) leave a process that can never compute again.
+            try:
+                self._check()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._broken = True
+                self._fail("broken", error)
+        return reply
+
+    def _fail(self, event: str, error: Exception) -> None:
+        self._log(event, traceback="".join(traceback.format_exception(error)))
+        named = "" if isinstance(error, ServingError) else f"{type(error).__name__}: "
+        reason = f"{named}{error}"
+        self._give_up(" ".join(reason.split()))
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """The caller's id, if it sent a plain one: SageMaker's inference id, or `request_id=…` among
+    the custom attributes. Otherwise a new one."""
+    attributes = headers.get("x-amzn-sagemaker-custom-attributes", "")
+    named = [
+        value.strip()
+        for name, _, value in (part.partition("=") for part in re.split("[,;]", attributes))
+        if name.strip() == "request_id"
+    ]
+    for candidate in (headers.get("x-amzn-sagemaker-inference-id", ""), *named):
+        if _PLAIN_ID.fullmatch(candidate):
+            return candidate
+    return uuid.uuid4().hex
+
+
+async def _read(request: Request) -> bytes:
+    """Raises BodyTooLarge, after the rest was read and dropped: a caller that is cut off while
+    sending never sees the answer."""
+    body = bytearray()
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            body += chunk
+    if size > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"the body has {size} bytes, at most {MAX_BODY_BYTES} are allowed")
+    return bytes(body)
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, dict(reply.headers), reply.content_type)
+
+
+def resolve_loader(name: str) -> Callable[[Any, ServingConfig], Parts]:
+    """`module:function` → the function. Raises ModelUnusable."""
+    module, _, function = name.partition(":")
+    try:
+        return cast(
+            Callable[[Any, ServingConfig], Parts],
+            getattr(importlib.import_module(module), function),
+        )
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelUnusable(f"SD_LOADER={name!r} names no function: {error}") from error
+
+
+def main(env: Mapping[str, str], log: Log = print_event) -> int:
+    """Serves until SIGTERM. Returns the exit status."""
+    fatal: list[str] = []
+    engines: list[Engine] = []
+    try:
+        config = ServingConfig.from_env(env)
+        listener = socket.create_server((config.host, config.port), backlog=128)
+    except ConfigError as error:
+        return _fatal(str(error))
+    except OSError as error:
+        return _fatal(f"port {config.port} can't be bound: {error.strerror}")
+
+    def load() -> Handler:
+        parts = resolve_loader(config.loader)(config.model_dir, config)
+        engine = Engine(parts, config)
+        engine.warm_up()
+        engines.append(engine)
+        return Handler(engine, config, log)
+
+    def give_up(reason: str) -> None:
+        fatal.append(reason)
+        server.should_exit = True
+
+    service = Service(load, lambda: engines[0].warm_up(), give_up, log)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            service.app,
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    # uvicorn drains, then raises the signal again for us.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _leave(0))
+    log("listening", host=config.host, port=listener.getsockname()[1], variant=config.variant)
+    server.run(sockets=[listener])
+    return _fatal(fatal[0]) if fatal else 0
+
+
+def _fatal(reason: str) -> int:
+    print(f"FATAL: {reason}", flush=True)
+    return 1
+
+
+def _leave(status: int) -> None:
+    # Not sys.exit: it would wait for, or crash in, threads that are still inside PyTorch.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _leave(main(os.environ))

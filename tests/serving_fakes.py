@@ -1,0 +1,128 @@
+"""A model and settings for tests of the serving path that need no weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sd_serving.config import ServingConfig, Size
+from sd_serving.contract import GenerationRequest
+from sd_serving.logs import print_event
+
+ENV = {
+    "SD_VARIANT": "fake",
+    "SD_SIZES": "64x64,64x128",
+    "SD_MAX_IMAGES": "4",
+    "SD_MAX_PROMPT_CHARS": "50",
+    "SD_DEFAULT_STEPS": "5",
+    "SD_MAX_STEPS": "9",
+    "SD_DEFAULT_GUIDANCE": "7.5",
+    "SD_MIN_GUIDANCE": "1.0",
+    "SD_MAX_GUIDANCE": "20.0",
+    "SD_ARTIFACT_KEY": "key-of-the-weights",
+}
+
+
+def config(**env: str) -> ServingConfig:
+    return ServingConfig.from_env({**ENV, **env})
+
+
+def request(**changes: Any) -> GenerationRequest:
+    values: dict[str, Any] = {
+        "prompt": "a red circle",
+        "negative_prompt": "",
+        "num_images": 1,
+        "height": 64,
+        "width": 64,
+        "num_inference_steps": 3,
+        "guidance_scale": 7.5,
+        "seed": 7,
+    }
+    return GenerationRequest(**{**values, **changes})
+
+
+class EulerDouble:
+    """The scheduler's interface with the simplest update there is."""
+
+    init_noise_sigma = 2.0
+
+    def set_timesteps(self, steps: int) -> None:
+        self.timesteps = torch.linspace(999, 0, steps).round().to(torch.int64)
+
+    def scale_model_input(self, sample: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        assert t.dtype == torch.int64
+        return sample
+
+    def step(
+        self, noise: torch.Tensor, _: torch.Tensor, sample: torch.Tensor, *, return_dict: bool
+    ) -> tuple[torch.Tensor]:
+        assert not return_dict
+        return (sample - noise / len(self.timesteps),)
+
+
+@dataclass
+class FakeParts:
+    """Pictures that depend on prompt, guidance and noise, and a record of what was asked."""
+
+    sizes: tuple[Size, ...] | None = None
+    max_images_per_pass: int | None = 1
+    before_denoise: Callable[[], None] = lambda: None
+    """Called with every denoising step; raises what a test wants to see raised."""
+    noise_of: Callable[[torch.Tensor], torch.Tensor] = lambda noise: noise
+    denoise_calls: list[tuple[torch.Tensor, int, torch.Tensor]] = field(default_factory=list)
+    encode_calls: list[list[str]] = field(default_factory=list)
+    decode_calls: list[torch.Tensor] = field(default_factory=list)
+
+    latent_channels = 4
+    vae_scale = 8
+    scaling_factor = 0.5
+    tokenizer_max_length = 77
+    device = torch.device("cpu")
+    dtype_name = "float32"
+
+    def count_tokens(self, prompt: str) -> int:
+        return len(prompt.split()) + 2
+
+    def encode(self, prompts: list[str]) -> torch.Tensor:
+        self.encode_calls.append(prompts)
+        rows = [torch.full((77, 3), math.sin(sum(prompt.encode()))) for prompt in prompts]
+        return torch.stack(rows)
+
+    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
+        self.before_denoise()
+        self.denoise_calls.append((latents, t, embeds))
+        return self.noise_of(latents * 0.1 + embeds.mean((1, 2))[:, None, None, None] * 0.2)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        self.decode_calls.append(latents)
+        return latents[:, :3].repeat_interleave(8, 2).repeat_interleave(8, 3).tanh()
+
+    def make_scheduler(self) -> EulerDouble:
+        return EulerDouble()
+
+    def describe(self) -> dict[str, Any]:
+        return {"double": True}
+
+
+def load_slow(_model_dir: Path, _config: ServingConfig) -> FakeParts:
+    """A loader for a process of its own, which says when it is at work."""
+
+    def say_and_take_time() -> None:
+        print_event("drawing")
+        time.sleep(0.1)
+
+    return FakeParts(before_denoise=say_and_take_time)
+
+
+@dataclass
+class LogDouble:
+    lines: list[dict[str, object]] = field(default_factory=list)
+
+    def __call__(self, event: str, **fields: object) -> None:
+        self.lines.append({"event": event, **fields})

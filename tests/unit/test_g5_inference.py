@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+
+from g5.inference import choose_dtype, load
+from sd_serving.engine import Engine
+from sd_serving.errors import ModelUnusable
+from tests.serving_fakes import config, request
+
+ASSETS = Path(__file__).parents[2] / "model_assets"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The small model as an imported artifact."""
+    folder = Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model"))
+    files = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    manifest = {"key": "key-of-the-weights", "kind": "weights", "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_serves_an_artifact(model: Path) -> None:
+    parts = load(model, config())
+    assert parts.max_images_per_pass == 1
+    assert parts.dtype_name == "float32" or parts.device.type == "cuda"
+    (result,) = Engine(parts, config()).generate([request(num_inference_steps=1)])
+    assert result.images[0].startswith(b"\x89PNG")
+
+
+def test_refuses_another_artifact(model: Path) -> None:
+    with pytest.raises(ModelUnusable, match="this container wants 'new'"):
+        load(model, config(SD_ARTIFACT_KEY="new"))
+
+
+def test_refuses_a_half_download(model: Path) -> None:
+    (model / "unet" / "config.json").unlink()
+    with pytest.raises(ModelUnusable, match=r"unet/config\.json is missing"):
+        load(model, config())
+
+
+# torch.compile's own imports warn of torch.jit's end.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+def test_compiles_only_where_a_setting_asks(model: Path) -> None:
+    plain = load(model, config()).unet
+    compiled = load(model, config(SD_TORCH_COMPILE="1")).unet
+    assert not hasattr(plain, "_orig_mod")
+    assert type(compiled._orig_mod) is type(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "dtype"),
+    [
+        ("auto", "cuda", torch.float16),
+        ("auto", "cpu", torch.float32),
+        ("float32", "cuda", torch.float32),
+        ("bfloat16", "cpu", torch.bfloat16),
+        ("float16", "cuda", torch.float16),
+    ],
+)
+def test_dtypes(name: str, device: str, dtype: torch.dtype) -> None:
+    assert choose_dtype(name, torch.device(device)) == dtype
+
+
+def test_float16_without_a_gpu_is_refused_not_served_slowly() -> None:
+    with pytest.raises(ModelUnusable, match="needs a GPU"):
+        choose_dtype("float16", torch.device("cpu"))
+
+
+def test_the_image_pins_the_server_that_these_tests_run() -> None:
+    lines = (ASSETS / "g5" / "requirements.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert {"starlette", "uvicorn", "anyio", "h11", "click"} == set(pins)
+    assert pins == {name: version(name) for name in pins}
+
+
+def test_the_image_holds_what_its_entry_point_needs() -> None:
+    text = (ASSETS / "g5" / "Dockerfile").read_text()
+    copied = dict(re.findall(r"^COPY (\S+) (\S+)$", text, re.MULTILINE))
+    assert all((ASSETS / source).exists() for source in copied)
+    assert copied["sd_serving"] == "/opt/sd/sd_serving"
+    assert copied["g5"] == "/opt/sd/g5"
+    assert "SD_LOADER=g5.inference:load" in text
+    assert 'ENTRYPOINT ["python", "-m", "sd_serving.server"]' in text
+    assert re.search(r"^ARG BASE_IMAGE\nFROM \$\{BASE_IMAGE\}$", text, re.MULTILINE)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sd_serving.config import ServingConfig, size_text
+from sd_serving.errors import ConfigError
+from tests.serving_fakes import ENV, config
+
+
+def problems(**env: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        config(**env)
+    return caught.value.problems
+
+
+def test_reads_every_variable() -> None:
+    read = config(
+        SD_WARMUP_STEPS="3",
+        SD_DTYPE="bfloat16",
+        SD_TORCH_COMPILE="1",
+        SD_LOADER="g5.inference:load",
+        SM_MODEL_DIR="/models/x",
+        SD_BIND_HOST="127.0.0.1",
+        SAGEMAKER_BIND_TO_PORT="9000",
+        SD_NEURON_SDK="2.26.0",
+        SD_COMPILE_BACKEND="torchscript",
+    )
+    assert read == ServingConfig(
+        variant="fake",
+        artifact_key="key-of-the-weights",
+        sizes=((64, 64), (128, 64)),
+        max_images=4,
+        max_prompt_chars=50,
+        default_steps=5,
+        max_steps=9,
+        default_guidance=7.5,
+        min_guidance=1.0,
+        max_guidance=20.0,
+        warmup_steps=3,
+        dtype="bfloat16",
+        torch_compile=True,
+        loader="g5.inference:load",
+        model_dir=Path("/models/x"),
+        host="127.0.0.1",
+        port=9000,
+        neuron_sdk="2.26.0",
+        compile_backend="torchscript",
+    )
+
+
+def test_sizes_are_written_width_first_and_held_height_first() -> None:
+    read = config(SD_SIZES="512x768")
+    assert read.sizes == ((768, 512),)
+    assert size_text(read.sizes[0]) == "512x768"
+
+
+def test_what_sagemaker_leaves_out_has_its_documented_default() -> None:
+    read = config()
+    assert (read.model_dir, read.port, read.dtype) == (Path("/opt/ml/model"), 8080, "auto")
+
+
+def test_an_empty_environment_lists_every_required_variable() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ServingConfig.from_env({})
+    named = {problem.split(" is missing")[0] for problem in caught.value.problems}
+    assert named == set(ENV)
+
+
+def test_several_mistakes_come_in_one_error_with_values_and_ranges() -> None:
+    found = problems(SD_MAX_IMAGES="0", SD_DTYPE="float8", SD_SIZES="512", SD_MAX_STEPS="many")
+    assert found == (
+        "SD_SIZES='512': sizes like \"512x512,768x768\", multiples of 8",
+        "SD_MAX_IMAGES='0': a whole number from 1",
+        "SD_MAX_STEPS='many': a whole number from 1",
+        "SD_DTYPE='float8': one of auto, float16, bfloat16, float32",
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        ({"SD_SIZES": "0x0"}, "SD_SIZES"),
+        ({"SD_SIZES": "60x64"}, "SD_SIZES"),
+        ({"SD_SIZES": "64x64,"}, "SD_SIZES"),
+        ({"SD_SIZES": "64x64,64x64"}, "SD_SIZES"),
+        ({"SD_SIZES": "99999999999x8"}, "SD_SIZES"),
+        ({"SD_MAX_GUIDANCE": "nan"}, "SD_MAX_GUIDANCE"),
+        ({"SD_MIN_GUIDANCE": "0.5"}, "SD_MIN_GUIDANCE"),
+        ({"SD_MAX_PROMPT_CHARS": "-1"}, "SD_MAX_PROMPT_CHARS"),
+        ({"SD_MAX_STEPS": "٣"}, "SD_MAX_STEPS"),
+        ({"SD_TORCH_COMPILE": "yes"}, "SD_TORCH_COMPILE"),
+        ({"SD_COMPILE_BACKEND": "onnx"}, "SD_COMPILE_BACKEND"),
+        ({"SAGEMAKER_BIND_TO_PORT": "65536"}, "SAGEMAKER_BIND_TO_PORT"),
+        ({"SD_DEFAULT_STEPS": "10"}, "SD_DEFAULT_STEPS"),
+        ({"SD_WARMUP_STEPS": "10"}, "SD_WARMUP_STEPS"),
+        ({"SD_DEFAULT_GUIDANCE": "21"}, "SD_DEFAULT_GUIDANCE"),
+        ({"SD_VARIANT": "  "}, "SD_VARIANT"),
+    ],
+)
+def test_refuses_one_bad_value_by_name(env: dict[str, str], name: str) -> None:
+    (problem,) = problems(**env)
+    assert problem.startswith(name)

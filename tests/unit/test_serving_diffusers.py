@@ -1,0 +1,231 @@
+"""The engine on the small model against diffusers' own pipeline."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from sd_serving.contract import GenerationRequest
+from sd_serving.diffusers_parts import (
+    REQUIRED_FILES,
+    TEXT_ENCODER_WEIGHTS,
+    UNET_WEIGHTS,
+    DiffusersParts,
+    PromptTokenizer,
+    load_diffusers,
+)
+from sd_serving.engine import Engine
+from sd_serving.errors import ModelUnusable
+from tests.serving_fakes import config, request
+
+WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
+CPU = torch.device("cpu")
+
+
+def load(folder: Path = WEIGHTS, **options: Any) -> DiffusersParts:
+    return load_diffusers(folder, **{"dtype": torch.float32, "device": CPU, **options})
+
+
+@pytest.fixture(scope="module")
+def parts() -> DiffusersParts:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def engine(parts: DiffusersParts) -> Engine:
+    return Engine(parts, config())
+
+
+@pytest.fixture(scope="module")
+def pipeline(parts: DiffusersParts) -> Any:
+    from diffusers import StableDiffusionPipeline
+
+    made = StableDiffusionPipeline(
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer._tokenizer,
+        unet=parts.unet,
+        scheduler=parts.make_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def pixels(png: bytes) -> Any:
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A copy of the small model to damage."""
+    return Path(shutil.copytree(WEIGHTS, tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(num_inference_steps=20, guidance_scale=4.0),
+        request(num_inference_steps=4, guidance_scale=7.5, negative_prompt="blue, dark", seed=5),
+        request(num_inference_steps=1, guidance_scale=1.0),
+        request(num_inference_steps=6, guidance_scale=1.0, height=128, width=64),
+    ],
+)
+def test_draws_what_the_pipeline_of_diffusers_draws(
+    engine: Engine, pipeline: Any, asked: GenerationRequest
+) -> None:
+    expected = pipeline(
+        asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        height=asked.height,
+        width=asked.width,
+        num_inference_steps=asked.num_inference_steps,
+        guidance_scale=asked.guidance_scale,
+        generator=torch.Generator().manual_seed(asked.seed),
+        output_type="np",
+    ).images[0]
+    ours = pixels(engine.generate([asked])[0].images[0])
+    # The pipeline runs its guidance rows and its decoder in the same shapes, so what is left is
+    # the rounding of its own arithmetic: one level of 255 at most.
+    assert np.abs(ours - expected * 255).max() <= 1
+
+
+def test_embeddings_are_the_pipelines(parts: DiffusersParts, pipeline: Any) -> None:
+    with torch.inference_mode():
+        # diffusers 0.16 knows it by another name, and gives no second value.
+        encode = getattr(pipeline, "encode_prompt", None) or pipeline._encode_prompt
+        encoded = encode("a red circle", CPU, 1, False)
+        expected = encoded[0] if isinstance(encoded, tuple) else encoded
+        assert torch.equal(parts.encode(["a red circle"]), expected)
+
+
+def test_an_image_of_n_is_bit_for_bit_the_one_made_alone(engine: Engine) -> None:
+    (together,) = engine.generate([request(num_images=3, seed=11)])
+    alone = [engine.generate([request(seed=seed)])[0].images[0] for seed in (11, 12, 13)]
+    assert list(together.images) == alone
+    assert len(set(alone)) == 3
+
+
+def test_a_shared_pass_draws_the_same_within_rounding(engine: Engine) -> None:
+    shared = Engine(load(max_images_per_pass=None), config())
+    batch = [request(num_images=2), request(prompt="a green square", seed=3)]
+    alone = [engine.generate([one])[0] for one in batch]
+    for one, other in zip(shared.generate(batch), alone, strict=True):
+        for ours, expected in zip(one.images, other.images, strict=True):
+            assert np.abs(pixels(ours) - pixels(expected)).max() <= 1
+
+
+def test_the_same_seed_gives_the_same_bytes_from_a_fresh_load(engine: Engine) -> None:
+    again = Engine(load(), config()).generate([request()])[0]
+    assert again.images == engine.generate([request()])[0].images
+
+
+def test_seed_prompt_and_negative_prompt_change_the_picture(engine: Engine) -> None:
+    asked = [
+        request(),
+        request(seed=8),
+        request(prompt="a blue square"),
+        request(negative_prompt="red"),
+    ]
+    assert len({engine.generate([one])[0].images for one in asked}) == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_computes_in_the_chosen_dtype_whatever_the_files_have(dtype: torch.dtype) -> None:
+    assert load_file(WEIGHTS / UNET_WEIGHTS)["conv_in.weight"].dtype == torch.float16
+    loaded = load(dtype=dtype)
+    modules = (loaded.text_encoder, loaded.unet, loaded.vae)
+    assert {p.dtype for module in modules for p in module.parameters()} == {dtype}
+    assert not any(p.requires_grad for module in modules for p in module.parameters())
+    assert not any(module.training for module in modules)
+    assert loaded.dtype_name == str(dtype).removeprefix("torch.")
+
+
+def test_channels_last_and_bfloat16_draw_nearly_the_same(engine: Engine) -> None:
+    exact = pixels(engine.generate([request()])[0].images[0])
+    for options, bound in (
+        ({"channels_last": True}, 1.0),
+        ({"dtype": torch.bfloat16}, 8.0),
+    ):
+        other = pixels(Engine(load(**options), config()).generate([request()])[0].images[0])
+        assert np.abs(other - exact).mean() <= bound
+
+
+def test_counts_tokens_of_the_whole_prompt_and_cuts_only_what_it_feeds(
+    parts: DiffusersParts,
+) -> None:
+    long = "circle " * 100
+    assert parts.count_tokens("a red circle") == 5
+    assert parts.count_tokens(long) == 102
+    assert parts.tokenizer.ids([long, "x"]).shape == (2, parts.tokenizer_max_length) == (2, 77)
+
+
+def test_the_model_says_its_own_latent_shape(parts: DiffusersParts) -> None:
+    vae = json.loads((WEIGHTS / "vae" / "config.json").read_text())
+    assert (parts.latent_channels, parts.vae_scale) == (4, 8)
+    assert parts.scaling_factor == vae["scaling_factor"]
+
+
+def test_the_scheduler_is_dpm_solver_on_the_models_own_noise_schedule(
+    parts: DiffusersParts,
+) -> None:
+    scheduler = parts.make_scheduler()
+    assert type(scheduler).__name__ == "DPMSolverMultistepScheduler"
+    assert scheduler.config.beta_schedule == "scaled_linear"
+    assert scheduler.config.algorithm_type == "dpmsolver++"
+    assert scheduler.config.solver_order == 2
+    scheduler.set_timesteps(25)
+    assert scheduler.timesteps[:3].tolist() == [999, 959, 919]
+    assert parts.make_scheduler() is not scheduler
+
+
+@pytest.mark.parametrize("name", REQUIRED_FILES)
+def test_names_a_missing_file(tmp_path: Path, name: str) -> None:
+    for other in REQUIRED_FILES:
+        if other != name:
+            (tmp_path / other).parent.mkdir(exist_ok=True)
+            (tmp_path / other).touch()
+    with pytest.raises(ModelUnusable, match=f"lacks {name}$"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("weights", [TEXT_ENCODER_WEIGHTS, UNET_WEIGHTS])
+def test_refuses_weights_that_the_libraries_would_make_up(model: Path, weights: str) -> None:
+    state = load_file(model / weights)
+    gone = sorted(key for key in state if key.endswith("weight"))[0]
+    del state[gone]
+    save_file(state, model / weights, metadata={"format": "pt"})
+    with pytest.raises(ModelUnusable, match=weights) as caught:
+        load(model)
+    assert gone.removeprefix("text_model.") in str(caught.value)
+
+
+def test_refuses_weights_of_another_shape(model: Path) -> None:
+    path = model / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cross_attention_dim": 32}))
+    with pytest.raises(ModelUnusable, match=UNET_WEIGHTS):
+        load(model)
+
+
+def test_refuses_a_cut_off_file(model: Path) -> None:
+    path = model / UNET_WEIGHTS
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelUnusable, match=f"{UNET_WEIGHTS} can't be loaded"):
+        load(model)
+
+
+def test_the_tokenizer_pads_as_sd_2_does(parts: DiffusersParts) -> None:
+    ids = PromptTokenizer(WEIGHTS / "tokenizer").ids(["a red circle"])[0].tolist()
+    assert (ids[0], ids[4], ids[5:]) == (49406, 49407, [0] * 72)
+    assert parts.tokenizer.ids(["a red circle"])[0].tolist() == ids

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sd_serving.engine import STAGES, Engine
+from sd_serving.errors import EngineError, ModelUnusable, OutOfMemory
+from tests.serving_fakes import EulerDouble, FakeParts, config, request
+
+
+def engine(parts: FakeParts) -> Engine:
+    return Engine(parts, config())
+
+
+def test_a_picture_of_the_asked_size_with_its_seeds_and_timings() -> None:
+    (result,) = engine(FakeParts()).generate([request(height=128, width=64, num_images=2)])
+    assert [Image.open(io.BytesIO(png)).size for png in result.images] == [(64, 128)] * 2
+    assert result.seeds == (7, 8)
+    assert tuple(result.timings_ms) == STAGES
+    assert result.images_in_batch == 2
+    assert result.prompt_tokens == 5
+
+
+@pytest.mark.parametrize("per_pass", [1, 2, 3, None])
+def test_an_image_of_n_is_the_one_made_alone(per_pass: int | None) -> None:
+    made = engine(FakeParts(max_images_per_pass=per_pass))
+    (together,) = made.generate([request(num_images=3, seed=2**32 - 2)])
+    alone = [made.generate([request(seed=seed)])[0].images[0] for seed in together.seeds]
+    assert list(together.images) == alone
+    assert len(set(alone)) == 3
+
+
+def test_requests_of_one_batch_get_what_they_would_get_alone() -> None:
+    batch = [
+        request(seed=1),
+        request(prompt="a blue square", num_images=2, seed=5),
+        request(negative_prompt="dark", seed=1),
+    ]
+    together = engine(FakeParts(max_images_per_pass=None)).generate(batch)
+    alone = [engine(FakeParts()).generate([one])[0] for one in batch]
+    assert [result.images for result in together] == [result.images for result in alone]
+    assert [result.images_in_batch for result in together] == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("per_pass", "rows"), [(1, [2] * 9), (2, [4] * 3 + [2] * 3), (None, [6] * 3)]
+)
+def test_the_parts_decide_how_many_images_share_a_pass(
+    per_pass: int | None, rows: list[int]
+) -> None:
+    parts = FakeParts(max_images_per_pass=per_pass)
+    engine(parts).generate([request(num_images=3)])
+    assert [len(latents) for latents, _, _ in parts.denoise_calls] == rows
+    assert sum(len(latents) for latents in parts.decode_calls) == 3
+
+
+def test_guidance_rows_are_all_unconditional_then_all_conditional() -> None:
+    parts = FakeParts(max_images_per_pass=None)
+    batch = [
+        request(negative_prompt="bad"),
+        request(prompt="a blue square", negative_prompt="dull"),
+    ]
+    engine(parts).generate(batch)
+    rows = ["bad", "dull", "a red circle", "a blue square"]
+    latents, t, embeds = parts.denoise_calls[0]
+    assert torch.equal(embeds, parts.encode(rows))
+    assert torch.equal(latents[:2], latents[2:])
+    assert t == 999
+
+
+def test_guidance_of_1_runs_no_unconditional_rows_and_ignores_the_negative_prompt() -> None:
+    parts = FakeParts()
+    made = engine(parts)
+    (plain,) = made.generate([request(guidance_scale=1.0)])
+    assert {len(latents) for latents, _, _ in parts.denoise_calls} == {1}
+    assert parts.encode_calls == [["a red circle"]]
+    (negative,) = made.generate([request(guidance_scale=1.0, negative_prompt="dark")])
+    assert negative.images == plain.images
+
+
+def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture() -> None:
+    made = engine(FakeParts())
+    asked = [
+        request(),
+        request(prompt="a blue square"),
+        request(negative_prompt="dark"),
+        request(guidance_scale=3.0),
+        request(num_inference_steps=5),
+        request(seed=8),
+    ]
+    pictures = {made.generate([one])[0].images[0] for one in asked}
+    assert len(pictures) == len(asked)
+
+
+def test_each_text_is_encoded_once() -> None:
+    parts = FakeParts(max_images_per_pass=None)
+    engine(parts).generate([request(num_images=4), request(prompt="", seed=1)])
+    assert parts.encode_calls == [["a red circle", ""]]
+
+
+def test_noise_is_the_cpu_generators_in_float32() -> None:
+    parts = FakeParts()
+    engine(parts).generate([request(seed=123)])
+    expected = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(123))
+    assert torch.equal(parts.denoise_calls[0][0][:1], expected * EulerDouble.init_noise_sigma)
+
+
+def test_latents_are_decoded_unscaled() -> None:
+    parts = FakeParts(noise_of=torch.zeros_like)
+    engine(parts).generate([request()])
+    undisturbed = parts.denoise_calls[0][0][:1]
+    assert torch.equal(parts.decode_calls[0], undisturbed / parts.scaling_factor)
+
+
+def test_pixels_are_rounded_and_cut_to_their_range() -> None:
+    shades = torch.tensor([-9.0, -1.0, -0.002, 0.004, 0.998, 1.0, 9.0, 0.5])
+
+    class Shades(FakeParts):
+        def decode(self, latents: torch.Tensor) -> torch.Tensor:
+            return shades.expand(len(latents), 3, 8, 8)
+
+    (result,) = engine(Shades()).generate([request()])
+    row = np.asarray(Image.open(io.BytesIO(result.images[0])))[0, :, 0]
+    assert row.tolist() == [0, 0, 127, 128, 255, 255, 255, 191]
+
+
+def test_a_batch_must_be_of_one_kind() -> None:
+    for batch in ([], [request(), request(num_inference_steps=4)]):
+        with pytest.raises(ValueError, match="one size, steps and guidance"):
+            engine(FakeParts()).generate(batch)
+
+
+def test_refuses_to_serve_sizes_the_model_lacks() -> None:
+    with pytest.raises(ModelUnusable, match="serves 64x128, but the model is compiled for 64x64"):
+        engine(FakeParts(sizes=((64, 64),)))
+
+
+def test_serves_a_model_compiled_for_more_than_is_served() -> None:
+    engine(FakeParts(sizes=((64, 64), (128, 64), (512, 512))))
+
+
+def test_warm_up_makes_one_picture_of_every_size() -> None:
+    parts = FakeParts()
+    engine(parts).warm_up()
+    shapes = [tuple(latents.shape[2:]) for latents, _, _ in parts.denoise_calls]
+    assert shapes == [(8, 8)] * 2 + [(16, 8)] * 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_after_out_of_memory_the_next_request_works(error: Exception) -> None:
+    countdown = itertools.count()
+
+    def second_step_fails() -> None:
+        if next(countdown) == 1:
+            raise error
+
+    made = engine(FakeParts(before_denoise=second_step_fails))
+    with pytest.raises(OutOfMemory, match="out of memory in denoise on cpu") as caught:
+        made.generate([request()])
+    assert caught.value.__context__ is None, "its traceback would keep the tensors alive"
+    expected = engine(FakeParts()).generate([request()])[0].images
+    assert made.generate([request()])[0].images == expected
+
+
+def test_any_other_failure_names_the_stage_and_keeps_its_cause() -> None:
+    def fail() -> None:
+        raise KeyError("weights")
+
+    with pytest.raises(EngineError, match="denoise failed") as caught:
+        engine(FakeParts(before_denoise=fail)).generate([request()])
+    assert not isinstance(caught.value, OutOfMemory)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_picture_that_is_not_finite_is_an_error_not_a_black_picture() -> None:
+    parts = FakeParts(noise_of=lambda noise: noise * float("inf"))
+    with pytest.raises(EngineError, match="not finite in float32"):
+        engine(parts).generate([request()])
+
+
+def test_describes_the_answer() -> None:
+    made = engine(FakeParts())
+    asked = request()
+    (result,) = made.generate([asked])
+    about = made.describe(asked, result)
+    assert about["variant"] == "fake"
+    assert about["steps"] == 3
+    assert about["artifact_key"] == "key-of-the-weights"
+    assert about["scheduler"] == "EulerDouble"
+    assert about["torch"] == torch.__version__
+    assert about["double"] is True

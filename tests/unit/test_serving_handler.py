@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from sd_serving.engine import Engine
+from sd_serving.handler import Call, Handler, Reply
+from tests.serving_fakes import FakeParts, LogDouble, config, request
+
+CONFIG = config()
+
+
+def make(parts: FakeParts | None = None) -> tuple[Handler, LogDouble]:
+    log = LogDouble()
+    return Handler(Engine(parts or FakeParts(), CONFIG), CONFIG, log), log
+
+
+def call(accept: str = "", **fields: object) -> Call:
+    body = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 7, **fields}
+    return Call(json.dumps(body).encode(), accept, "id-1")
+
+
+def document(reply: Reply) -> Any:
+    assert reply.content_type == "application/json"
+    return json.loads(reply.body)
+
+
+def test_answers_in_json() -> None:
+    handler, log = make()
+    reply = handler.respond(call(num_images=2))
+    answer = document(reply)
+    (expected,) = Engine(FakeParts(), CONFIG).generate([request(num_images=2)])
+    assert reply.status == 200
+    assert set(answer) == {"images", "seeds", "timings_ms", "engine"}
+    assert [base64.b64decode(image) for image in answer["images"]] == list(expected.images)
+    assert answer["seeds"] == [7, 8]
+    assert set(answer["timings_ms"]) == {"text_encoder", "denoise", "vae_decode", "png"}
+    assert answer["engine"]["steps"] == 3
+    (line,) = log.lines
+    assert (line["event"], line["request_id"], line["status"]) == ("invocation", "id-1", 200)
+    assert (line["size"], line["steps"], line["num_images"]) == ("64x64", 3, 2)
+
+
+@pytest.mark.parametrize("accept", ["image/png", "Image/PNG;q=1, */*"])
+def test_answers_with_the_raw_picture_and_its_seed(accept: str) -> None:
+    handler, _ = make()
+    reply = handler.respond(call(accept))
+    assert (reply.status, reply.content_type) == (200, "image/png")
+    assert reply.body == Engine(FakeParts(), CONFIG).generate([request()])[0].images[0]
+    assert reply.headers == {"X-Amzn-SageMaker-Custom-Attributes": "seed=7"}
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "application/json", "application/json, image/png"])
+def test_everything_else_gets_json(accept: str) -> None:
+    handler, _ = make()
+    assert handler.respond(call(accept)).content_type == "application/json"
+
+
+def test_a_raw_picture_is_one_picture() -> None:
+    handler, _ = make()
+    reply = handler.respond(call("image/png", num_images=2))
+    assert reply.status == 400
+    assert document(reply)["error"]["param"] == "num_images"
+
+
+def test_an_invalid_request_is_told_apart_by_its_type() -> None:
+    handler, log = make()
+    reply = handler.respond(call(steps=3))
+    assert reply.status == 400
+    error = document(reply)["error"]
+    assert (error["type"], error["param"]) == ("invalid_request", "steps")
+    assert "allowed:" in error["message"]
+    assert log.lines[0]["error"] == "invalid_request"
+
+
+def test_out_of_memory_is_an_engine_error_and_the_next_request_works() -> None:
+    failures = [MemoryError()]
+
+    def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+
+    handler, log = make(FakeParts(before_denoise=fail_once))
+    reply = handler.respond(call())
+    assert reply.status == 500
+    assert document(reply)["error"]["type"] == "engine_error"
+    assert "out of memory in denoise" in str(log.lines[0]["reason"])
+    assert handler.respond(call()).status == 200
+
+
+def test_an_unforeseen_failure_is_an_engine_error_with_its_traceback_in_the_log() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("of a kernel")
+
+    handler, log = make(FakeParts(before_denoise=fail))
+    assert handler.respond(call()).status == 500
+    assert "ZeroDivisionError: of a kernel" in str(log.lines[0]["traceback"])
+
+
+def test_prompts_are_never_logged() -> None:
+    handler, log = make()
+    word = "zanzibar"
+    handler.respond(call(prompt=word))
+    handler.respond(call(negative_prompt=word))
+    handler.respond(call(prompt=f"{word} " * 20))
+    handler.respond(Call(f'{{"prompt": "{word}"'.encode()))
+    assert len(log.lines) == 4
+    assert word not in json.dumps(log.lines)
+
+
+def test_a_batch_keeps_order_and_a_bad_call_spoils_no_other() -> None:
+    parts = FakeParts(max_images_per_pass=None)
+    handler, log = make(parts)
+    calls = [
+        call(seed=1),
+        call(num_images=9),
+        call(seed=2),
+        call(num_inference_steps=4),
+        Call(b"{"),
+        call("image/png", seed=1),
+    ]
+    replies = handler.respond_batch(calls)
+    assert [reply.status for reply in replies] == [200, 400, 200, 200, 400, 200]
+    alone, _ = make()
+    for one, reply in zip(calls, replies, strict=True):
+        expected = alone.respond(one)
+        if expected.content_type == "image/png":
+            assert reply.body == expected.body
+        else:
+            assert document(reply).get("images") == document(expected).get("images")
+    rows = {len(latents) for latents, _, _ in parts.denoise_calls}
+    assert rows == {6, 2}, "three calls of one kind in one batch, the fourth by itself"
+    assert len(log.lines) == 6
+
+
+def test_a_batch_that_fails_spoils_no_other() -> None:
+    failures = [MemoryError()]
+
+    def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+
+    handler, _ = make(FakeParts(before_denoise=fail_once))
+    replies = handler.respond_batch([call(), call(num_inference_steps=4), call(seed=8)])
+    assert [reply.status for reply in replies] == [500, 200, 500]
+
+
+def test_an_answer_that_sagemaker_could_not_carry_says_so() -> None:
+    engine = Engine(FakeParts(), CONFIG)
+    size = len(Handler(engine, CONFIG, LogDouble()).respond(call("image/png")).body)
+    just_fits = Handler(engine, CONFIG, LogDouble(), max_answer_bytes=size)
+    assert just_fits.respond(call("image/png")).status == 200
+    handler = Handler(engine, CONFIG, LogDouble(), max_answer_bytes=100)
+    reply = handler.respond(call())
+    assert reply.status == 500
+    assert "ask for fewer images" in document(reply)["error"]["message"]

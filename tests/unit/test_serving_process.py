@@ -1,0 +1,131 @@
+"""`python -m sd_serving.server` as a container starts it, on the small model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.serving_fakes import ENV
+
+ASSETS = Path(__file__).parents[2] / "model_assets"
+PATIENCE_S = 120
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model"))
+    name = "unet/config.json"
+    files = {name: {"size": (folder / name).stat().st_size}}
+    manifest = {"key": "key-of-the-weights", "kind": "weights", "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@contextmanager
+def started(**env: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sd_serving.server"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ASSETS}:{ASSETS.parent}",
+            "OMP_NUM_THREADS": "1",
+            **ENV,
+            "SD_LOADER": "g5.inference:load",
+            "SD_BIND_HOST": "127.0.0.1",
+            "SAGEMAKER_BIND_TO_PORT": "0",
+            **env,
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def lines_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        document: dict[str, Any] = json.loads(line)
+        if document["event"] == event:
+            return document
+    raise AssertionError(f"ended without {event}")
+
+
+def test_loads_serves_and_leaves_on_sigterm(model: Path) -> None:
+    with started(SM_MODEL_DIR=str(model)) as process:
+        port = lines_until(process, "listening")["port"]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+            while (ping := client.get("/ping")).status_code == 503:
+                assert ping.json() == {"status": "loading"}
+            assert ping.status_code == 200
+            body = {"prompt": "a red circle", "num_inference_steps": 1, "seed": 7}
+            answers = [client.post("/invocations", json=body) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [200, 200]
+            assert answers[0].json()["images"] == answers[1].json()["images"]
+            too_large = client.post("/invocations", content=b"x" * 7_000_000)
+            assert too_large.status_code == 413
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0
+        assert "FATAL" not in rest
+
+
+def test_sigterm_lets_a_running_request_finish() -> None:
+    with (
+        started(SD_LOADER="tests.serving_fakes:load_slow") as process,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        port = lines_until(process, "listening")["port"]
+        lines_until(process, "ready")
+        body = {"prompt": "a red circle", "num_inference_steps": 5}
+        url = f"http://127.0.0.1:{port}/invocations"
+        answer = pool.submit(httpx.post, url, json=body, timeout=PATIENCE_S)
+        lines_until(process, "drawing")
+        process.send_signal(signal.SIGTERM)
+        assert answer.result(PATIENCE_S).status_code == 200
+        process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0
+
+
+def test_a_model_that_cannot_load_ends_with_its_reason_and_status_1(model: Path) -> None:
+    (model / "manifest.json").unlink()
+    with started(SM_MODEL_DIR=str(model)) as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    last = out.splitlines()[-1]
+    assert last.startswith(f"FATAL: {model}/manifest.json is missing")
+
+
+def test_wrong_settings_end_with_all_of_them() -> None:
+    with started(SD_SIZES="big", SD_MAX_IMAGES="0") as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    (line,) = out.splitlines()
+    assert line.startswith("FATAL: ")
+    assert "SD_SIZES='big'" in line
+    assert "SD_MAX_IMAGES='0'" in line
+
+
+def test_a_port_in_use_is_said_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(SAGEMAKER_BIND_TO_PORT=str(port)) as process:
+            out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert out.splitlines()[-1].startswith(f"FATAL: port {port} can't be bound: Address already in")

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from sd_serving.engine import Engine
+from sd_serving.errors import ModelUnusable
+from sd_serving.handler import MAX_BODY_BYTES, Handler
+from sd_serving.server import Service, request_id, resolve_loader
+from tests.serving_fakes import FakeParts, LogDouble, config
+
+CONFIG = config()
+BODY = {"prompt": "a red circle", "num_inference_steps": 1, "seed": 7}
+PATIENCE_S = 30
+
+
+class Running:
+    """A service in its client, and what it reported."""
+
+    def __init__(
+        self,
+        parts: FakeParts | None = None,
+        load: Callable[[], Handler] | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.log = LogDouble()
+        self.fatal: list[str] = []
+        self.gave_up = threading.Event()
+        engine = Engine(parts or FakeParts(), CONFIG)
+        self.handler = Handler(engine, CONFIG, self.log)
+        self.service = Service(load or (lambda: self.handler), check, self._give_up, self.log)
+
+    def _give_up(self, reason: str) -> None:
+        self.fatal.append(reason)
+        self.gave_up.set()
+
+    @contextmanager
+    def client(self, *, ready: bool = True) -> Iterator[TestClient]:
+        with TestClient(self.service.app) as client:
+            while ready and client.get("/ping").status_code != 200:
+                assert not self.fatal
+            yield client
+
+
+def test_ping_turns_healthy_only_when_the_model_is_there() -> None:
+    release = threading.Event()
+
+    def load() -> Handler:
+        assert release.wait(PATIENCE_S)
+        return running.handler
+
+    running = Running(load=load)
+    with running.client(ready=False) as client:
+        early = client.get("/ping")
+        assert (early.status_code, early.json()) == (503, {"status": "loading"})
+        refused = client.post("/invocations", json=BODY)
+        assert refused.status_code == 503
+        assert refused.json()["error"]["type"] == "engine_error"
+        release.set()
+        while client.get("/ping").status_code != 200:
+            pass
+        assert client.post("/invocations", json=BODY).status_code == 200
+    assert [line["event"] for line in running.log.lines] == ["ready", "invocation"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ModelUnusable("unet is\nmissing"), "unet is missing"),
+        (KeyError("conv_in"), "KeyError: 'conv_in'"),
+    ],
+)
+def test_a_model_that_cannot_load_ends_the_service_with_the_reason_in_one_line(
+    error: Exception, reason: str
+) -> None:
+    def load() -> Handler:
+        raise error
+
+    running = Running(load=load)
+    with running.client(ready=False) as client:
+        assert running.gave_up.wait(PATIENCE_S)
+        assert client.get("/ping").status_code == 503
+    assert running.fatal == [reason]
+    assert type(error).__name__ in str(running.log.lines[0]["traceback"])
+
+
+def test_serves_json_and_raw_pictures() -> None:
+    running = Running()
+    with running.client() as client:
+        answer = client.post("/invocations", json=BODY)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["seeds"] == [7]
+        picture = client.post("/invocations", json=BODY, headers={"Accept": "image/png"})
+        assert picture.headers["content-type"] == "image/png"
+        assert picture.headers["x-amzn-sagemaker-custom-attributes"] == "seed=7"
+        assert picture.content.startswith(b"\x89PNG")
+
+
+def test_malformed_json_is_the_callers_mistake() -> None:
+    with Running().client() as client:
+        answer = client.post("/invocations", content=b"{")
+        assert answer.status_code == 400
+        assert answer.json()["error"]["type"] == "invalid_request"
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_BODY_BYTES, 400), (MAX_BODY_BYTES + 1, 413)])
+def test_a_body_may_be_as_large_as_sagemaker_carries(size: int, status: int) -> None:
+    with Running().client() as client:
+        answer = client.post("/invocations", content=b"x" * size)
+        assert answer.status_code == status
+        assert answer.json()["error"]["type"] == "invalid_request"
+
+
+def test_ping_answers_while_a_picture_is_made_and_pictures_are_made_one_at_a_time() -> None:
+    entered, release = threading.Event(), threading.Event()
+    inside: list[int] = []
+    most: list[int] = []
+
+    def slow() -> None:
+        inside.append(1)
+        most.append(len(inside))
+        entered.set()
+        assert release.wait(PATIENCE_S)
+        inside.pop()
+
+    running = Running(FakeParts(before_denoise=slow))
+    with running.client() as client, ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(client.post, "/invocations", json=BODY) for _ in range(3)]
+        assert entered.wait(PATIENCE_S)
+        assert client.get("/ping").status_code == 200
+        release.set()
+        assert [answer.result(PATIENCE_S).status_code for answer in answers] == [200] * 3
+    assert max(most) == 1
+
+
+def test_a_failed_request_is_answered_and_the_next_one_works() -> None:
+    failures = [MemoryError()]
+
+    def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+
+    checks: list[int] = []
+    running = Running(FakeParts(before_denoise=fail_once), check=lambda: checks.append(1))
+    with running.client() as client:
+        answer = client.post("/invocations", json=BODY)
+        assert answer.status_code == 500
+        assert answer.json()["error"]["type"] == "engine_error"
+        assert client.post("/invocations", json=BODY).status_code == 200
+        assert client.get("/ping").status_code == 200
+    assert checks == [1]
+    assert not running.fatal
+
+
+def test_a_process_that_can_no_longer_compute_turns_unhealthy_and_ends() -> None:
+    def broken() -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    running = Running(FakeParts(before_denoise=broken), check=broken)
+    with running.client() as client:
+        assert client.post("/invocations", json=BODY).status_code == 500
+        ping = client.get("/ping")
+        assert (ping.status_code, ping.json()) == (503, {"status": "broken"})
+        assert client.post("/invocations", json=BODY).status_code == 503
+    assert running.fatal == ["RuntimeError: CUDA error: device-side assert triggered"]
+
+
+def test_nothing_is_drawn_for_a_caller_that_left_while_waiting() -> None:
+    entered, release, left = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        entered.set()
+        assert release.wait(PATIENCE_S)
+
+    parts = FakeParts(before_denoise=slow)
+    running = Running(parts)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/invocations",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+    }
+
+    async def send(_: Any) -> None:
+        pass
+
+    async def invoke(seed: int, gone: threading.Event) -> None:
+        body = json.dumps({**BODY, "seed": seed}).encode()
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Any:
+            while not messages and not gone.is_set():
+                await asyncio.sleep(0.01)
+            return messages.pop() if messages else {"type": "http.disconnect"}
+
+        await running.service.app(scope, receive, send)
+
+    async def two_calls() -> None:
+        app = running.service.app
+        async with app.router.lifespan_context(app):
+            while not running.log.lines:
+                await asyncio.sleep(0.01)
+            first = asyncio.create_task(invoke(1, threading.Event()))
+            await asyncio.to_thread(entered.wait, PATIENCE_S)
+            second = asyncio.create_task(invoke(2, left))
+            for _ in range(100):  # until it waits for its turn
+                await asyncio.sleep(0)
+            left.set()
+            release.set()
+            await asyncio.gather(first, second)
+
+    asyncio.run(two_calls())
+    assert [line["event"] for line in running.log.lines] == ["ready", "invocation", "caller_gone"]
+    assert running.log.lines[1]["seed"] == 1
+    assert len(parts.denoise_calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-amzn-sagemaker-inference-id": "abc-1"}, "abc-1"),
+        ({"x-amzn-sagemaker-custom-attributes": "request_id=abc-2"}, "abc-2"),
+        ({"x-amzn-sagemaker-custom-attributes": "a=b; request_id=abc-3,c"}, "abc-3"),
+    ],
+)
+def test_the_callers_id_is_kept(headers: dict[str, str], expected: str) -> None:
+    assert request_id(headers) == expected
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "ümlaut"])
+def test_an_id_that_is_not_plain_is_replaced(given: str) -> None:
+    made = request_id({"x-amzn-sagemaker-inference-id": given})
+    assert made != given
+    assert len(made) == 32
+
+
+def test_finds_the_loader_by_name() -> None:
+    from g5.inference import load
+
+    assert resolve_loader("g5.inference:load") is load
+
+
+@pytest.mark.parametrize("name", ["", "g5.inference", "g5.inference:lod", "nowhere:load"])
+def test_names_a_loader_that_is_not_there(name: str) -> None:
+    with pytest.raises(ModelUnusable, match=f"SD_LOADER='{name}'"):
+        resolve_loader(name)
