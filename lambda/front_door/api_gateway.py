@@ -1,0 +1,128 @@
+"""API Gateway's REST proxy events and responses; the one file that knows HTTP status codes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from front_door.errors import (
+    BodyTooLarge,
+    EndpointThrottled,
+    EndpointTimeout,
+    EndpointUnavailable,
+    InvalidRequest,
+    ModelNotFound,
+    Problem,
+    RequestError,
+    RouteNotFound,
+)
+from front_door.request_body import RawBody
+
+# Lambda refuses a longer response (6 MB), and the gateway then gives a 502 that explains nothing.
+MAX_RESPONSE_BYTES = 6 * 1024 * 1024
+
+_REQUEST_STATUS: dict[type[RequestError], int] = {
+    InvalidRequest: 400,
+    ModelNotFound: 404,
+    RouteNotFound: 404,
+    BodyTooLarge: 413,
+}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    type: str
+    code: str
+    message: str
+    retry_after_s: int | None = None
+
+
+_TRY_AGAIN: dict[type[Exception], _Answer] = {
+    EndpointThrottled: _Answer(
+        429, "rate_limit_error", "rate_limited", "Too many requests; try again shortly.", 2
+    ),
+    # An endpoint that is updating or scaling out takes minutes; half of one is a fair interval.
+    EndpointUnavailable: _Answer(
+        503, "server_error", "model_unavailable", "The model is not in service; try again.", 30
+    ),
+    EndpointTimeout: _Answer(
+        504,
+        "server_error",
+        "timeout",
+        "The model did not answer in time; ask for fewer images or steps, or try again.",
+    ),
+}
+_INTERNAL = _Answer(
+    500, "server_error", "internal_error", "Something went wrong on our side; quote x-request-id."
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """`route` is the method and the resource's template, such as "GET /models"."""
+
+    id: str
+    route: str
+    body: RawBody
+
+
+def request_id(event: Mapping[str, Any], fallback: str) -> str:
+    """API Gateway's id for the request, which its access log has too."""
+    return (event.get("requestContext") or {}).get("requestId") or fallback
+
+
+def read_event(event: Mapping[str, Any], request_id: str) -> Request:
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return Request(
+        id=request_id,
+        route=f"{event['httpMethod']} {event['resource']}",
+        body=RawBody(
+            text=event.get("body") or "",
+            is_base64=bool(event.get("isBase64Encoded")),
+            content_type=headers.get("content-type"),
+        ),
+    )
+
+
+def ok_response(request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises InvalidRequest if the response is larger than Lambda may return."""
+    response = _response(request_id, 200, body)
+    size = len(json.dumps(response))
+    if size > MAX_RESPONSE_BYTES:
+        raise InvalidRequest(
+            Problem(
+                f"response_format: the images take {size} bytes as b64_json, more than the "
+                f'{MAX_RESPONSE_BYTES} a response may have: use "url", or a smaller n',
+                "response_format",
+                "response_too_large",
+            )
+        )
+    return response
+
+
+def error_response(request_id: str, error: Exception) -> dict[str, Any]:
+    """Only a RequestError's text reaches the caller; every other error is told by its kind."""
+    if isinstance(error, RequestError):
+        body = {
+            "message": str(error),
+            "type": "invalid_request_error",
+            "param": error.param,
+            "code": error.code,
+        }
+        return _response(request_id, _REQUEST_STATUS[type(error)], {"error": body})
+    answer = _TRY_AGAIN.get(type(error), _INTERNAL)
+    body = {"message": answer.message, "type": answer.type, "param": None, "code": answer.code}
+    response = _response(request_id, answer.status, {"error": body})
+    if answer.retry_after_s is not None:
+        response["headers"]["Retry-After"] = str(answer.retry_after_s)
+    return response
+
+
+def _response(request_id: str, status: int, body: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", "x-request-id": request_id},
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,179 @@
+"""One SageMaker invocation: the container's contract turned into our types and errors.
+
+The container's HTTP status is never judged, only the error type in its body: the Hugging Face
+toolkit turns every exception of a handler into a 400.
+"""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
+
+from front_door.errors import (
+    EndpointError,
+    EndpointThrottled,
+    EndpointTimeout,
+    EndpointUnavailable,
+    FrontDoorError,
+    InvalidRequest,
+    Problem,
+)
+from front_door.generation import GenerationRequest
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_STAGES = ("text_encoder", "denoise", "vae_decode", "png")
+
+# The container's field → the API's, where they differ.
+_API_FIELDS = {"num_images": "n", "height": "size", "width": "size"}
+
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+}
+# ValidationError is what SageMaker says of an endpoint that doesn't exist or isn't in service;
+# our body can't be what it means, as its size and shape are checked before.
+_UNAVAILABLE = {
+    "ValidationError",
+    "ValidationException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "ModelNotReadyException",
+}
+
+
+class SageMakerRuntime(Protocol):
+    """The part of boto3's sagemaker-runtime client that is used.
+
+    Its read timeout has to end before the gateway's, and it must not retry: the container would
+    draw the same images twice, and the second answer would come too late.
+    """
+
+    def invoke_endpoint(self, **kwargs: Any) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class StageTimings:
+    """Milliseconds in the container, for the whole request."""
+
+    text_encoder: float
+    denoise: float
+    vae_decode: float
+    png: float
+
+
+@dataclass(frozen=True)
+class Generated:
+    """PNGs in the order of the request's seeds."""
+
+    images: tuple[bytes, ...]
+    timings: StageTimings
+
+
+def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: str) -> Generated:
+    """`request_id` goes along for the container's log.
+
+    Raises InvalidRequest where the container refuses a field, EndpointThrottled,
+    EndpointUnavailable, EndpointTimeout, and EndpointError for all else.
+    """
+    try:
+        response = runtime.invoke_endpoint(
+            EndpointName=request.variant.endpoint_name,
+            ContentType="application/json",
+            Accept="application/json",
+            CustomAttributes=f"request_id={request_id}",
+            Body=json.dumps(_container_body(request)).encode(),
+        )
+        payload = response["Body"].read()
+    except ReadTimeoutError as error:
+        raise EndpointTimeout(str(error)) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise EndpointUnavailable(str(error)) from error
+    except ClientError as error:
+        raise _from_client_error(error.response) from error
+    except BotoCoreError as error:
+        raise EndpointError(str(error)) from error
+    return _parse(payload, request)
+
+
+def _container_body(request: GenerationRequest) -> dict[str, Any]:
+    body = {
+        "prompt": request.prompt,
+        "num_images": request.n,
+        "height": request.size.height,
+        "width": request.size.width,
+        "num_inference_steps": request.num_inference_steps,
+        "guidance_scale": request.guidance_scale,
+        "seed": request.seeds[0],
+    }
+    if request.negative_prompt is not None:
+        body["negative_prompt"] = request.negative_prompt
+    return body
+
+
+def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
+    error = response.get("Error", {})
+    code = error.get("Code", "")
+    text = f"{code}: {error.get('Message', '')}"
+    if code in _THROTTLED:
+        return EndpointThrottled(text)
+    if code in _UNAVAILABLE:
+        return EndpointUnavailable(text)
+    if code != "ModelError":
+        return EndpointError(text)
+
+    status = response.get("OriginalStatusCode")
+    # SageMaker's own 60 s are over; the container gave no status, so 0 is reported
+    # (aws/amazon-sagemaker-examples#799).
+    if status == 0 and "timed out" in text:
+        return EndpointTimeout(text)
+    where = f"container status {status}, log {response.get('LogStreamArn', 'unknown')}"
+    try:
+        refused = json.loads(response.get("OriginalMessage") or "")["error"]
+        kind, message, param = refused["type"], refused["message"], refused.get("param")
+        field = _API_FIELDS.get(param, param)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Its text stays out of our log: a stray traceback may quote the prompt.
+        return EndpointError(f"{where}: its body is not in the contract")
+    if kind == "invalid_request":
+        prefix = "" if field == param or field is None else f"{field}: "
+        return InvalidRequest(Problem(f"{prefix}{message}", field, "out_of_range"))
+    return EndpointError(f"{where}: {kind}: {message}")
+
+
+def _parse(payload: bytes, request: GenerationRequest) -> Generated:
+    try:
+        answer = json.loads(payload)
+        images = tuple(base64.b64decode(image, validate=True) for image in answer["images"])
+        seeds = tuple(answer["seeds"])
+        timings = StageTimings(**{stage: _ms(answer["timings_ms"][stage]) for stage in _STAGES})
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise EndpointError(
+            f"answer not in the contract: {type(error).__name__}: {error}"
+        ) from None
+    if not all(image.startswith(_PNG_SIGNATURE) for image in images):
+        raise EndpointError("answer not in the contract: an image is not a PNG")
+    if len(images) != request.n or seeds != request.seeds:
+        raise EndpointError(
+            f"answer not in the contract: {len(images)} images of seeds {seeds}, "
+            f"asked for {request.seeds}"
+        )
+    return Generated(images, timings)
+
+
+def _ms(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is not a number of milliseconds")
+    return float(value)

