@@ -1,0 +1,114 @@
+"""From options and settings to an engine that has made its first picture."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from djl.batch_engine import BatchEngine
+from djl.deepspeed_engine import accelerate, annotate, check_sizes
+from djl.options import DEEPSPEED, PYTORCH, DjlOptions
+from sd_serving.config import ServingConfig
+from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.engine import Parts
+from sd_serving.errors import ConfigError, ModelUnusable
+from sd_serving.logs import Log
+from sd_serving.manifest import check_manifest
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL_INDEX = "model_index.json"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the model is put on; tests bring their own."""
+
+    device: torch.device
+    runs_kernels: bool
+    """DeepSpeed's are CUDA."""
+    import_deepspeed: Callable[[], Any]
+
+
+def this_machine() -> Machine:
+    import torch
+
+    # DJL's mpirun tells the process its GPU by LOCAL_RANK (djl_python_engine.py).
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", rank) if on_gpu else torch.device("cpu")
+    return Machine(device, on_gpu, lambda: importlib.import_module("deepspeed"))
+
+
+def load_engine(
+    options: DjlOptions, config: ServingConfig, log: Log, machine: Machine
+) -> BatchEngine:
+    """Raises ModelUnusable or ConfigError; whatever else goes wrong in DeepSpeed becomes the
+    former, or a logged fallback where the options allow one."""
+    if not (options.model_dir / MODEL_INDEX).is_file():
+        raise ModelUnusable(f"{options.model_dir} lacks {MODEL_INDEX}: no diffusers model is there")
+    check_manifest(options.model_dir, config.artifact_key, "weights")
+    if options.acceleration == PYTORCH:
+        return _ready(_plain(options, config, machine), config)
+    if config.dtype not in ("auto", "float16"):
+        raise ConfigError(
+            [f"SD_DTYPE={config.dtype!r}: auto or float16 with option.acceleration={DEEPSPEED}"]
+        )
+    try:
+        return _ready(_accelerated(options, config, machine), config)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if options.acceleration == DEEPSPEED:
+            raise ModelUnusable(
+                f"DeepSpeed can't serve this model ({reason}); "
+                f"option.acceleration={PYTORCH} serves it without"
+            ) from error
+        log(
+            "acceleration_fallback",
+            reason=reason,
+            traceback="".join(traceback.format_exception(error)),
+        )
+    # From the files again: DeepSpeed may have taken the networks half apart.
+    return _ready(_plain(options, config, machine, fallback_reason=reason), config)
+
+
+def _ready(parts: Parts, config: ServingConfig) -> BatchEngine:
+    engine = BatchEngine(parts, config)
+    engine.warm_up()
+    return engine
+
+
+def _accelerated(options: DjlOptions, config: ServingConfig, machine: Machine) -> Parts:
+    import torch
+
+    check_sizes(config.sizes, cuda_graph=options.cuda_graph)
+    if not machine.runs_kernels:
+        raise ModelUnusable("its kernels need a CUDA device, and PyTorch sees none")
+    deepspeed = machine.import_deepspeed()
+    parts = _load(options, torch.float16, machine)
+    return accelerate(parts, deepspeed, cuda_graph=options.cuda_graph)
+
+
+def _plain(options: DjlOptions, config: ServingConfig, machine: Machine, **notes: str) -> Parts:
+    import torch
+
+    on_gpu = machine.device.type == "cuda"
+    if config.dtype == "float16" and not on_gpu:
+        raise ModelUnusable("SD_DTYPE=float16 needs a GPU, and PyTorch sees none")
+    name = config.dtype if config.dtype != "auto" else "float16" if on_gpu else "float32"
+    parts = _load(options, getattr(torch, name), machine)
+    return annotate(parts, acceleration="pytorch", **notes)
+
+
+def _load(options: DjlOptions, dtype: torch.dtype, machine: Machine) -> DiffusersParts:
+    return load_diffusers(
+        options.model_dir,
+        dtype=dtype,
+        device=machine.device,
+        max_images_per_pass=options.max_images_per_pass,
+    )

@@ -1,0 +1,99 @@
+"""The request path on each image's diffusers and transformers, against the ones of development.
+
+`.envs/<image>` holds those two and what they pin (no more: torch 2.13.0 on CPU, NumPy and the rest
+are this environment's own), found first by PYTHONPATH. Made once, in seconds; made anew when its
+requirements change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+ENVS = ROOT / ".envs"
+WEIGHTS = ROOT / "model_assets" / "tiny" / "weights"
+IMAGES = ("djl", "g5", "inf2")
+TOLERANCE = 4
+"""Of 255, at the worst of all values. The torch is the same, so what differs is the order of a few
+float operations; 1 was seen (diffusers 0.16.0), 0 for the other two."""
+
+
+def run(script: list[str], *, pythonpath: list[Path]) -> str:
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, pythonpath)),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *script], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def install(image: str) -> Path:
+    requirements = HERE / f"{image}.txt"
+    folder = ENVS / image
+    stamp = folder / ".made-from"
+    wanted = f"{sys.version}\n{requirements.read_text()}"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+        run([*pip, "--target", str(folder), "-r", str(requirements)], pythonpath=[])
+        stamp.write_text(wanted)  # last: a broken install is made anew
+    return folder
+
+
+def pins(image: str) -> dict[str, str]:
+    lines = (HERE / f"{image}.txt").read_text().splitlines()
+    parted = (line.partition("==") for line in lines if not line.startswith("#"))
+    return {name: version for name, _, version in parted}
+
+
+def draw(pictures: Path, *first_on_path: Path) -> tuple[np.ndarray, dict[str, str]]:
+    printed = run(
+        [str(HERE / "draw.py"), str(WEIGHTS), str(pictures)],
+        pythonpath=[*first_on_path, ROOT / "model_assets"],
+    )
+    return np.load(pictures).astype(int), json.loads(printed.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, dict[str, str]]:
+    return draw(tmp_path_factory.mktemp("here") / "pictures.npy")
+
+
+@pytest.mark.environments
+@pytest.mark.parametrize("image", IMAGES)
+def test_draws_the_same_pictures_on_the_libraries_of(
+    image: str,
+    expected: tuple[np.ndarray, dict[str, str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pictures, versions = draw(tmp_path / "pictures.npy", install(image))
+    wanted, own_versions = expected
+    difference = int(np.abs(pictures - wanted).max())
+    with capsys.disabled():
+        print(
+            f"\n{image}: {_text(versions)}: at most {difference} of 255 off {_text(own_versions)}"
+        )
+    assert {name: versions[name] for name in pins(image)} == pins(image)
+    assert versions["torch"] == own_versions["torch"]
+    assert len(pictures) == 4
+    assert wanted.std() > 1  # a flat picture would equal any other
+    assert difference <= TOLERANCE
+
+
+def _text(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {versions[name]}" for name in ("diffusers", "transformers", "torch"))

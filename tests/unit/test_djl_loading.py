@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from djl.loading import Machine, load_engine
+from djl.options import DjlOptions
+from sd_serving.errors import ConfigError, ModelUnusable, ServingError
+from tests.djl_fakes import DeepSpeedDouble, make_artifact
+from tests.serving_fakes import LogDouble, config, request
+
+CPU = torch.device("cpu")
+CONFIG = config(SD_SIZES="64x64", SD_WARMUP_STEPS="1")
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_artifact(tmp_path_factory.mktemp("djl") / "weights")
+
+
+def options(folder: Path, acceleration: str, **changes: str) -> DjlOptions:
+    return DjlOptions.from_properties(
+        {"model_id": str(folder), "acceleration": acceleration, **changes}
+    )
+
+
+def machine(deepspeed: Callable[[], Any], *, runs_kernels: bool = True) -> Machine:
+    return Machine(CPU, runs_kernels, deepspeed)
+
+
+def no_deepspeed() -> Any:
+    raise ImportError("No module named 'deepspeed'")
+
+
+def test_serves_on_deepspeed_in_float16(artifact: Path) -> None:
+    deepspeed = DeepSpeedDouble()
+    engine = load_engine(
+        options(artifact, "deepspeed"), CONFIG, LogDouble(), machine(lambda: deepspeed)
+    )
+    assert engine.parts.dtype_name == "float16"
+    wanted = request()
+    (result,) = engine.generate([wanted])
+    answer = engine.describe(wanted, result)
+    assert (answer["acceleration"], answer["batch"]) == ("deepspeed", 1)
+
+
+@pytest.mark.parametrize(
+    ("deepspeed", "runs_kernels", "reason"),
+    [
+        (no_deepspeed, True, "No module named 'deepspeed'"),
+        (DeepSpeedDouble, False, "PyTorch sees none"),
+        (lambda: DeepSpeedDouble(skip_blocks=True), True, "kernels into 0 of"),
+        (lambda: DeepSpeedDouble(fail_with=RuntimeError("nvcc")), True, "RuntimeError: nvcc"),
+    ],
+)
+def test_never_falls_back_by_itself(
+    artifact: Path, deepspeed: Callable[[], Any], runs_kernels: bool, reason: str
+) -> None:
+    here = machine(deepspeed, runs_kernels=runs_kernels)
+    with pytest.raises(ModelUnusable, match=reason):
+        load_engine(options(artifact, "deepspeed"), CONFIG, LogDouble(), here)
+
+
+def test_falls_back_where_told_to_and_says_so(artifact: Path) -> None:
+    log = LogDouble()
+    broken = DeepSpeedDouble(fail_with=RuntimeError("nvcc"))
+    engine = load_engine(
+        options(artifact, "deepspeed-or-pytorch"), CONFIG, log, machine(lambda: broken)
+    )
+    (line,) = log.lines
+    assert (line["event"], line["reason"]) == ("acceleration_fallback", "RuntimeError: nvcc")
+    assert engine.parts.describe() == {
+        "acceleration": "pytorch",
+        "fallback_reason": "RuntimeError: nvcc",
+    }
+    # Read again: the first UNet was already taken apart.
+    names = {type(module).__name__ for module in engine.parts.unet.modules()}  # type: ignore[attr-defined]
+    assert "BasicTransformerBlock" in names
+
+
+def test_plain_pytorch_doesn_t_touch_deepspeed(artifact: Path) -> None:
+    engine = load_engine(options(artifact, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
+    assert engine.parts.describe() == {"acceleration": "pytorch"}
+    assert engine.parts.dtype_name == "float32"
+    assert engine.parts.max_images_per_pass == 8
+
+
+@pytest.mark.parametrize("acceleration", ["deepspeed", "deepspeed-or-pytorch"])
+def test_deepspeed_s_kernels_are_float16(artifact: Path, acceleration: str) -> None:
+    wrong = config(SD_DTYPE="float32")
+    with pytest.raises(ConfigError, match="SD_DTYPE='float32': auto or float16"):
+        load_engine(options(artifact, acceleration), wrong, LogDouble(), machine(DeepSpeedDouble))
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("model_index.json", "lacks model_index.json"),
+        ("manifest.json", "manifest.json is missing"),
+        ("unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors"),
+    ],
+)
+def test_names_what_the_model_directory_lacks(tmp_path: Path, missing: str, message: str) -> None:
+    folder = make_artifact(tmp_path / "weights")
+    (folder / missing).unlink()
+    with pytest.raises(ServingError, match=message):
+        load_engine(options(folder, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
+
+
+def test_float16_on_a_cpu_is_a_missing_gpu(artifact: Path) -> None:
+    with pytest.raises(ModelUnusable, match="needs a GPU"):
+        load_engine(
+            options(artifact, "pytorch"),
+            config(SD_DTYPE="float16"),
+            LogDouble(),
+            machine(no_deepspeed, runs_kernels=False),
+        )

@@ -1,0 +1,224 @@
+"""DJL's entry point: batches in, one Output out, on a model that needs no weights."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from djl.batch_engine import BatchEngine
+from local_cloud import djl_messages
+from local_cloud.djl_batching import pack, unpack
+from local_cloud.djl_messages import Input, Output
+from sd_serving.engine import Engine
+from tests.serving_fakes import FakeParts, LogDouble, config, request
+
+CONFIG = config()
+TOLERANCE = 1
+"""Of 255: another batch size may round a value to the next one."""
+METRIC = re.compile(r"\s*([\w\s]+)\.([\w\s]+):([0-9\-,.e]+)(?:\|#([^|]*))?(?:\|(\d+))?")
+"""DJL drops lines that don't match (ai.djl.metric.Metric, v0.27.0)."""
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    djl_messages.provide()
+    return importlib.import_module("djl.model")
+
+
+def service(model: Any, parts: FakeParts | None = None) -> tuple[Any, LogDouble]:
+    log = LogDouble()
+    parts = parts or FakeParts(max_images_per_pass=8)
+    return model.Service(BatchEngine(parts, CONFIG), CONFIG, log), log
+
+
+def djl_input(**fields: object) -> Input:
+    made = Input()
+    body = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 7, **fields}
+    made.content.add("data", json.dumps(body).encode())
+    return made
+
+
+def with_header(made: Input, name: str, value: str) -> Input:
+    made.properties[name] = value
+    return made
+
+
+def documents(output: Output, size: int) -> list[Any]:
+    assert output.properties["content-type"] == "application/json"
+    return [json.loads(each.content.value_at(0)) for each in unpack(output, size)]
+
+
+def pixels(document: Any) -> list[np.ndarray]:
+    pngs = [base64.b64decode(image) for image in document["images"]]
+    return [np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in pngs]
+
+
+def assert_as_alone(document: Any, **fields: object) -> None:
+    alone = Engine(FakeParts(), CONFIG)
+    (expected,) = alone.generate([request(**fields)])
+    assert document["seeds"] == list(expected.seeds)
+    pictures = pixels(document)
+    assert len(pictures) == len(expected.images)
+    for picture, png in zip(pictures, expected.images, strict=True):
+        lone = np.asarray(Image.open(io.BytesIO(png))).astype(int)
+        assert np.abs(picture - lone).max() <= TOLERANCE
+
+
+def batch_line(log: LogDouble) -> Any:
+    (line,) = [line for line in log.lines if line["event"] == "batch"]
+    return line
+
+
+def test_compatible_requests_are_denoised_as_one_batch(
+    model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = FakeParts(max_images_per_pass=8)
+    made, log = service(model, parts)
+    wanted: list[dict[str, object]] = [
+        {"prompt": f"circle {i}", "negative_prompt": "x" * i, "seed": i} for i in range(8)
+    ]
+    answers = documents(made.answer(pack([djl_input(**each) for each in wanted])), 8)
+    assert [len(latents) for latents, _, _ in parts.denoise_calls] == [16, 16, 16]
+    for answer, fields in zip(answers, wanted, strict=True):
+        assert_as_alone(answer, **fields)
+        assert (answer["engine"]["batch"], answer["engine"]["images_in_batch"]) == (8, 8)
+    line = batch_line(log)
+    (group,) = line["groups"]
+    assert (line["requests"], line["errors"], group["requests"], group["images"]) == (8, 0, 8, 8)
+    assert (group["size"], group["steps"], group["outcome"]) == ("64x64", 3, "ok")
+    metrics = [METRIC.fullmatch(out[9:]) for out in capsys.readouterr().out.splitlines()]
+    assert [match.group(1, 2, 3, 4) for match in metrics if match] == [
+        ("DenoiseBatchRequests", "Count", "8", "Model:fake"),
+        ("DenoiseBatchImages", "Count", "8", "Model:fake"),
+    ]
+
+
+def test_incompatible_requests_are_grouped(model: Any) -> None:
+    made, log = service(model)
+    wanted: list[dict[str, object]] = [
+        {"seed": 1},
+        {"seed": 2, "guidance_scale": 2.0},
+        {"seed": 3, "num_images": 3},
+        {"seed": 4, "num_inference_steps": 4},
+        {"seed": 5, "height": 128, "width": 64},
+        {"seed": 6, "guidance_scale": 2.0},
+    ]
+    answers = documents(made.answer(pack([djl_input(**each) for each in wanted])), 6)
+    for answer, fields in zip(answers, wanted, strict=True):
+        assert_as_alone(answer, **fields)
+    assert [answer["engine"]["batch"] for answer in answers] == [2, 2, 2, 1, 1, 2]
+    groups = batch_line(log)["groups"]
+    assert [(group["requests"], group["images"]) for group in groups] == [
+        (2, 4),
+        (2, 2),
+        (1, 1),
+        (1, 1),
+    ]
+
+
+def test_a_bad_request_spoils_no_other(model: Any) -> None:
+    made, log = service(model)
+    inputs = [djl_input(seed=1), djl_input(num_images=9), djl_input(seed=3)]
+    inputs[1].properties["content-type"] = "application/json"
+    output = made.answer(pack(inputs))
+    first, bad, third = documents(output, 3)
+    assert output.code == 200  # a batch has but one, and above 299 all get the same answer
+    assert_as_alone(first, seed=1)
+    assert_as_alone(third, seed=3)
+    assert (bad["error"]["type"], bad["error"]["param"]) == ("invalid_request", "num_images")
+    assert batch_line(log)["errors"] == 1
+
+
+def full_above(rows: int) -> FakeParts:
+    def noise_of(noise: torch.Tensor) -> torch.Tensor:
+        if len(noise) > rows:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return noise
+
+    return FakeParts(max_images_per_pass=8, noise_of=noise_of)
+
+
+def test_what_is_too_much_together_is_done_alone(model: Any) -> None:
+    made, log = service(model, full_above(2))
+    answers = documents(made.answer(pack([djl_input(seed=seed) for seed in range(3)])), 3)
+    for seed, answer in enumerate(answers):
+        assert_as_alone(answer, seed=seed)
+        assert answer["engine"]["batch"] == 1
+    outcomes = [(each["requests"], each["outcome"]) for each in batch_line(log)["groups"]]
+    assert outcomes == [(3, "out_of_memory"), (1, "ok"), (1, "ok"), (1, "ok")]
+
+
+def test_what_is_too_much_alone_fails_alone(model: Any) -> None:
+    made, log = service(model, full_above(2))
+    inputs = [djl_input(seed=1), djl_input(seed=2, num_images=2)]
+    fine, failed = documents(made.answer(pack(inputs)), 2)
+    assert_as_alone(fine, seed=1)
+    assert failed["error"]["type"] == "engine_error"
+    assert "out of memory in denoise" in failed["error"]["message"]
+    assert batch_line(log)["errors"] == 1
+    next_one = made.answer(djl_input(seed=3))
+    assert next_one.code == 200
+    assert_as_alone(json.loads(next_one.content.value_at(0)), seed=3)
+
+
+def test_other_failures_are_not_tried_again(model: Any) -> None:
+    def fail() -> None:
+        raise RuntimeError("a broken kernel")
+
+    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=fail))
+    answers = documents(made.answer(pack([djl_input(), djl_input()])), 2)
+    assert {answer["error"]["type"] for answer in answers} == {"engine_error"}
+    (group,) = batch_line(log)["groups"]
+    assert group["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "message", "kind"),
+    [
+        ({"steps": 3}, 400, "Bad Request", "invalid_request"),
+        ({}, 500, "Internal Server Error", "engine_error"),
+    ],
+)
+def test_a_lone_request_gets_its_own_status(
+    model: Any, fields: dict[str, object], code: int, message: str, kind: str
+) -> None:
+    made, _ = service(model, full_above(1))
+    output = made.answer(djl_input(**fields))
+    assert (output.code, output.message) == (code, message)
+    assert json.loads(output.content.value_at(0))["error"]["type"] == kind
+
+
+def test_a_lone_request_may_have_the_raw_picture(model: Any) -> None:
+    made, _ = service(model)
+    output = made.answer(with_header(djl_input(seed=11), "Accept", "image/png"))
+    assert output.properties["content-type"] == "image/png"
+    assert output.properties["X-Amzn-SageMaker-Custom-Attributes"] == "seed=11"
+    assert output.content.value_at(0).startswith(b"\x89PNG")
+
+
+def test_a_batch_has_one_content_type(model: Any) -> None:
+    made, _ = service(model)
+    output = made.answer(
+        pack([with_header(djl_input(seed=s), "accept", "image/png") for s in (1, 2)])
+    )
+    for seed, answer in zip((1, 2), documents(output, 2), strict=True):
+        assert_as_alone(answer, seed=seed)
+
+
+@pytest.mark.parametrize("name", ["request_id", "X-Amzn-SageMaker-Inference-Id"])
+def test_the_log_carries_the_caller_s_id(model: Any, name: str) -> None:
+    made, log = service(model)
+    made.answer(with_header(djl_input(), name, "id-42"))
+    made.answer(with_header(djl_input(), name, "not an id"))
+    ids = [line["request_id"] for line in log.lines if line["event"] == "invocation"]
+    assert ids[0] == "id-42"
+    assert re.fullmatch("[0-9a-f]{32}", str(ids[1]))
