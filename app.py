@@ -1,0 +1,50 @@
+"""Settings → stacks → checks. Reads the repository's files alone; needs no credentials."""
+
+import os
+import sys
+
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from stacks.api_stack import ApiStack
+from stacks.artifacts_stack import ArtifactsStack
+from stacks.compile_stack import CompileStack
+from stacks.endpoint_stack import EndpointStack
+from stacks.settings import Settings, SettingsError, load
+
+
+def compose(app: App, settings: Settings) -> None:
+    """Adds the stacks; a variant's depends on all it needs, so deploying it brings them along."""
+    artifacts = ArtifactsStack(app, "SdArtifactsStack", settings=settings)
+    api = ApiStack(app, "SdApiStack", settings=settings)
+    for variant in settings.variants:
+        compiled = (
+            CompileStack(app, "SdCompileStack", settings=settings, artifacts=artifacts)
+            if variant.name == "inf2"
+            else None
+        )
+        EndpointStack(
+            app,
+            f"Sd{variant.name.capitalize()}Stack",
+            settings=settings,
+            variant=variant,
+            artifacts=artifacts,
+            api=api,
+            compiled=compiled,
+        )
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
+def main() -> None:
+    app = App()
+    context = app.node.get_all_context()
+    try:
+        settings = load(context, os.environ.get("CDK_DEFAULT_REGION") or "us-east-1")
+    except SettingsError as error:
+        sys.exit(str(error))
+    compose(app, settings)
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

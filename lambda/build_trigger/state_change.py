@@ -1,0 +1,46 @@
+"""CodeBuild's "Build State Change" events: the deploy hears of every end of a build, also of those
+in which the build itself has no say (stopped, timed out, failed before its last phase)."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from build_trigger.builds import Build, Builds
+from build_trigger.outputs import Outputs
+from build_trigger.sending import Put, signal
+
+log = logging.getLogger(__name__)
+
+
+def handle_state_change(
+    event: Mapping[str, Any], builds: Builds, outputs: Outputs, put: Put
+) -> None:
+    """Signals the build's own wait URL. Where the build has signalled before, CloudFormation takes
+    this for the same signal sent again, by its id."""
+    build_id = event["detail"]["build-id"].rsplit("/", 1)[-1]
+    build = builds.get(build_id)
+    if build is None or build.wait_url is None or build.running:
+        log.info("build %s is none of a step's ended builds", build_id)
+        return
+    reason = _what_went_wrong(build, outputs)
+    try:
+        put(
+            build.wait_url,
+            signal(build.unique_id, reason=reason or "built", success=not reason),
+        )
+    except OSError:
+        # The URL of a deploy that is over: nobody waits for it any more.
+        log.exception("could not signal for build %s", build_id)
+
+
+def _what_went_wrong(build: Build, outputs: Outputs) -> str:
+    """Empty for a build that did its work."""
+    if build.status != "SUCCEEDED":
+        text = f"The build ended as {build.status}"
+        if build.failure:
+            text += f" in {build.failure}"
+    elif not outputs.exists(build.output):
+        text = "The build succeeded without writing its output"
+    else:
+        return ""
+    return f"{text}. Log: {build.log_link}" if build.log_link else text

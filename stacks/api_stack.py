@@ -1,0 +1,93 @@
+"""The public side: REST API, front door, and the bucket its pictures wait in."""
+
+from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.acknowledge import acknowledge
+from stacks.components.grants import grant_objects
+from stacks.components.inference_api import InferenceApi
+from stacks.components.python_function import PythonFunction
+from stacks.settings import GATEWAY_TIMEOUT_S, LIMITS, VARIANT_PREFIX, Settings
+
+
+class ApiStack(Stack):
+    """Exposes `url`, `front_door` (the PythonFunction), `images` and `api`.
+
+    It knows no variant: they register themselves. All it has of them is the names it may invoke.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
+        super().__init__(scope, id, env=Environment(region=settings.region))
+        api = settings.api
+        self.images = s3.Bucket(
+            self,
+            "Images",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(api.image_days))],
+            # Pictures are copies that expire anyway; but a bucket with some left is not ours to
+            # empty, so it stays until its owner does.
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        acknowledge(
+            self.images,
+            "Only the front door writes here, and logs each request with its id; reads go by "
+            "presigned URLs that end with the setting url_ttl_s, of objects that expire by rule.",
+            "AwsSolutions-S1",
+        )
+        self.front_door = PythonFunction(
+            self,
+            "FrontDoor",
+            package="front_door",
+            # A second past the gateway's limit, so that ours is the answer that gives up.
+            timeout=Duration.seconds(GATEWAY_TIMEOUT_S + 1),
+            memory_mb=1024,
+            log_days=api.log_days,
+            environment={
+                "SD_VARIANT_PREFIX": VARIANT_PREFIX,
+                "SD_DEFAULT_MODEL": api.default_model,
+                "SD_IMAGE_BUCKET": self.images.bucket_name,
+                "SD_URL_TTL_S": str(api.url_ttl_s),
+                "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_TIMEOUT_S),
+                "SD_LIMITS": LIMITS.to_json(),
+                "SD_CACHE_TTL_S": str(api.cache_ttl_s),
+                "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
+            },
+        )
+        self._grant(self.front_door.role, settings)
+        self.api = InferenceApi(
+            self, "Inference", front_door=self.front_door.function, settings=api
+        )
+        self.url = self.api.url
+        CfnOutput(self, "ApiUrl", value=self.url)
+        CfnOutput(self, "ApiKeyId", value=self.api.key_id)
+        CfnOutput(self, "ImageBucket", value=self.images.bucket_name)
+
+    def _grant(self, role: iam.Role, settings: Settings) -> None:
+        endpoints = [
+            self.format_arn(
+                service="sagemaker", resource="endpoint", resource_name=variant.endpoint_name
+            )
+            for variant in settings.variants
+        ]
+        folder = self.format_arn(
+            service="ssm", resource="parameter", resource_name=VARIANT_PREFIX.removeprefix("/")
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["sagemaker:InvokeEndpoint"], resources=endpoints)
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["ssm:GetParametersByPath"], resources=[folder])
+        )
+        grant_objects(
+            role,
+            self.images,
+            "",
+            # GetObject is what a presigned URL is good for.
+            ["s3:PutObject", "s3:GetObject"],
+            why="pictures are named by date and request; the bucket holds nothing else",
+        )

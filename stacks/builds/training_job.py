@@ -1,0 +1,120 @@
+"""The compile as a SageMaker training job, and what it means when it doesn't come about.
+
+CompileFailed
+├── QuotaTooLow        the account may not have such an instance (yet)
+└── CapacityMissing    AWS has none to give just now
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# The code channel's folder is the working directory, so `inf2` and `sd_serving` are found there.
+ENTRY_POINT = ("bash", "-c")
+ARGUMENTS = ('cd "${SD_OPT_ML:-/opt/ml}/input/data/code" && exec python3 -m inf2.compile',)
+# Weights, the compiler's working files and the output; trn1's local NVMe holds 474 GB.
+VOLUME_GB = 100
+WITHOUT_TRAINIUM = "-c sd.compile.compute=codebuild-cpu compiles without Trainium"
+
+
+class CompileFailed(Exception):
+    """The message is for whoever reads the deploy's error: one line, complete."""
+
+
+class QuotaTooLow(CompileFailed):
+    pass
+
+
+class CapacityMissing(CompileFailed):
+    pass
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything that CreateTrainingJob is told. URIs are of S3 prefixes."""
+
+    name: str
+    image: str
+    role_arn: str
+    instance_type: str
+    region: str
+    spot: bool
+    max_seconds: int
+    weights_uri: str
+    code_uri: str
+    output_uri: str
+    checkpoints_uri: str
+    kms_key_arn: str
+    hyperparameters: Mapping[str, str]
+
+    @property
+    def quota_name(self) -> str:
+        """As Service Quotas lists it under Amazon SageMaker."""
+        return f"{self.instance_type} for {'spot ' if self.spot else ''}training job usage"
+
+
+def submit(job: TrainingJob, boto_session: Any) -> None:
+    """Creates the job and returns. Raises QuotaTooLow, or botocore's ClientError."""
+    # It warns that version 2 is in its last year; so says compile-requirements.txt.
+    os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+    from botocore.exceptions import ClientError
+    from sagemaker.estimator import Estimator
+    from sagemaker.inputs import TrainingInput
+    from sagemaker.session import Session
+
+    estimator = Estimator(
+        image_uri=job.image,
+        role=job.role_arn,
+        instance_count=1,
+        instance_type=job.instance_type,
+        volume_size=VOLUME_GB,
+        max_run=job.max_seconds,
+        use_spot_instances=job.spot,
+        max_wait=job.max_seconds if job.spot else None,
+        # With and without spot: a run after a failure goes on from what is compiled already.
+        checkpoint_s3_uri=job.checkpoints_uri,
+        output_path=job.output_uri,
+        output_kms_key=job.kms_key_arn,
+        disable_output_compression=True,
+        container_entry_point=list(ENTRY_POINT),
+        container_arguments=list(ARGUMENTS),
+        hyperparameters=dict(job.hyperparameters),
+        enable_network_isolation=True,
+        debugger_hook_config=False,
+        disable_profiler=True,
+        sagemaker_session=Session(boto_session=boto_session),
+    )
+    channels = {
+        name: TrainingInput(uri, s3_data_type="S3Prefix", input_mode="File")
+        for name, uri in (("weights", job.weights_uri), ("code", job.code_uri))
+    }
+    try:
+        estimator.fit(channels, job_name=job.name, wait=False)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceLimitExceeded":
+            raise quota_too_low(job, error.response["Error"]["Message"]) from error
+        raise
+
+
+def quota_too_low(job: TrainingJob, said: str) -> QuotaTooLow:
+    """`said` is AWS's sentence, which quotes the quota's name; ours is the answer if it didn't."""
+    named = re.search(r"'([^']+)'", said)
+    name = named.group(1) if named else job.quota_name
+    console = f"https://{job.region}.console.aws.amazon.com/servicequotas/home"
+    return QuotaTooLow(
+        f"The quota '{name}' of Amazon SageMaker in {job.region} is too low for the compile: "
+        f"{said.strip()} Request at least 1: Service Quotas, Amazon SageMaker, '{name}', "
+        f"{console}/services/sagemaker/quotas. "
+        f"Until then, {WITHOUT_TRAINIUM}."
+    )
+
+
+def capacity_missing(job: TrainingJob, said: str) -> CapacityMissing:
+    kind = "spot" if job.spot else "on-demand"
+    return CapacityMissing(
+        f"AWS has no {kind} {job.instance_type} for training in {job.region} just now: "
+        f"{said.strip()} No quota helps here. Deploy again later, or change "
+        f"sd.compile.instance_type, sd.compile.spot or sd.region; {WITHOUT_TRAINIUM}."
+    )

@@ -1,0 +1,91 @@
+"""Policy statements that need a wildcard, each with the reason it stands for.
+
+No action is ever a wildcard. A resource is one only here: objects below a prefix, log streams that
+get their names at run time, and actions for which AWS has no resource to name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Stack, Token
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+
+from stacks.acknowledge import acknowledge
+
+
+def grant_objects(
+    role: iam.Role, bucket: s3.Bucket, prefix: str, actions: Sequence[str], *, why: str
+) -> None:
+    """`actions` on the objects below `prefix` ("" for all of them)."""
+    pattern = f"{prefix}*"
+    role.add_to_policy(
+        iam.PolicyStatement(actions=list(actions), resources=[bucket.arn_for_objects(pattern)])
+    )
+    acknowledge(
+        role, why, f"AwsSolutions-IAM5[Resource::{_arn_in_findings(role, bucket)}/{pattern}]"
+    )
+
+
+def grant_listing(role: iam.Role, bucket: s3.IBucket, prefix: str) -> None:
+    """Listing the bucket below `prefix`; needs no wildcard resource."""
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": f"{prefix}*"}},
+        )
+    )
+
+
+def grant_log_streams(role: iam.Role, group_name: str, actions: Sequence[str], *, why: str) -> None:
+    """`actions` on a log group that a service makes, and on every stream in it."""
+    stack = Stack.of(role)
+    arn = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:{group_name}"
+    role.add_to_policy(
+        iam.PolicyStatement(actions=list(actions), resources=[arn, f"{arn}:log-stream:*"])
+    )
+    region = "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region
+    account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
+    shown = f"arn:<AWS::Partition>:logs:{region}:{account}:log-group:{group_name}:log-stream:*"
+    acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
+
+
+@dataclass(frozen=True)
+class Unscoped:
+    """An action AWS lets nobody narrow to a resource; `conditions` narrow it where they can."""
+
+    action: str
+    why: str
+    conditions: dict[str, dict[str, list[str]]] | None = None
+
+
+# Service Authorization Reference, Amazon ECR: the action has no resource types.
+REGISTRY_LOGIN = Unscoped(
+    "ecr:GetAuthorizationToken", "the registry token is the account's, for no repository by itself"
+)
+
+
+def grant_unscoped(role: iam.Role, *grants: Unscoped) -> None:
+    """Call it once for a role: the finding is one for all of them."""
+    for grant in grants:
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=[grant.action], resources=["*"], conditions=grant.conditions
+            )
+        )
+    acknowledge(
+        role,
+        "; ".join(f"{grant.action}: {grant.why}" for grant in grants),
+        "AwsSolutions-IAM5[Resource::*]",
+    )
+
+
+def _arn_in_findings(role: iam.Role, bucket: s3.Bucket) -> str:
+    """How cdk-nag writes the bucket's ARN: by logical id, or from another stack by its export."""
+    if Stack.of(role) == bucket.stack:
+        resource = bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        return f"<{bucket.stack.get_logical_id(resource)}.Arn>"
+    exported = bucket.stack.export_value(bucket.bucket_arn)
+    return str(bucket.stack.resolve(exported)["Fn::ImportValue"])

@@ -1,0 +1,48 @@
+"""A Lambda function from one package of lambda/, with a role of its own that holds no managed
+policy."""
+
+from aws_cdk import Duration, SymlinkFollowMode
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from stacks.components.log_group import LogGroup, write_log
+from stacks.content import files_below, staged
+from stacks.settings import ROOT
+
+
+class PythonFunction(Construct):
+    """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`.
+
+    It may write its own log; everything else is granted to `role`.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        package: str,
+        timeout: Duration,
+        memory_mb: int,
+        log_days: int,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        log_group = LogGroup(self, "Log", days=log_days)
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.role.add_to_policy(write_log(log_group))
+        with staged(files_below(ROOT / "lambda" / package, f"{package}/")) as folder:
+            self.function = lambda_.Function(
+                self,
+                "Function",
+                code=lambda_.Code.from_asset(str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS),
+                handler=f"{package}.handler.handler",
+                runtime=lambda_.Runtime.PYTHON_3_14,
+                architecture=lambda_.Architecture.ARM_64,
+                timeout=timeout,
+                memory_size=memory_mb,
+                role=self.role,
+                log_group=log_group,
+                environment=environment,
+            )

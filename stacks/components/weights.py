@@ -1,0 +1,79 @@
+"""The model's weights in S3, brought there by CodeBuild from the hub or from a local folder."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.components.build_step import BuildSpec, BuildStep, S3Output
+from stacks.components.grants import grant_listing, grant_objects
+from stacks.content import content_key, files_below
+from stacks.settings import ModelSettings, Settings
+
+# Raise it when import_weights.py picks or names files differently, so that they come in anew. (Its
+# source isn't in the key: a reworded comment would recompile the Inf2 variant.)
+LAYOUT = 1
+
+
+def weights_key(model: ModelSettings) -> str:
+    """Hub: by id and commit. Folder: by its files, wherever it lies."""
+    if model.source == "hub":
+        described = {"layout": LAYOUT, "id": model.id, "revision": model.revision}
+        return content_key(described, {})
+    return content_key({"layout": LAYOUT}, files_below(model.folder_path))
+
+
+class Weights(Construct):
+    """`prefix` ("weights/<key>/") holds a diffusers pipeline and, written last, manifest.json.
+
+    `revision` is the hub's commit, or for a folder the key itself.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        bucket: s3.Bucket,
+        encryption_key: kms.IKey,
+    ) -> None:
+        super().__init__(scope, id)
+        model = settings.model
+        from_hub = model.source == "hub"
+        self.key = weights_key(model)
+        self.revision = model.revision if from_hub else self.key
+        self.prefix = f"weights/{self.key}/"
+        step = BuildStep(
+            self,
+            "Import",
+            key=self.key,
+            spec=BuildSpec(
+                commands=["python3 -m stacks.builds.import_weights"],
+                scripts=["import_weights.py", "hub.py", "pipeline_files.py", "upload.py"],
+                files={} if from_hub else files_below(model.folder_path, "weights/"),
+                environment={
+                    "SD_BUCKET": bucket.bucket_name,
+                    "SD_PREFIX": self.prefix,
+                    "SD_MODEL_ID": model.id,
+                    "SD_REVISION": self.revision,
+                    "SD_LICENSE": model.license,
+                    "SD_SOURCE": model.hub_url if from_hub else "weights",
+                },
+                timeout=Duration.minutes(settings.builds.weights_timeout_min),
+                compute="BUILD_GENERAL1_MEDIUM",
+            ),
+            output=S3Output(bucket, f"{self.prefix}manifest.json"),
+            encryption_key=encryption_key,
+            log_days=settings.builds.log_days,
+        )
+        grant_objects(
+            step.role,
+            bucket,
+            "weights/",
+            # GetObject: to see what an interrupted import has stored already.
+            ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
+            why="the files' names are the model's own; the prefix holds imported weights alone",
+        )
+        grant_listing(step.role, bucket, "weights/")
+        self.ready = step.ready

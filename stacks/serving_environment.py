@@ -1,0 +1,70 @@
+"""What a variant's container is told: its environment, and its registration with the front door."""
+
+import json
+from collections.abc import Mapping
+
+from stacks.components.sagemaker_endpoint import ServedModel
+from stacks.settings import LIMITS, DjlSettings, Inf2Settings, Settings, VariantSettings
+
+
+def serving_environment(
+    settings: Settings, variant: VariantSettings, artifact_key: str
+) -> dict[str, str]:
+    """Read by sd_serving/config.py, and DJL's part by model_assets/djl/options.py."""
+    environment = {
+        "SD_VARIANT": variant.name,
+        "SD_ARTIFACT_KEY": artifact_key,
+        "SD_SIZES": ",".join(variant.sizes),
+        "SD_MAX_IMAGES": str(LIMITS.n[1]),
+        "SD_MAX_PROMPT_CHARS": str(LIMITS.prompt[1]),
+        "SD_DEFAULT_STEPS": str(variant.steps),
+        "SD_MAX_STEPS": str(LIMITS.num_inference_steps[1]),
+        "SD_DEFAULT_GUIDANCE": str(variant.guidance_scale),
+        "SD_MIN_GUIDANCE": str(LIMITS.guidance_scale[0]),
+        "SD_MAX_GUIDANCE": str(LIMITS.guidance_scale[1]),
+        "SD_DTYPE": variant.dtype,
+    }
+    if isinstance(variant, DjlSettings):
+        environment |= {
+            "SERVING_BATCH_SIZE": str(variant.max_batch_size),
+            "SERVING_MAX_BATCH_DELAY": str(variant.max_batch_delay_ms),
+            "SERVING_JOB_QUEUE_SIZE": str(variant.job_queue_size),
+            "OPTION_ACCELERATION": variant.acceleration,
+            "OPTION_ENABLE_CUDA_GRAPH": str(variant.cuda_graphs).lower(),
+            "OPTION_MAX_UNET_ROWS": str(variant.max_unet_rows),
+        }
+    if isinstance(variant, Inf2Settings):
+        environment |= {
+            "SD_NEURON_SDK": settings.compile.sdk,
+            "SD_COMPILE_BACKEND": settings.compile.backend,
+        }
+    return environment
+
+
+def registration(settings: Settings, variant: VariantSettings, served: ServedModel) -> str:
+    """The JSON document the front door and the benchmark read, at most 4096 characters."""
+    price = settings.prices[variant.name]
+    document: Mapping[str, object] = {
+        "name": variant.name,
+        "endpoint_name": variant.endpoint_name,
+        "engine": variant.engine,
+        "instance_type": variant.instance_type,
+        "instance_count": variant.instance_count,
+        "price_usd_per_hour": price.usd_per_hour,
+        "price_date": price.date,
+        "price_source": price.source,
+        "region": settings.region,
+        "sizes": list(variant.sizes),
+        "max_images": LIMITS.n[1],
+        "default_steps": variant.steps,
+        "max_steps": LIMITS.num_inference_steps[1],
+        "default_guidance_scale": variant.guidance_scale,
+        "seconds_per_step": variant.seconds_per_step,
+        "model_id": settings.model.id,
+        "revision": served.revision,
+        "license": settings.model.license,
+        "license_url": settings.model.license_url,
+        "artifact_key": served.artifact_key,
+        "default": variant.name == settings.api.default_model,
+    }
+    return json.dumps(document, separators=(",", ":"))

@@ -1,0 +1,32 @@
+"""The app synthesized once for each profile: a synthesis takes seconds."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.infrastructure.support import Synthesized, synthesize
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_jsii() -> Iterator[None]:
+    """jsii warns on standard error of a Node it calls too old; it works with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "18,20")
+        yield
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """What AWS gets."""
+    return synthesize(tmp_path_factory.mktemp("aws"))
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """What the local cloud gets."""
+    return synthesize(tmp_path_factory.mktemp("local"), profile="local")
+
+
+@pytest.fixture(params=["SdG5Stack", "SdDjlStack", "SdInf2Stack"])
+def endpoint_stack(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

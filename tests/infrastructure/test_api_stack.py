@@ -1,0 +1,140 @@
+"""The public side: what callers reach, what they are told, and what it costs at most."""
+
+import json
+from typing import Any
+
+import pytest
+
+from front_door.config import Config
+from tests.infrastructure.support import Synthesized, text_of
+
+STACK = "SdApiStack"
+
+
+def front_door(aws: Synthesized) -> dict[str, Any]:
+    return dict(aws.only(STACK, "AWS::Lambda::Function")["Properties"])
+
+
+def test_every_method_asks_for_a_key_and_goes_to_the_front_door(aws: Synthesized) -> None:
+    methods = aws.resources(STACK, "AWS::ApiGateway::Method").values()
+    assert {m["Properties"]["HttpMethod"] for m in methods} == {"POST", "GET"}
+    assert len(methods) == 2
+    for method in methods:
+        assert method["Properties"]["ApiKeyRequired"] is True
+        integration = method["Properties"]["Integration"]
+        assert integration["Type"] == "AWS_PROXY"
+        assert integration["TimeoutInMillis"] == 29_000
+
+
+def test_the_paths_are_the_public_ones(aws: Synthesized) -> None:
+    resources = aws.resources(STACK, "AWS::ApiGateway::Resource")
+    paths = set()
+    for resource in resources.values():
+        parts, parent = [resource["Properties"]["PathPart"]], resource["Properties"]["ParentId"]
+        while "Ref" in parent:
+            parts.insert(0, resources[parent["Ref"]]["Properties"]["PathPart"])
+            parent = resources[parent["Ref"]]["Properties"]["ParentId"]
+        paths.add("/".join(parts))
+    assert paths == {"images", "images/generations", "models"}
+
+
+def test_the_address_ends_in_the_stage(aws: Synthesized) -> None:
+    outputs = aws.templates[STACK]["Outputs"]
+    assert aws.only(STACK, "AWS::ApiGateway::Stage")["Properties"]["StageName"] == "v1"
+    (stage,) = aws.resources(STACK, "AWS::ApiGateway::Stage")
+    assert text_of(outputs["ApiUrl"]["Value"]).endswith(f"/<{stage}>")
+    assert [name for name in outputs if "Url" in name or "Endpoint" in name] == ["ApiUrl"]
+    (key,) = aws.resources(STACK, "AWS::ApiGateway::ApiKey")
+    assert outputs["ApiKeyId"]["Value"] == {"Ref": key}
+
+
+def test_a_key_is_throttled_and_has_a_daily_end(aws: Synthesized) -> None:
+    """What a leaked key can cost is bounded."""
+    plan = aws.only(STACK, "AWS::ApiGateway::UsagePlan")["Properties"]
+    assert plan["Throttle"] == {"BurstLimit": 10, "RateLimit": 5}
+    assert plan["Quota"] == {"Limit": 10_000, "Period": "DAY"}
+    assert len(aws.resources(STACK, "AWS::ApiGateway::UsagePlanKey")) == 1
+
+
+def test_the_front_door_understands_its_environment(aws: Synthesized) -> None:
+    environment = {
+        name: text_of(value) for name, value in front_door(aws)["Environment"]["Variables"].items()
+    }
+    config = Config.from_env(environment)
+    assert config.variant_prefix == "/sd/variants"
+    assert config.default_model == "g5"
+    assert config.gateway_timeout_s == 29
+    assert config.url_ttl_s == 3600
+    assert (config.limits.n.min, config.limits.n.max) == (1, 4)
+    assert config.limits.seed.max == 4_294_967_295
+    (bucket,) = aws.resources(STACK, "AWS::S3::Bucket")
+    assert config.image_bucket == f"<{bucket}>"
+
+
+def test_the_function_outlives_the_gateway_s_patience(aws: Synthesized) -> None:
+    assert front_door(aws)["Timeout"] == 30
+    assert front_door(aws)["Handler"] == "front_door.handler.handler"
+
+
+def test_pictures_are_private_encrypted_and_expire(aws: Synthesized) -> None:
+    bucket = aws.only(STACK, "AWS::S3::Bucket")["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"]
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert (rule["ExpirationInDays"], rule["Status"]) == (1, "Enabled")
+
+
+def test_a_picture_lives_at_least_as_long_as_its_url(aws: Synthesized) -> None:
+    assert aws.settings.api.image_days * 86_400 >= aws.settings.api.url_ttl_s
+
+
+def test_every_request_is_in_the_access_log_and_no_prompt(aws: Synthesized) -> None:
+    stage = aws.only(STACK, "AWS::ApiGateway::Stage")["Properties"]
+    line = json.loads(stage["AccessLogSetting"]["Format"])
+    assert {"request_id", "status", "api_key_id", "latency_ms"} <= line.keys()
+    (settings,) = stage["MethodSettings"]
+    assert settings["DataTraceEnabled"] is False  # it would log bodies
+    for group in aws.resources(STACK, "AWS::Logs::LogGroup").values():
+        assert group["Properties"]["RetentionInDays"] == 30
+
+
+def refusals(aws: Synthesized) -> dict[str, dict[str, Any]]:
+    found = aws.resources(STACK, "AWS::ApiGateway::GatewayResponse").values()
+    return {r["Properties"]["ResponseType"]: r["Properties"] for r in found}
+
+
+def test_the_gateway_s_own_refusals_have_the_api_s_form(aws: Synthesized) -> None:
+    for kind, refusal in refusals(aws).items():
+        template = refusal["ResponseTemplates"]["application/json"]
+        body = json.loads(template.replace("$context.error.messageString", '"Forbidden"'))
+        assert body.keys() == {"error"}, kind
+        assert body["error"].keys() == {"message", "type", "param", "code"}, kind
+        headers = refusal["ResponseParameters"]
+        assert headers["gatewayresponse.header.x-request-id"] == "context.requestId", kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("INVALID_API_KEY", "403"),
+        ("MISSING_AUTHENTICATION_TOKEN", "404"),
+        ("REQUEST_TOO_LARGE", "413"),
+        ("THROTTLED", "429"),
+        ("QUOTA_EXCEEDED", "429"),
+        ("INTEGRATION_FAILURE", "500"),
+        ("INTEGRATION_TIMEOUT", "504"),
+    ],
+)
+def test_refusals_have_the_contract_s_status(aws: Synthesized, kind: str, status: str) -> None:
+    assert refusals(aws)[kind]["StatusCode"] == status
+
+
+@pytest.mark.parametrize("kind", ["THROTTLED", "QUOTA_EXCEEDED"])
+def test_who_is_throttled_is_told_when_to_come_back(aws: Synthesized, kind: str) -> None:
+    header = refusals(aws)[kind]["ResponseParameters"]["gatewayresponse.header.Retry-After"]
+    assert int(header.strip("'")) > 0
+
+
+def test_failures_of_ours_tell_nothing_internal(aws: Synthesized) -> None:
+    for kind in ("DEFAULT_5XX", "INTEGRATION_FAILURE"):
+        assert "$context" not in refusals(aws)[kind]["ResponseTemplates"]["application/json"]

@@ -1,0 +1,228 @@
+"""A build within a deploy: what waits for what, and what a changed key changes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Environment, Stack
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+
+from stacks.components.build_step import (
+    STANDARD_IMAGE,
+    BuildSpec,
+    BuildStep,
+    EcrOutput,
+    S3Output,
+)
+from stacks.content import content_key
+from tests.infrastructure.support import Synthesized
+
+RUN, READY = "Custom::BuildStep", "AWS::CloudFormation::WaitCondition"
+HANDLE = "AWS::CloudFormation::WaitConditionHandle"
+KEY, OTHER_KEY = "a" * 64, "b" * 64
+
+
+def template(folder: Path, key: str, **changes: Any) -> dict[str, Any]:
+    """Of a stack with one step, whose output is in S3 unless `ecr` says otherwise."""
+    app = App(outdir=str(folder / content_key({"key": key, **changes}, {})))
+    stack = Stack(app, "Stack", env=Environment(region="us-east-1"))
+    output: S3Output | EcrOutput
+    if changes.pop("ecr", False):
+        output = EcrOutput(ecr.Repository(stack, "Images"), key)
+    else:
+        output = S3Output(s3.Bucket(stack, "Models"), f"weights/{key}/manifest.json")
+    spec = {"commands": ["make it"], "timeout": Duration.minutes(changes.pop("minutes", 30))}
+    BuildStep(
+        stack,
+        "Step",
+        key=key,
+        spec=BuildSpec(**{**spec, **changes}),
+        output=output,
+        encryption_key=kms.Key(stack, "Key"),
+        log_days=30,
+    )
+    app.synth()
+    return json.loads((Path(app.outdir) / "Stack.template.json").read_text())["Resources"]  # type: ignore[no-any-return]
+
+
+def of_type(resources: dict[str, Any], type: str) -> dict[str, Any]:
+    return {name: r for name, r in resources.items() if r["Type"] == type}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("step")
+
+
+@pytest.fixture(scope="module")
+def step(folder: Path) -> dict[str, Any]:
+    return template(folder, KEY)
+
+
+def test_a_changed_key_is_a_new_run_a_new_handle_and_a_new_wait(
+    folder: Path, step: dict[str, Any]
+) -> None:
+    """A wait condition that was met once is met for ever."""
+    other = template(folder, OTHER_KEY)
+    for type in (RUN, READY, HANDLE):
+        assert of_type(step, type).keys().isdisjoint(of_type(other, type))
+    kept = {name for name, r in step.items() if r["Type"] not in (RUN, READY, HANDLE)}
+    assert kept <= other.keys()
+
+
+def test_an_unchanged_key_changes_nothing_that_builds(folder: Path, step: dict[str, Any]) -> None:
+    other = template(folder, KEY, minutes=60, environment={"NEW": "1"})
+    for type in (RUN, HANDLE):
+        assert of_type(step, type) == of_type(other, type)
+    assert of_type(step, READY).keys() == of_type(other, READY).keys()
+
+
+def test_the_run_tells_the_trigger_all_it_needs(step: dict[str, Any]) -> None:
+    (run,) = of_type(step, RUN).values()
+    (handle,), (project,) = of_type(step, HANDLE), of_type(step, "AWS::CodeBuild::Project")
+    (bucket,) = of_type(step, "AWS::S3::Bucket")
+    properties = run["Properties"]
+    assert properties["Key"] == KEY
+    assert properties["WaitUrl"] == {"Ref": handle}
+    assert properties["Project"] == {"Ref": project}
+    assert properties["Output"] == {
+        "Bucket": {"Ref": bucket},
+        "Manifest": f"weights/{KEY}/manifest.json",
+    }
+
+
+def test_nothing_starts_before_permissions_and_the_rule_that_hears_of_the_end(
+    step: dict[str, Any],
+) -> None:
+    (run,) = of_type(step, RUN).values()
+    before = {step[name]["Type"] for name in run["DependsOn"]}
+    assert {"AWS::IAM::Policy", "AWS::Events::Rule", "AWS::Lambda::Permission"} <= before
+    policies = {name for name in run["DependsOn"] if step[name]["Type"] == "AWS::IAM::Policy"}
+    assert policies == of_type(step, "AWS::IAM::Policy").keys()  # the build's and the trigger's
+    (ready,) = of_type(step, READY).values()
+    assert set(of_type(step, RUN)) <= set(ready["DependsOn"])
+
+
+def test_every_end_of_a_build_is_heard_of(step: dict[str, Any]) -> None:
+    (rule,) = of_type(step, "AWS::Events::Rule").values()
+    (project,) = of_type(step, "AWS::CodeBuild::Project")
+    pattern = rule["Properties"]["EventPattern"]
+    assert pattern["source"] == ["aws.codebuild"]
+    assert pattern["detail-type"] == ["CodeBuild Build State Change"]
+    assert pattern["detail"]["project-name"] == [{"Ref": project}]
+    assert set(pattern["detail"]["build-status"]) == {
+        "SUCCEEDED",
+        "FAILED",
+        "FAULT",
+        "STOPPED",
+        "TIMED_OUT",
+    }
+
+
+@pytest.mark.parametrize(("minutes", "wait_s"), [(30, 30 * 60 + 70 * 60), (2160, 43_200)])
+def test_the_deploy_waits_longer_than_the_build_may_take(
+    folder: Path, minutes: int, wait_s: int
+) -> None:
+    """A build that times out should say so, rather than CloudFormation that nothing came."""
+    resources = template(folder, KEY, minutes=minutes)
+    (ready,) = of_type(resources, READY).values()
+    (project,) = of_type(resources, "AWS::CodeBuild::Project").values()
+    assert int(ready["Properties"]["Timeout"]) == wait_s
+    assert project["Properties"]["TimeoutInMinutes"] == minutes
+
+
+def test_the_log_outlives_the_rollback_that_points_to_it(step: dict[str, Any]) -> None:
+    (project,) = of_type(step, "AWS::CodeBuild::Project").values()
+    group = project["Properties"]["LogsConfig"]["CloudWatchLogs"]["GroupName"]["Ref"]
+    assert step[group]["DeletionPolicy"] == "Retain"
+    assert step[group]["Properties"]["RetentionInDays"] == 30
+
+
+def buildspec(resources: dict[str, Any]) -> dict[str, Any]:
+    (project,) = of_type(resources, "AWS::CodeBuild::Project").values()
+    loaded: dict[str, Any] = json.loads(project["Properties"]["Source"]["BuildSpec"])
+    return loaded
+
+
+def test_commands_run_logged_and_the_last_phase_signals(folder: Path) -> None:
+    phases = buildspec(template(folder, KEY, commands=["echo 'a b' && make", "true"]))["phases"]
+    assert phases["build"]["commands"] == [
+        "python3 stacks/builds/run_logged.py 'echo '\"'\"'a b'\"'\"' && make'",
+        "python3 stacks/builds/run_logged.py true",
+    ]
+    # CodeBuild runs post_build after a failed build phase too.
+    assert phases["post_build"]["commands"] == ["python3 stacks/builds/send_signal.py"]
+
+
+def test_another_image_is_pulled_with_the_role_and_has_its_own_python(folder: Path) -> None:
+    resources = template(folder, KEY, image="111122223333.dkr.ecr.us-east-1.amazonaws.com/x:1")
+    (project,) = of_type(resources, "AWS::CodeBuild::Project").values()
+    assert project["Properties"]["Environment"]["ImagePullCredentialsType"] == "SERVICE_ROLE"
+    # CodeBuild refuses runtime-versions in images that aren't its own.
+    assert "install" not in buildspec(resources)["phases"]
+
+
+def test_the_standard_image_gets_the_python_we_test_for(step: dict[str, Any]) -> None:
+    (project,) = of_type(step, "AWS::CodeBuild::Project").values()
+    assert project["Properties"]["Environment"]["Image"] == STANDARD_IMAGE
+    assert buildspec(step)["phases"]["install"]["runtime-versions"] == {"python": "3.12"}
+
+
+def test_the_trigger_may_touch_this_project_and_see_this_output_only(folder: Path) -> None:
+    for in_ecr in (False, True):
+        resources = template(folder, KEY, ecr=in_ecr)
+        (policy,) = (
+            p["Properties"]["PolicyDocument"]["Statement"]
+            for name, p in of_type(resources, "AWS::IAM::Policy").items()
+            if name.startswith("BuildTrigger")
+        )
+        by_action = {
+            action: statement
+            for statement in policy
+            for action in (
+                statement["Action"]
+                if isinstance(statement["Action"], list)
+                else [statement["Action"]]
+            )
+        }
+        (project,) = of_type(resources, "AWS::CodeBuild::Project")
+        assert by_action["codebuild:StartBuild"]["Resource"] == {"Fn::GetAtt": [project, "Arn"]}
+        if in_ecr:
+            (repository,) = of_type(resources, "AWS::ECR::Repository")
+            seen = by_action["ecr:DescribeImages"]
+            assert seen["Resource"] == {"Fn::GetAtt": [repository, "Arn"]}
+            assert "s3:ListBucket" not in by_action
+        else:
+            condition = by_action["s3:ListBucket"]["Condition"]
+            assert condition == {"StringEquals": {"s3:prefix": f"weights/{KEY}/manifest.json"}}
+
+
+def test_one_trigger_serves_all_steps_of_a_stack(aws: Synthesized) -> None:
+    assert len(aws.resources("SdCompileStack", RUN)) == 2
+    assert len(aws.resources("SdCompileStack", "AWS::Lambda::Function")) == 1
+
+
+def test_a_build_finds_its_scripts_and_files_where_it_looks(aws: Synthesized) -> None:
+    """The commands name modules and folders; here is the source they will be run in."""
+    assets = json.loads((aws.folder / "SdG5Stack.assets.json").read_text())["files"]
+    sources = [
+        aws.folder / entry["source"]["path"]
+        for entry in assets.values()
+        if entry["source"]["packaging"] == "zip"
+    ]
+    (source,) = [path for path in sources if (path / "context").is_dir()]
+    for name in (
+        "stacks/__init__.py",
+        "stacks/builds/run_logged.py",
+        "stacks/builds/send_signal.py",
+        "stacks/builds/build_image.py",
+        "context/g5/Dockerfile",
+        "context/sd_serving/server.py",
+    ):
+        assert (source / name).is_file()
+        assert not (source / name).is_symlink()
+    assert not (source / "context/tiny").exists()
+    assert not list(source.rglob("__pycache__"))

@@ -1,0 +1,104 @@
+"""Content keys: what changes them, what doesn't, and what that rebuilds."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from stacks.components.weights import weights_key
+from stacks.content import content_key, files_below, staged
+from stacks.settings import ROOT, load
+from tests.infrastructure.support import Synthesized, synthesize
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one.py").write_text("1")
+    (tmp_path / "two.py").write_text("2")
+    return tmp_path
+
+
+def key(tree: Path, **values: object) -> str:
+    return content_key(values, files_below(tree))
+
+
+def test_bytes_names_and_values_count(tree: Path) -> None:
+    keys = [key(tree), key(tree, size="64x64"), key(tree, size="128x128")]
+    (tree / "two.py").write_text("3")
+    keys.append(key(tree))
+    (tree / "two.py").rename(tree / "three.py")
+    keys.append(key(tree))
+    assert len(set(keys)) == 5
+    assert all(re.fullmatch(r"[0-9a-f]{64}", k) for k in keys)
+
+
+def test_times_modes_order_and_leavings_do_not_count(tree: Path) -> None:
+    before = key(tree, a=1, b=2)
+    os.utime(tree / "two.py", (0, 0))
+    (tree / "two.py").chmod(0o755)
+    for left in ("__pycache__/two.cpython-311.pyc", "a/__pycache__/x.pyc", ".DS_Store"):
+        path = tree / left
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    assert key(tree, b=2, a=1) == before
+
+
+def test_an_empty_folder_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no files"):
+        files_below(tmp_path)
+
+
+def test_staging_lays_files_out_by_name_and_goes(tree: Path) -> None:
+    with staged({"x/y.py": tree / "two.py"}) as folder:
+        assert (folder / "x" / "y.py").read_text() == "2"
+    assert not folder.exists()
+
+
+def test_weights_are_known_by_commit_or_by_content(tree: Path) -> None:
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    (tree / "model_index.json").write_text("{}")
+    folder = {"sd.model.source": "folder", "sd.model.folder": str(tree)}
+    hub = weights_key(load(context).model)
+    assert hub != weights_key(load({**context, "sd.model.revision": "f" * 40}).model)
+    assert hub == weights_key(load({**context, "sd.g5.steps": 30}).model)
+    local = weights_key(load({**context, **folder}).model)
+    assert local == weights_key(load({**context, **folder, "sd.model.license": "mit"}).model)
+    (tree / "two.py").write_text("other weights")
+    assert local != weights_key(load({**context, **folder}).model)
+
+
+def keys_of(synthesized: Synthesized) -> dict[str, str]:
+    """The keys of the builds in a synthesized app, by stack and step."""
+    return {
+        f"{stack}/{re.split('Run[0-9a-f]{12}', name)[0]}": run["Properties"]["Key"]
+        for stack in synthesized.templates
+        for name, run in synthesized.resources(stack, "Custom::BuildStep").items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "rebuilt"),
+    [
+        # How it is asked for, not what it is.
+        ({"sd.g5.steps": "30", "sd.djl.guidance_scale": "8", "sd.g5.instance_count": "2"}, set()),
+        (
+            {"sd.djl.base_image": "djl-inference:0.26.0-deepspeed0.12.6-cu121"},
+            {"SdDjlStack/ImageBuild"},
+        ),
+        (
+            {"sd.model.revision": "f" * 40},
+            {"SdArtifactsStack/WeightsImport", "SdCompileStack/NeuronCompile"},
+        ),
+        ({"sd.inf2.sizes": "512x512,768x512"}, {"SdCompileStack/NeuronCompile"}),
+    ],
+    ids=["defaults", "base image", "weights", "compiled sizes"],
+)
+def test_a_change_rebuilds_what_it_is_in(
+    aws: Synthesized, tmp_path: Path, change: dict[str, str], rebuilt: set[str]
+) -> None:
+    before, after = keys_of(aws), keys_of(synthesize(tmp_path, **change))
+    assert before.keys() == after.keys()
+    assert {step for step in before if before[step] != after[step]} == rebuilt

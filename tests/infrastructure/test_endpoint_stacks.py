@@ -1,0 +1,183 @@
+"""The endpoints: what runs where, from which files, and that the other side understands it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from djl.options import DjlOptions
+from front_door.variants import Size, Variant
+from sd_serving.config import ServingConfig
+from tests.infrastructure.support import Synthesized, text_of
+
+MODEL, CONFIG = "AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig"
+ENDPOINT, PARAMETER = "AWS::SageMaker::Endpoint", "AWS::SSM::Parameter"
+STACKS = {"g5": "SdG5Stack", "djl": "SdDjlStack", "inf2": "SdInf2Stack"}
+
+
+@pytest.fixture(params=STACKS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def production_variant(aws: Synthesized, name: str) -> dict[str, Any]:
+    (found,) = aws.only(STACKS[name], CONFIG)["Properties"]["ProductionVariants"]
+    return dict(found)
+
+
+def container(aws: Synthesized, name: str) -> dict[str, Any]:
+    return dict(aws.only(STACKS[name], MODEL)["Properties"]["PrimaryContainer"])
+
+
+def registered(aws: Synthesized, name: str) -> str:
+    return str(aws.only(STACKS[name], PARAMETER)["Properties"]["Value"])
+
+
+@pytest.mark.parametrize(
+    ("name", "instance", "ami", "startup_s"),
+    [
+        ("g5", "ml.g5.xlarge", "al2-ami-sagemaker-inference-gpu-3-1", 900),
+        ("djl", "ml.g5.xlarge", "al2-ami-sagemaker-inference-gpu-2-1", 900),
+        ("inf2", "ml.inf2.xlarge", "al2-ami-sagemaker-inference-neuron-2", 1800),
+    ],
+)
+def test_each_variant_runs_on_its_hardware_with_a_driver_that_fits(
+    aws: Synthesized, name: str, instance: str, ami: str, startup_s: int
+) -> None:
+    found = production_variant(aws, name)
+    assert found["InstanceType"] == instance
+    assert found["InferenceAmiVersion"] == ami
+    assert found["ContainerStartupHealthCheckTimeoutInSeconds"] == startup_s
+    assert found["ModelDataDownloadTimeoutInSeconds"] >= 900
+    assert found["InitialInstanceCount"] == 1
+    assert found["RoutingConfig"] == {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}
+
+
+def test_the_container_has_no_network(aws: Synthesized, variant: str) -> None:
+    model = aws.only(STACKS[variant], MODEL)["Properties"]
+    assert model["EnableNetworkIsolation"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "below"), [("g5", "weights"), ("djl", "weights"), ("inf2", "compiled")]
+)
+def test_the_model_is_an_uncompressed_prefix_named_by_its_content(
+    aws: Synthesized, name: str, below: str
+) -> None:
+    source = container(aws, name)["ModelDataSource"]["S3DataSource"]
+    assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
+    prefix = re.fullmatch(rf"s3://<[^>]+>/{below}/([0-9a-f]{{64}})/", text_of(source["S3Uri"]))
+    assert prefix
+    assert container(aws, name)["Environment"]["SD_ARTIFACT_KEY"] == prefix[1]
+
+
+def test_the_image_is_ours_under_its_content_key(aws: Synthesized, variant: str) -> None:
+    assert re.search(r":[0-9a-f]{64}$", text_of(container(aws, variant)["Image"]))
+
+
+def test_model_and_config_have_no_names_so_that_changes_can_replace_them(
+    aws: Synthesized, variant: str
+) -> None:
+    assert "ModelName" not in aws.only(STACKS[variant], MODEL)["Properties"]
+    assert "EndpointConfigName" not in aws.only(STACKS[variant], CONFIG)["Properties"]
+    assert aws.only(STACKS[variant], ENDPOINT)["Properties"]["EndpointName"] == f"sd-{variant}"
+
+
+@pytest.mark.parametrize("name", ["g5", "djl"])
+def test_the_model_waits_for_its_image_and_permissions(aws: Synthesized, name: str) -> None:
+    stack = STACKS[name]
+    waits = aws.only(stack, MODEL)["DependsOn"]
+    (ready,) = aws.resources(stack, "AWS::CloudFormation::WaitCondition")
+    assert ready in waits
+    assert any("Policy" in other for other in waits)
+
+
+def test_inf2_builds_nothing_in_its_own_stack(aws: Synthesized) -> None:
+    """The image is built while the compile runs, in the compile's stack."""
+    assert not aws.resources("SdInf2Stack", "AWS::CodeBuild::Project")
+    assert len(aws.resources("SdCompileStack", "AWS::CodeBuild::Project")) == 2
+
+
+def test_the_container_understands_its_environment(
+    aws: Synthesized, local: Synthesized, variant: str
+) -> None:
+    for each in (aws, local):
+        settings = getattr(each.settings, variant)
+        config = ServingConfig.from_env(container(each, variant)["Environment"])
+        width, height = settings.sizes[0].split("x")
+        assert config.variant == variant
+        assert config.sizes[0] == (int(height), int(width))
+        assert config.default_steps == settings.steps
+        assert config.default_guidance == settings.guidance_scale
+        assert config.dtype == settings.dtype
+        assert (config.max_images, config.max_steps, config.max_prompt_chars) == (4, 100, 1000)
+
+
+def test_inf2_is_told_the_sdk_it_was_compiled_with(aws: Synthesized) -> None:
+    config = ServingConfig.from_env(container(aws, "inf2")["Environment"])
+    assert (config.neuron_sdk, config.compile_backend) == ("2.26.0", "neuronx")
+
+
+def test_djl_does_as_the_settings_say(aws: Synthesized, local: Synthesized, tmp_path: Path) -> None:
+    environment = container(aws, "djl")["Environment"]
+    assert environment["SERVING_BATCH_SIZE"] == "8"
+    assert environment["SERVING_MAX_BATCH_DELAY"] == "100"
+    for each, acceleration in ((aws, "deepspeed"), (local, "pytorch")):
+        # As DJL hands them over: OPTION_X is the property x.
+        properties = {
+            name.removeprefix("OPTION_").lower(): value
+            for name, value in container(each, "djl")["Environment"].items()
+            if name.startswith("OPTION_")
+        }
+        options = DjlOptions.from_properties({**properties, "model_id": str(tmp_path)})
+        assert (options.acceleration, options.max_unet_rows) == (acceleration, 16)
+
+
+def test_the_front_door_understands_the_registration(aws: Synthesized, variant: str) -> None:
+    text = registered(aws, variant)
+    assert len(text) <= 4096  # what a standard parameter holds
+    found = Variant.parse(text)
+    assert found.name == variant
+    assert found.endpoint_name == f"sd-{variant}"
+    assert found.default is (variant == "g5")
+    assert found.sizes == (Size(512, 512),)
+    assert found.price_usd_per_hour == (0.99 if variant == "inf2" else 1.4084)
+    assert found.license == "openrail++"
+    assert found.artifact_key == container(aws, variant)["Environment"]["SD_ARTIFACT_KEY"]
+    assert found.revision == aws.settings.model.revision
+
+
+def test_a_registration_says_all_that_the_api_shows(aws: Synthesized, variant: str) -> None:
+    document = json.loads(registered(aws, variant))
+    assert (
+        document["engine"]
+        == {"g5": "diffusers", "djl": "djl-deepspeed", "inf2": "neuronx"}[variant]
+    )
+    assert document["price_date"]
+    assert document["price_source"]
+    assert document["license_url"].startswith("https://")
+    assert 0 < document["seconds_per_step"] < 1
+
+
+def test_only_an_endpoint_in_service_is_registered(aws: Synthesized, variant: str) -> None:
+    (endpoint,) = aws.resources(STACKS[variant], ENDPOINT)
+    assert endpoint in aws.only(STACKS[variant], PARAMETER)["DependsOn"]
+
+
+def test_an_update_that_makes_requests_fail_goes_back(aws: Synthesized, variant: str) -> None:
+    """The alarm's metric has both dimensions, or it would never see a thing."""
+    ((name, alarm),) = aws.resources(STACKS[variant], "AWS::CloudWatch::Alarm").items()
+    deployment = aws.only(STACKS[variant], ENDPOINT)["Properties"]["DeploymentConfig"]
+    assert deployment["AutoRollbackConfiguration"]["Alarms"] == [{"AlarmName": {"Ref": name}}]
+    properties = alarm["Properties"]
+    assert (properties["Namespace"], properties["MetricName"]) == (
+        "AWS/SageMaker",
+        "Invocation5XXErrors",
+    )
+    assert {d["Name"]: d["Value"] for d in properties["Dimensions"]} == {
+        "EndpointName": f"sd-{variant}",
+        "VariantName": production_variant(aws, variant)["VariantName"],
+    }
+    assert properties["TreatMissingData"] == "notBreaching"

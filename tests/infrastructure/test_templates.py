@@ -1,0 +1,189 @@
+"""What holds for every template: checks pass, nothing is fixed that mustn't be, profiles agree."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_s3 as s3
+from cfnlint.api import lint_by_config
+from cfnlint.config import ManualArgs
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from tests.infrastructure.support import Synthesized, masked, synthesize
+
+STACKS = (
+    "SdApiStack",
+    "SdArtifactsStack",
+    "SdCompileStack",
+    "SdDjlStack",
+    "SdG5Stack",
+    "SdInf2Stack",
+)
+G5_ALONE = {"sd.variants": "g5"}
+LINT_LEFT = {
+    "W3005": "CDK lets a function depend on its role and the role's policy; naming both harms none",
+    "W6001": "a variant's stack prints the API's address and its image, which others export",
+}
+"""cfn-lint's warnings that stay, and why."""
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_template_is_as_reviewed(
+    aws: Synthesized, stack: str, snapshot: SnapshotAssertion
+) -> None:
+    """After a change that is meant: pytest tests/infrastructure --snapshot-update."""
+    assert masked(aws.templates[stack]) == snapshot.use_extension(JSONSnapshotExtension)
+
+
+def test_these_are_all_stacks(aws: Synthesized) -> None:
+    assert sorted(aws.templates) == list(STACKS)
+
+
+def test_cfn_lint_leaves_nothing_open(aws: Synthesized) -> None:
+    templates = [str(aws.folder / f"{stack}.template.json") for stack in STACKS]
+    arguments = ManualArgs(templates=templates, regions=["us-east-1"])
+    arguments["ignore_checks"] = list(LINT_LEFT)
+    found = lint_by_config(arguments)
+    assert [f"{match.filename}: {match}" for match in found] == []
+
+
+def test_cdk_nag_stops_the_synthesis_at_a_finding(tmp_path: Path) -> None:
+    """That the app synthesizes says that there is none; here is the proof that it would tell."""
+
+    def add_an_open_bucket(app: App) -> None:
+        stack = app.node.find_child("SdApiStack")
+        s3.Bucket(Stack.of(stack), "Open")
+
+    with pytest.raises(RuntimeError, match="SdApiStack/Open/Resource"):
+        synthesize(tmp_path, add_an_open_bucket, **G5_ALONE)
+    report = json.loads((tmp_path / "validation-report.json").read_text())
+    (nag,) = report["pluginReports"]
+    assert {violation["ruleName"] for violation in nag["violations"]} == {
+        "AwsSolutions-S1",
+        "AwsSolutions-S10",
+    }
+
+
+def shape(value: Any, path: str = "") -> Iterator[str]:
+    """The paths to all of a template's values, without the values."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from shape(inner, f"{path}/{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from shape(inner, f"{path}/[]")
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_local_cloud_gets_what_aws_gets(
+    aws: Synthesized, local: Synthesized, stack: str
+) -> None:
+    """The same resources under the same names with the same properties; values may differ."""
+    for_aws, for_local = (masked(each.templates[stack]) for each in (aws, local))
+    types = [
+        {name: resource["Type"] for name, resource in each["Resources"].items()}
+        for each in (for_aws, for_local)
+    ]
+    assert types[0] == types[1]
+    assert set(shape(for_aws)) == set(shape(for_local))
+
+
+def test_what_differs_locally_follows_from_the_profile(
+    aws: Synthesized, local: Synthesized
+) -> None:
+    """The values that may differ, by place: any other would be a template of its own."""
+    differing = set()
+    for stack in STACKS:
+        pair = [masked(each.templates[stack])["Resources"] for each in (aws, local)]
+        for name, resource in pair[0].items():
+            differing |= {
+                f"{stack}/{resource['Type']}/{place.removeprefix('Properties/')}"
+                for place in differences(resource, pair[1][name])
+            }
+    assert differing == {
+        "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_LICENSE",
+        "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_MODEL_ID",
+        "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_REVISION",
+        "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_SOURCE",
+        "SdCompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_HYPERPARAMETERS",
+        "SdCompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_POLL_S",
+        *(
+            f"Sd{variant}Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/{name}"
+            for variant in ("G5", "Djl", "Inf2")
+            for name in ("SD_DEFAULT_GUIDANCE", "SD_DTYPE", "SD_SIZES")
+        ),
+        "SdDjlStack/AWS::SageMaker::Model/PrimaryContainer/Environment/OPTION_ACCELERATION",
+        "SdInf2Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_COMPILE_BACKEND",
+        *(f"Sd{variant}Stack/AWS::SSM::Parameter/Value" for variant in ("G5", "Djl", "Inf2")),
+    }
+
+
+def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    if isinstance(one, dict) and one.keys() == {"Name", "Type", "Value"}:  # of a build
+        one, other = {one["Name"]: one["Value"]}, {other["Name"]: other["Value"]}
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in one.keys() | other.keys():
+            yield from differences(one.get(name), other.get(name), f"{path}/{name}".strip("/"))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for inner, counterpart in zip(one, other, strict=True):
+            yield from differences(inner, counterpart, path)
+    elif one != other:
+        yield path
+
+
+def test_no_account_is_written_down(aws: Synthesized) -> None:
+    """A template serves whoever deploys it; the one account in it is that of AWS's containers."""
+    for stack, template in aws.templates.items():
+        accounts = set(re.findall(r"(?<!\d)\d{12}(?!\d)", json.dumps(template)))
+        assert accounts <= {"763104351884"}, stack
+
+
+def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> None:
+    """A fixed name breaks replacement, and the deploy after a destroy where something is kept."""
+    named = {
+        (resource["Type"], value)
+        for template in aws.templates.values()
+        for resource in template["Resources"].values()
+        for field, value in resource.get("Properties", {}).items()
+        if field.endswith("Name")
+        and isinstance(value, str)
+        # A policy's name is its role's alone, a stage's its API's, a metric's no resource.
+        and field not in ("PolicyName", "StageName", "MetricName")
+    }
+    assert named == {
+        *(("AWS::SageMaker::Endpoint", f"sd-{v}") for v in ("g5", "djl", "inf2")),
+        *(("AWS::SSM::Parameter", f"/sd/variants/{v}") for v in ("g5", "djl", "inf2")),
+        # Not unique: two APIs may have it.
+        ("AWS::ApiGateway::RestApi", "Api"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("stack", "needs"),
+    [
+        ("SdG5Stack", {"SdArtifactsStack", "SdApiStack"}),
+        ("SdDjlStack", {"SdArtifactsStack", "SdApiStack"}),
+        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdCompileStack"}),
+        ("SdCompileStack", {"SdArtifactsStack"}),
+        ("SdApiStack", set()),
+        ("SdArtifactsStack", set()),
+    ],
+)
+def test_deploying_a_stack_brings_along_what_it_needs(
+    aws: Synthesized, stack: str, needs: set[str]
+) -> None:
+    assert aws.dependencies[stack] == needs
+
+
+def test_another_synthesis_gives_the_same_templates(aws: Synthesized, tmp_path: Path) -> None:
+    """Content keys come from content: not from times, or what Python left in __pycache__."""
+    again = synthesize(tmp_path, **G5_ALONE)
+    assert set(again.templates) == {"SdApiStack", "SdArtifactsStack", "SdG5Stack"}
+    assert again.templates["SdG5Stack"] == aws.templates["SdG5Stack"]

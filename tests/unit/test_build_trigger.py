@@ -1,0 +1,232 @@
+"""The build step's Lambda: what a deploy hears, in every way a build can start and end."""
+
+import json
+
+import pytest
+
+from tests.unit.build_trigger_fakes import (
+    IN_ECR,
+    IN_S3,
+    KEY,
+    MANIFEST,
+    OLD_URL,
+    OTHER_KEY,
+    URL,
+    Cloud,
+    denied,
+)
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud()
+
+
+def test_create_starts_one_build_that_knows_its_key_and_whom_to_tell(cloud: Cloud) -> None:
+    answer = cloud.request("Create")
+    assert answer["Status"] == "SUCCESS"
+    assert KEY in answer["PhysicalResourceId"]
+    assert cloud.sent == []  # the wait condition goes on waiting
+    (build,) = cloud.codebuild.builds.values()
+    variables = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}
+    assert (variables["SD_KEY"], variables["SD_WAIT_URL"]) == (KEY, URL)
+    assert json.loads(variables["SD_OUTPUT"]) == IN_S3
+
+
+@pytest.mark.parametrize("output", [IN_S3, IN_ECR])
+def test_create_builds_nothing_where_the_output_is_there(
+    cloud: Cloud, output: dict[str, str]
+) -> None:
+    cloud.s3.keys = [MANIFEST]
+    cloud.ecr.tags = [KEY]
+    assert cloud.request("Create", output=output)["Status"] == "SUCCESS"
+    assert cloud.codebuild.builds == {}
+    ((url, signal),) = cloud.sent
+    assert (url, signal["Status"]) == (URL, "SUCCESS")
+
+
+@pytest.mark.parametrize("output", [IN_S3, IN_ECR])
+def test_another_output_is_not_this_one(cloud: Cloud, output: dict[str, str]) -> None:
+    cloud.s3.keys = [MANIFEST + ".old", MANIFEST.replace(KEY, OTHER_KEY)]
+    cloud.ecr.tags = [OTHER_KEY]
+    cloud.request("Create", output=output)
+    assert len(cloud.codebuild.builds) == 1
+
+
+def test_the_same_create_twice_starts_one_build(cloud: Cloud) -> None:
+    """Lambda may deliver an event again."""
+    cloud.request("Create")
+    assert cloud.request("Create")["Status"] == "SUCCESS"
+    assert len(cloud.codebuild.builds) == 1
+    assert cloud.codebuild.stopped == []
+
+
+def test_a_build_left_by_an_earlier_deploy_is_stopped_since_it_would_signal_into_the_void(
+    cloud: Cloud,
+) -> None:
+    cloud.request("Create", url=OLD_URL)
+    cloud.request("Create", url=URL)
+    assert cloud.codebuild.stopped == ["project:uuid-1"]
+    assert cloud.codebuild.builds["project:uuid-2"]["buildStatus"] == "IN_PROGRESS"
+    # The token is the request's: the first build's would have started nothing.
+    assert len(set(cloud.codebuild.tokens)) == 2
+
+
+def test_builds_of_other_keys_are_left_alone(cloud: Cloud) -> None:
+    cloud.request("Create", key=OTHER_KEY, url=OLD_URL)
+    cloud.request("Create")
+    assert cloud.codebuild.stopped == []
+    assert len(cloud.codebuild.builds) == 2
+
+
+def test_update_with_the_same_key_builds_nothing_and_stays_the_same_resource(cloud: Cloud) -> None:
+    answer = cloud.request(
+        "Update",
+        PhysicalResourceId="build-step-x",
+        OldResourceProperties={"Key": KEY, "Project": "renamed"},
+    )
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "build-step-x")
+    assert cloud.codebuild.builds == {}
+    assert cloud.sent == []
+
+
+def test_update_with_another_key_builds_and_becomes_another_resource(cloud: Cloud) -> None:
+    answer = cloud.request(
+        "Update",
+        PhysicalResourceId=f"build-step-{OTHER_KEY}",
+        OldResourceProperties={"Key": OTHER_KEY},
+    )
+    assert answer["PhysicalResourceId"] == f"build-step-{KEY}"
+    assert len(cloud.codebuild.builds) == 1
+
+
+def test_rolling_back_to_the_old_key_finds_its_output(cloud: Cloud) -> None:
+    cloud.s3.keys = [MANIFEST]
+    answer = cloud.request(
+        "Update",
+        url=OLD_URL,
+        PhysicalResourceId=f"build-step-{OTHER_KEY}",
+        OldResourceProperties={"Key": OTHER_KEY},
+    )
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", f"build-step-{KEY}")
+    assert cloud.codebuild.builds == {}
+
+
+def test_delete_stops_what_runs_for_the_key_and_no_other(cloud: Cloud) -> None:
+    cloud.request("Create")
+    cloud.request("Create", key=OTHER_KEY)
+    answer = cloud.request("Delete", PhysicalResourceId="build-step-x")
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "build-step-x")
+    assert cloud.codebuild.stopped == ["project:uuid-1"]
+
+
+def test_delete_never_holds_a_stack_back(cloud: Cloud) -> None:
+    cloud.request("Create")
+    cloud.codebuild.stop_refused = True
+    assert cloud.request("Delete", PhysicalResourceId="x")["Status"] == "SUCCESS"
+
+
+def test_a_policy_not_yet_in_force_is_waited_for(cloud: Cloud) -> None:
+    cloud.codebuild.refusals = [denied(), denied()]
+    assert cloud.request("Create")["Status"] == "SUCCESS"
+    assert len(cloud.pauses) == 2
+    assert len(cloud.codebuild.builds) == 1
+
+
+def test_a_refusal_fails_the_deploy_with_aws_s_words(cloud: Cloud) -> None:
+    cloud.codebuild.refusals = [denied() for _ in range(10)]
+    answer = cloud.request("Create")
+    assert answer["Status"] == "FAILED"
+    assert "not allowed" in answer["Reason"]
+    assert sum(cloud.pauses) <= 30
+
+
+def test_any_other_error_fails_the_deploy_at_once(cloud: Cloud) -> None:
+    cloud.codebuild.refusals = [denied("AccountLimitExceededException")]
+    assert cloud.request("Create")["Status"] == "FAILED"
+    assert cloud.pauses == []
+
+
+def test_an_unforeseen_error_is_still_an_answer(cloud: Cloud) -> None:
+    answer = cloud.request("Create", output={"Neither": "nor"})
+    assert answer["Status"] == "FAILED"
+    assert "KeyError" in answer["Reason"]
+    assert answer["PhysicalResourceId"]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "FAULT", "STOPPED", "TIMED_OUT"])
+def test_a_build_that_ends_badly_fails_the_deploy_with_phase_and_log(
+    cloud: Cloud, status: str
+) -> None:
+    cloud.request("Create")
+    cloud.state_change(
+        cloud.codebuild.end(
+            "project:uuid-1",
+            status,
+            {
+                "phaseType": "INSTALL",
+                "phaseStatus": status,
+                "contexts": [{"statusCode": "COMMAND", "message": "exit status 1"}],
+            },
+        )
+    )
+    ((url, signal),) = cloud.sent
+    assert (url, signal["Status"], signal["UniqueId"]) == (URL, "FAILURE", "uuid-1")
+    for part in (status, "INSTALL: exit status 1", "https://console/1"):
+        assert part in signal["Reason"]
+
+
+def test_a_build_that_wrote_its_output_succeeds(cloud: Cloud) -> None:
+    cloud.request("Create")
+    cloud.s3.keys = [MANIFEST]
+    cloud.state_change(cloud.codebuild.end("project:uuid-1", "SUCCEEDED"))
+    ((url, signal),) = cloud.sent
+    assert (url, signal["Status"], signal["UniqueId"]) == (URL, "SUCCESS", "uuid-1")
+
+
+def test_a_build_that_succeeds_without_output_fails_the_deploy(cloud: Cloud) -> None:
+    cloud.request("Create")
+    cloud.state_change(cloud.codebuild.end("project:uuid-1", "SUCCEEDED"))
+    ((_, signal),) = cloud.sent
+    assert signal["Status"] == "FAILURE"
+    assert "without writing its output" in signal["Reason"]
+
+
+def test_signals_of_one_build_carry_one_id(cloud: Cloud) -> None:
+    """So that CloudFormation takes the second for the first one sent again."""
+    cloud.request("Create")
+    event = cloud.codebuild.end("project:uuid-1", "STOPPED")
+    cloud.state_change(event)
+    cloud.state_change(event)
+    assert {signal["UniqueId"] for _, signal in cloud.sent} == {"uuid-1"}
+
+
+def test_a_signal_that_nobody_waits_for_is_no_error(cloud: Cloud) -> None:
+    cloud.request("Create", url=OLD_URL)
+    cloud.lost_urls = {OLD_URL}
+    cloud.state_change(cloud.codebuild.end("project:uuid-1", "STOPPED"))
+    assert cloud.sent == []
+
+
+def test_a_build_started_by_hand_is_nobody_s_business(cloud: Cloud) -> None:
+    cloud.codebuild.start_build(
+        projectName="project", idempotencyToken="t", environmentVariablesOverride=[]
+    )
+    cloud.state_change(cloud.codebuild.end("project:uuid-1", "FAILED"))
+    assert cloud.sent == []
+
+
+def test_a_build_that_is_gone_is_nobody_s_business(cloud: Cloud) -> None:
+    cloud.request("Create")
+    event = cloud.codebuild.end("project:uuid-1", "FAILED")
+    cloud.codebuild.builds.clear()
+    cloud.state_change(event)
+    assert cloud.sent == []
+
+
+def test_a_long_reason_is_cut_to_what_cloudformation_reads(cloud: Cloud) -> None:
+    cloud.request("Create")
+    long = {"phaseType": "BUILD", "phaseStatus": "FAILED", "contexts": [{"message": "x" * 9000}]}
+    cloud.state_change(cloud.codebuild.end("project:uuid-1", "FAILED", long))
+    ((_, signal),) = cloud.sent
+    assert len(json.dumps(signal)) < 4096
