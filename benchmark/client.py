@@ -1,0 +1,176 @@
+"""The public API, seen by a caller: which variants there are, and one picture from one of them."""
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from benchmark.errors import BenchmarkError, RequestFailed, RequestTimedOut
+from benchmark.pricing import Prices
+from benchmark.records import ServedVariant
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A variant from `GET /models`, with the defaults a run's settings start from."""
+
+    served: ServedVariant
+    sizes: tuple[str, ...]
+    default_steps: int
+    default_guidance_scale: float
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    model: str
+    prompt: str
+    seed: int
+    size: str
+    steps: int
+    guidance_scale: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`picture` is PNG; None where the answer gave `picture_url` instead."""
+
+    http_status: int
+    seed: int
+    stages_ms: dict[str, float]
+    request_id: str | None
+    picture: bytes | None
+    picture_url: str | None
+
+
+class ApiClient:
+    """Every failure of `generate` is a RequestFailed; there are no retries, so none is hidden.
+
+    `timeout_s` bounds the whole request. httpx bounds each read and write instead, which an
+    endpoint that trickles would outlast.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        key: str,
+        timeout_s: float,
+        response_format: str = "b64_json",
+    ) -> None:
+        self._http = http
+        self._url = url.rstrip("/")
+        self._headers = {"x-api-key": key}
+        self._timeout_s = timeout_s
+        self._response_format = response_format
+
+    async def models(self, prices: Prices) -> dict[str, Registered]:
+        """Raises BenchmarkError with what to check if the API can't be reached or refuses."""
+        try:
+            response = await self._http.get(f"{self._url}/models", headers=self._headers)
+            response.raise_for_status()
+            document = response.json()
+            entries = document["data"] if isinstance(document, dict) else document
+            found = [_registered(entry, prices) for entry in entries]
+        except httpx.HTTPStatusError as error:
+            hint = " Is the key right?" if error.response.status_code in (401, 403) else ""
+            raise BenchmarkError(
+                f"GET {self._url}/models gave {error.response.status_code}.{hint}"
+            ) from error
+        except httpx.HTTPError as error:
+            raise BenchmarkError(f"no API at {self._url}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise BenchmarkError(
+                f"GET {self._url}/models gave something else than variants: {error!r}"
+            ) from error
+        return {variant.served.name: variant for variant in found}
+
+    async def generate(self, request: PictureRequest) -> Answer:
+        body = {
+            "model": request.model,
+            "prompt": request.prompt,
+            "n": 1,
+            "size": request.size,
+            "seed": request.seed,
+            "num_inference_steps": request.steps,
+            "guidance_scale": request.guidance_scale,
+            "response_format": self._response_format,
+        }
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._http.post(
+                    f"{self._url}/images/generations", json=body, headers=self._headers
+                )
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise RequestTimedOut(self._timeout_s) from error
+        except httpx.HTTPError as error:
+            raise RequestFailed("connection", f"{type(error).__name__}: {error}") from error
+        if response.status_code != 200:
+            raise RequestFailed(
+                f"http_{response.status_code}", response.text[:500], response.status_code
+            )
+        answer = _answer(response)
+        if answer.seed != request.seed:
+            raise RequestFailed("bad_answer", f"seed {answer.seed}, asked for {request.seed}", 200)
+        return answer
+
+    async def fetch(self, url: str) -> bytes:
+        """The picture behind a presigned URL, outside of any latency figure."""
+        try:
+            response = await self._http.get(url, timeout=self._timeout_s)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise RequestFailed("picture_download", str(error)) from error
+        return response.content
+
+
+def _answer(response: httpx.Response) -> Answer:
+    try:
+        document = response.json()
+        item = document["data"][0]
+        encoded = item.get("b64_json")
+        return Answer(
+            http_status=response.status_code,
+            seed=int(item["seed"]),
+            stages_ms={
+                name: float(value)
+                for name, value in (document.get("timings_ms") or {}).items()
+                if isinstance(value, int | float)
+            },
+            request_id=response.headers.get("x-request-id"),
+            picture=base64.b64decode(encoded, validate=True) if encoded else None,
+            picture_url=None if encoded else item["url"],
+        )
+    except (KeyError, IndexError, TypeError, ValueError, binascii.Error) as error:
+        raise RequestFailed("bad_answer", f"{error!r} in the answer", 200) from error
+
+
+def _registered(entry: dict[str, Any], prices: Prices) -> Registered:
+    region, instance_type = str(entry.get("region", "")), str(entry["instance_type"])
+    usd, date = entry.get("price_usd_per_hour"), str(entry.get("price_date", ""))
+    source = str(entry.get("price_source", ""))
+    if usd is None and (known := prices.find(region, instance_type)):
+        usd, date, source = known.usd_per_hour, known.date, known.source
+    name = str(entry.get("name") or entry["id"])
+    served = ServedVariant(
+        name=name,
+        engine=str(entry.get("engine", "")),
+        instance_type=instance_type,
+        instance_count=int(entry.get("instance_count", 1)),
+        endpoint_name=str(entry.get("endpoint_name", f"sd-{name}")),
+        region=region,
+        model_id=str(entry.get("model_id", "")),
+        revision=str(entry.get("revision", "")),
+        artifact_key=str(entry.get("artifact_key", "")),
+        usd_per_hour=None if usd is None else float(usd),
+        price_date=date,
+        price_source=source,
+    )
+    return Registered(
+        served,
+        tuple(str(size) for size in entry["sizes"]),
+        int(entry["default_steps"]),
+        float(entry["default_guidance_scale"]),
+    )

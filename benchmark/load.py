@@ -1,0 +1,95 @@
+"""Two ways to put load on a variant: closed loop (so many callers) and open loop (such a rate).
+
+Our own hundred lines on asyncio, not locust: the work is a finite list in which every request has
+a key and is either in the results file or still to do. Locust's users draw tasks without end,
+pace themselves by their own answers (so arrivals slow down when the server does, which an open
+loop must not), and would bring gevent and a web server along.
+
+All times come from the running event loop's clock, so tests run on a loop whose time jumps.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from benchmark.records import WARM_UP
+
+
+@dataclass(frozen=True)
+class Phase:
+    """`concurrency` callers, each waiting for its answer; or arrivals at `rate` a second."""
+
+    name: str
+    concurrency: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    prompt: int
+    repetition: int
+
+
+Send = Callable[[Job, float], Awaitable[None]]
+"""Sends one job and records it; the float is when it was due, in the loop's time."""
+
+
+def warm_up_phase() -> Phase:
+    return Phase(WARM_UP, concurrency=1)
+
+
+def closed(concurrency: int) -> Phase:
+    return Phase(f"closed-{concurrency}", concurrency=concurrency)
+
+
+def open_(rate: float) -> Phase:
+    return Phase(f"open-{rate:g}", rate=rate)
+
+
+def arrival_times(count: int, rate: float, seed: int) -> list[float]:
+    """Seconds from the start, of a Poisson process: independent exponential gaps."""
+    draw = random.Random(seed)
+    times, now = [], 0.0
+    for _ in range(count):
+        now += draw.expovariate(rate)
+        times.append(now)
+    return times
+
+
+async def closed_loop(
+    jobs: Sequence[Job], concurrency: int, send: Send, stop: asyncio.Event
+) -> None:
+    loop = asyncio.get_running_loop()
+    waiting = iter(jobs)
+
+    async def caller() -> None:
+        for job in waiting:
+            if stop.is_set():
+                return
+            await send(job, loop.time())
+
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(concurrency):
+            callers.create_task(caller())
+
+
+async def open_loop(
+    jobs: Sequence[Job], arrivals: Sequence[float], send: Send, stop: asyncio.Event
+) -> None:
+    """Sends each job when its time comes, however many are still unanswered."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    async with asyncio.TaskGroup() as in_flight:
+        for job, arrival in zip(jobs, arrivals, strict=True):
+            due = start + arrival
+            try:
+                async with asyncio.timeout_at(due):
+                    await stop.wait()
+                return
+            except TimeoutError:
+                in_flight.create_task(_sent(send, job, due))
+
+
+async def _sent(send: Send, job: Job, due: float) -> None:
+    await send(job, due)

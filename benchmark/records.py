@@ -1,0 +1,232 @@
+"""The results file: one JSON line an answer, appended and synced as it comes.
+
+A run that is killed loses at most the requests in flight. A line cut short by the kill is dropped
+when the file is opened again. Three kinds of line: `run` (what the file is about, written first),
+`request`, and `cloudwatch` (one for each variant and phase, the last one counts).
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+from benchmark.errors import BenchmarkError, ResultsMismatch
+
+Outcome = Literal["ok", "failed", "timeout"]
+WARM_UP = "warm-up"
+
+
+class Key(NamedTuple):
+    """What makes a request unique in a results file, and so what a resumed run skips."""
+
+    model: str
+    prompt: int
+    phase: str
+    repetition: int
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What has to be equal for two runs' figures to stand in one file, and what reports state."""
+
+    url: str
+    local: bool
+    prompts: str
+    prompts_digest: str
+    steps: int
+    size: str
+    guidance_scale: float
+    started: str
+
+    def check_same(self, other: "RunInfo") -> None:
+        """Raises ResultsMismatch that names every field that differs; `started` may."""
+        differences = [
+            f"{f.name} was {getattr(self, f.name)!r}, is now {getattr(other, f.name)!r}"
+            for f in fields(self)
+            if f.name != "started" and getattr(self, f.name) != getattr(other, f.name)
+        ]
+        if differences:
+            raise ResultsMismatch(
+                "the results file holds another run: "
+                + "; ".join(differences)
+                + ". Give another --results, or the same settings."
+            )
+
+
+@dataclass(frozen=True)
+class ServedVariant:
+    """What a variant registered, as far as a figure's meaning depends on it."""
+
+    name: str
+    engine: str
+    instance_type: str
+    instance_count: int
+    endpoint_name: str
+    region: str
+    model_id: str
+    revision: str
+    artifact_key: str
+    usd_per_hour: float | None
+    price_date: str
+    price_source: str
+
+    def check_same(self, other: "ServedVariant") -> None:
+        """Raises ResultsMismatch if what is served has changed; its price may."""
+        names = ("engine", "instance_type", "instance_count", "model_id", "revision")
+        for name in (*names, "artifact_key"):
+            was, now = getattr(self, name), getattr(other, name)
+            if was != now:
+                raise ResultsMismatch(
+                    f"{self.name}: the results are of {name} {was!r}, now {now!r} is served. "
+                    "Give another --results."
+                )
+
+    @property
+    def usd_per_hour_total(self) -> float | None:
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.instance_count
+
+
+@dataclass(frozen=True)
+class RequestRecord:
+    """One request. Times in seconds; `due_s` and `done_s` count from its session's start.
+
+    `latency_s` runs from when the request was due, not from when it was sent: in an open loop a
+    late sender would otherwise hide the very queueing it is there to show. A failed request has
+    a latency too (how long the failure took); summaries take only those that are ok.
+    """
+
+    model: str
+    prompt: int
+    phase: str
+    repetition: int
+    session: str
+    sent_at: str
+    due_s: float
+    done_s: float
+    latency_s: float
+    outcome: Outcome
+    steps: int
+    size: str
+    guidance_scale: float
+    seed: int
+    variant: ServedVariant
+    concurrency: int | None = None
+    rate: float | None = None
+    http_status: int | None = None
+    failure: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    picture: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return Key(self.model, self.prompt, self.phase, self.repetition)
+
+
+@dataclass(frozen=True)
+class CloudWatchRecord:
+    """SageMaker's own latencies in a phase: CloudWatch keeps them by the minute, not by request.
+
+    `minutes` maps a minute (ISO, UTC) to {"ModelLatency": ms, "OverheadLatency": ms,
+    "count": n}; None with `reason` where there are none.
+    """
+
+    model: str
+    phase: str
+    minutes: dict[str, dict[str, float]] | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Results:
+    info: RunInfo
+    requests: list[RequestRecord]
+    cloudwatch: dict[tuple[str, str], CloudWatchRecord]
+
+    @property
+    def measured(self) -> list[RequestRecord]:
+        return [record for record in self.requests if record.phase != WARM_UP]
+
+
+def read_results(path: Path) -> Results:
+    """Raises BenchmarkError if there is no such file or it holds no run."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise BenchmarkError(f"no results at {path}: {error.strerror}") from error
+    info: RunInfo | None = None
+    requests: dict[Key, RequestRecord] = {}
+    cloudwatch: dict[tuple[str, str], CloudWatchRecord] = {}
+    for line in _whole_lines(text):
+        match line.pop("kind"):
+            case "run":
+                info = info or RunInfo(**line)
+            case "request":
+                record = RequestRecord(**line | {"variant": ServedVariant(**line["variant"])})
+                requests[record.key] = record
+            case "cloudwatch":
+                seen = CloudWatchRecord(**line)
+                cloudwatch[seen.model, seen.phase] = seen
+    if info is None:
+        raise BenchmarkError(f"{path} holds no run")
+    return Results(info, list(requests.values()), cloudwatch)
+
+
+def _whole_lines(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield json.loads(line)
+
+
+class ResultsFile:
+    """Appends to a results file; `done` holds the keys it had and the ones added since."""
+
+    def __init__(self, path: Path, info: RunInfo) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self.requests: list[RequestRecord] = []
+        if path.exists() and path.stat().st_size:
+            self._drop_cut_line()
+        if path.exists() and path.stat().st_size:
+            before = read_results(path)
+            before.info.check_same(info)
+            self.requests = before.requests
+        self.done: set[Key] = {record.key for record in self.requests}
+        self._file = path.open("a")
+        if path.stat().st_size == 0:
+            self._write({"kind": "run"} | asdict(info))
+
+    def _drop_cut_line(self) -> None:
+        content = self._path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(self._path, whole)
+
+    def add(self, record: RequestRecord) -> None:
+        self._write({"kind": "request"} | asdict(record))
+        self.requests.append(record)
+        self.done.add(record.key)
+
+    def add_cloudwatch(self, records: Iterable[CloudWatchRecord]) -> None:
+        for record in records:
+            self._write({"kind": "cloudwatch"} | asdict(record))
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()

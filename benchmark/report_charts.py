@@ -1,0 +1,170 @@
+"""The charts, as SVG text. matplotlib, drawn without a display."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.analysis import PhaseSummary, VariantFigures
+from benchmark.stats import cost_per_million_at
+
+COLOURS = ("#0b6e99", "#d9730d", "#2f7d4f", "#8a4fbe", "#b3261e")
+INK = "#2b2b2b"
+
+
+@dataclass(frozen=True)
+class Chart:
+    slug: str
+    title: str
+    caption: str
+    svg: str
+
+
+def charts(figures: Sequence[VariantFigures], caveat: str) -> list[Chart]:
+    colours = {f.served.name: COLOURS[i % len(COLOURS)] for i, f in enumerate(figures)}
+    return [
+        _chart(
+            "distribution",
+            "Latency distributions",
+            "Share of requests answered within a time, one caller at a time. " + caveat,
+            lambda axes: _distributions(axes, figures, colours),
+            panels=1,
+        ),
+        _chart(
+            "concurrency",
+            "Latency against load",
+            "Line: p50, shade up to p90; a cross marks a saturated arrival rate. " + caveat,
+            lambda axes: _loads(axes, figures, colours),
+            panels=2,
+        ),
+        _chart(
+            "cost",
+            "Cost per million against latency",
+            "One point a load (circles: so many callers at a time, squares: arrivals): its p90, "
+            "and what its throughput costs. " + caveat,
+            lambda axes: _costs(axes, figures, colours),
+            panels=1,
+        ),
+    ]
+
+
+def _chart(
+    slug: str, title: str, caption: str, draw: Callable[[Sequence[Any]], None], panels: int
+) -> Chart:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style = {
+        "svg.hashsalt": slug,  # equal figures give equal files
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#e6e6e6",
+        "axes.edgecolor": "#9a9a9a",
+        "axes.labelcolor": INK,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.axisbelow": True,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        draw(axes)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return Chart(slug, title, caption.strip(), text[text.index("<svg") :])
+
+
+def _distributions(
+    axes: Sequence[Any], figures: Sequence[VariantFigures], colours: Mapping[str, str]
+) -> None:
+    axis = axes[0]
+    for f in figures:
+        values = sorted(f.latencies)
+        if values:
+            axis.ecdf(values, color=colours[f.served.name], label=f.served.name, linewidth=1.8)
+    axis.set(xlabel="latency, s", ylabel="share answered", ylim=(0, 1.02))
+    axis.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    _legend(axis)
+
+
+def _loads(
+    axes: Sequence[Any], figures: Sequence[VariantFigures], colours: Mapping[str, str]
+) -> None:
+    closed, arriving = axes
+    for f in figures:
+        colour = colours[f.served.name]
+        _curve(closed, f, colour, lambda p: p.concurrency)
+        _curve(arriving, f, colour, lambda p: p.rate)
+    closed.xaxis.get_major_locator().set_params(integer=True)
+    closed.set(xlabel="requests at a time", ylabel="latency, s", ylim=(0, None))
+    arriving.set(xlabel="arrivals a second", ylim=(0, None))
+    for axis in axes:
+        if axis.lines:
+            _legend(axis)
+        else:
+            axis.text(0.5, 0.5, "not measured", ha="center", transform=axis.transAxes)
+
+
+def _curve(
+    axis: Any,
+    f: VariantFigures,
+    colour: str,
+    load_of: Callable[[PhaseSummary], float | None],
+) -> None:
+    points = sorted(
+        (load, p.latency.p50, p.latency.p90, p.saturated)
+        for p in f.phases
+        if p.latency is not None and (load := load_of(p)) is not None
+    )
+    if not points:
+        return
+    loads, p50, p90, saturated = zip(*points, strict=True)
+    axis.plot(loads, p50, color=colour, marker="o", markersize=4, label=f.served.name)
+    axis.fill_between(loads, p50, p90, color=colour, alpha=0.15, linewidth=0)
+    for load, median, late in zip(loads, p50, saturated, strict=True):
+        if late:
+            axis.plot([load], [median], color=colour, marker="x", markersize=9, linestyle="")
+
+
+def _costs(
+    axes: Sequence[Any], figures: Sequence[VariantFigures], colours: Mapping[str, str]
+) -> None:
+    axis = axes[0]
+    for f in figures:
+        price = f.served.usd_per_hour_total
+        for p in f.phases:
+            if price is None or p.latency is None or not p.throughput:
+                continue
+            cost = cost_per_million_at(p.throughput, price)
+            axis.plot(
+                [p.latency.p90],
+                [cost],
+                marker="s" if p.rate is not None else "o",
+                linestyle="",
+                color=colours[f.served.name],
+                label=f.served.name if p is f.base else None,
+            )
+            axis.annotate(
+                f"{p.rate:g}/s" if p.rate is not None else f"{p.concurrency}",
+                (p.latency.p90, cost),
+                xytext=(5, 4),
+                textcoords="offset points",
+                fontsize=8,
+            )
+    axis.set(xscale="log", xlabel="p90 latency, s", ylabel="USD per million", ylim=(0, None))
+    axis.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
+    axis.xaxis.set_minor_formatter(
+        lambda seconds, _: f"{seconds:g}" if f"{seconds:.0e}"[0] in "25" else ""
+    )
+    axis.margins(x=0.08, y=0.12)
+    _legend(axis)
+
+
+def _legend(axis: Any) -> None:
+    handles, _ = axis.get_legend_handles_labels()
+    if handles:
+        axis.legend(frameon=False)

