@@ -2,8 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 
 def _train(work_dir: Path, stop_before: int = 100) -> tuple[list[float], list[int]]:

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors import torch as safetensors_torch
 
 from model_assets.tiny.data import Picture, held_out_prompts
 from model_assets.tiny.picture_check import describe
 from model_assets.tiny.tokenizer import TOKENIZER, VOCABULARY, WEIGHTS
-
-torch = pytest.importorskip("torch")
-safetensors_torch = pytest.importorskip("safetensors.torch")
 
 WEIGHT_FILES = (
     "text_encoder/model.safetensors",

@@ -1,0 +1,63 @@
+"""`python -m local_cloud serve|up|smoke|bench`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from local_cloud.settings import REPOSITORY, CloudSettings
+
+DEFAULT_PORT = 4566
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve_parser = commands.add_parser("serve", help="boot the local cloud, deploy nothing")
+    serve_parser.add_argument("--state", type=Path, help="an empty folder; removed at the end")
+    serve_parser.add_argument(
+        "--until-eof", action="store_true", help="end when standard input ends"
+    )
+    serve_parser.add_argument("--port", type=int, help="default: SD_LOCAL_PORT, or 4566")
+    serve_parser.add_argument(
+        "--invoke-timeout", type=float, default=60.0, help="InvokeEndpoint's limit in seconds"
+    )
+    commands.add_parser("up", help="boot it, deploy the app, make a picture, stay up")
+    commands.add_parser("smoke", help="the same, check the picture, end")
+    commands.add_parser(
+        "bench",
+        help="the same, deploy the other variants, benchmark all, end; further arguments go to"
+        " `python -m benchmark run`",
+    )
+    options, further = parser.parse_known_args(arguments)
+    if further and options.command != "bench":
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    if options.command != "serve":
+        from local_cloud import up
+
+        return up.main(port_setting(), command=options.command, further=further)
+
+    from local_cloud.server import serve
+
+    port = options.port or port_setting()
+    state = options.state or REPOSITORY / ".local" / f"serve-{os.getpid()}"
+    serve(
+        CloudSettings(port=port, state=state, invoke_timeout_s=options.invoke_timeout),
+        until_eof=options.until_eof,
+    )
+    return 0
+
+
+def port_setting() -> int:
+    """SD_LOCAL_PORT, or the usual port."""
+    text = os.environ.get("SD_LOCAL_PORT", "") or str(DEFAULT_PORT)
+    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        sys.exit(f"SD_LOCAL_PORT={text}: give a port from 1024 to 65535.")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,197 @@
+"""Requests checked against the service model that botocore carries, and answers in its form.
+
+The model holds each API's required members, types, ranges, patterns and enums, so a template that
+AWS would refuse is refused here, in the words AWS uses.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import botocore.session
+
+_NUMBERS = ("integer", "long", "float", "double")
+
+
+class BadRequest(Exception):
+    """An AWS error: `code`, HTTP `status`, and the message."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.status = code, status
+
+
+@functools.cache
+def service_model(service: str) -> Any:
+    """botocore's model of a service, e.g. "sagemaker"."""
+    return botocore.session.Session().get_service_model(service)
+
+
+def check_request(service: str, operation: str, request: Mapping[str, Any]) -> None:
+    """Raise BadRequest(ValidationException) with every constraint that `request` breaks."""
+    shape = service_model(service).operation_model(operation).input_shape
+    problems = list(_problems(shape, request, ""))
+    if problems:
+        noun = "error" if len(problems) == 1 else "errors"
+        raise BadRequest(
+            "ValidationException",
+            f"{len(problems)} validation {noun} detected: {'; '.join(problems)}",
+        )
+
+
+def coerced(service: str, operation: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Template properties as API input: numbers and booleans may be strings in a template.
+
+    BadRequest names a property that the API does not have, as CloudFormation does.
+    """
+    shape = service_model(service).operation_model(operation).input_shape
+    result: dict[str, Any] = _coerce(shape, properties, "#")
+    return result
+
+
+def output_members(service: str, operation: str) -> frozenset[str]:
+    """The members an operation's answer may have."""
+    return frozenset(service_model(service).operation_model(operation).output_shape.members)
+
+
+def _problems(shape: Any, value: Any, path: str) -> Any:
+    kind, metadata = shape.type_name, shape.metadata
+    if kind == "structure":
+        if not isinstance(value, dict):
+            yield _problem(value, path, "Member must be a structure")
+            return
+        for name in shape.required_members:
+            if value.get(name) is None:
+                yield f"Value null at '{_join(path, name)}' failed to satisfy constraint: " \
+                    "Member must not be null"  # fmt: skip
+        for name, member in shape.members.items():
+            if value.get(name) is not None:
+                yield from _problems(member, value[name], _join(path, name))
+    elif kind == "list":
+        if not isinstance(value, list):
+            yield _problem(value, path, "Member must be a list")
+            return
+        yield from _length_problems(metadata, value, path)
+        for number, item in enumerate(value, 1):
+            yield from _problems(shape.member, item, f"{path}.{number}.member")
+    elif kind == "map":
+        if not isinstance(value, dict):
+            yield _problem(value, path, "Member must be a map")
+            return
+        yield from _length_problems(metadata, value, path)
+        for name, item in value.items():
+            yield from _problems(shape.key, name, f"{path} map key")
+            yield from _problems(shape.value, item, f"{path}.{name}")
+    elif kind in _NUMBERS:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            yield _problem(value, path, "Member must be a number")
+        elif "min" in metadata and value < metadata["min"]:
+            bound = f"Member must have value greater than or equal to {metadata['min']}"
+            yield _problem(value, path, bound)
+        elif "max" in metadata and value > metadata["max"]:
+            bound = f"Member must have value less than or equal to {metadata['max']}"
+            yield _problem(value, path, bound)
+    elif kind == "boolean":
+        if not isinstance(value, bool):
+            yield _problem(value, path, "Member must be a boolean")
+    elif kind == "string":
+        yield from _string_problems(metadata, value, path)
+
+
+def _string_problems(metadata: Mapping[str, Any], value: Any, path: str) -> Any:
+    if not isinstance(value, str):
+        yield _problem(value, path, "Member must be a string")
+        return
+    yield from _length_problems(metadata, value, path)
+    if "enum" in metadata and value not in metadata["enum"]:
+        allowed = ", ".join(metadata["enum"])
+        yield _problem(value, path, f"Member must satisfy enum value set: [{allowed}]")
+    pattern = metadata.get("pattern")
+    if pattern and not _matches(pattern, value):
+        yield _problem(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _length_problems(metadata: Mapping[str, Any], value: Any, path: str) -> Any:
+    if len(value) < metadata.get("min", 0):
+        yield _problem(
+            value, path, f"Member must have length greater than or equal to {metadata['min']}"
+        )
+    if "max" in metadata and len(value) > metadata["max"]:
+        yield _problem(
+            value, path, f"Member must have length less than or equal to {metadata['max']}"
+        )
+
+
+# Java's classes that Python's re lacks, as what goes between brackets.
+_CLASSES = {
+    "\\p{ASCII}": "\\x00-\\x7f",
+    "\\p{Print}": "\\x20-\\x7e",
+    "\\p{L}": "\\w",
+    "\\p{N}": "\\d",
+    "\\p{Z}": "\\s",
+}
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """A Java pattern for Python; None for one that has no equal here, which then checks nothing."""
+    python, in_brackets = "", False
+    for part in re.findall(r"\\p\{\w+\}|\\.|.", pattern, re.DOTALL):
+        if part in _CLASSES:
+            python += _CLASSES[part] if in_brackets else f"[{_CLASSES[part]}]"
+            continue
+        if part in "[]":
+            in_brackets = part == "["
+        python += "\\Z" if part == "\\z" else part
+    try:
+        return re.compile(python)
+    except re.error:
+        return None
+
+
+def _matches(pattern: str, value: str) -> bool:
+    compiled = _compiled(pattern)
+    return compiled is None or compiled.fullmatch(value) is not None
+
+
+def _problem(value: Any, path: str, constraint: str) -> str:
+    return f"Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _join(path: str, name: str) -> str:
+    # AWS writes members with a small first letter: "productionVariants.1.member.modelName".
+    name = name[0].lower() + name[1:]
+    return f"{path}.{name}" if path else name
+
+
+def _coerce(shape: Any, value: Any, path: str) -> Any:
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, dict):
+        unknown = sorted(set(value) - set(shape.members))
+        if unknown:
+            raise BadRequest(
+                "ValidationException",
+                f"Properties validation failed with message: {path}: extraneous key "
+                f"[{unknown[0]}] is not permitted",
+            )
+        return {
+            name: _coerce(shape.members[name], item, f"{path}/{name}")
+            for name, item in value.items()
+        }
+    if kind == "list" and isinstance(value, list):
+        return [_coerce(shape.member, item, f"{path}/{n}") for n, item in enumerate(value)]
+    if kind == "map" and isinstance(value, dict):
+        return {name: _coerce(shape.value, item, path) for name, item in value.items()}
+    if kind == "boolean" and value in ("true", "false"):
+        return value == "true"
+    if kind in _NUMBERS and isinstance(value, str):
+        try:
+            return int(value) if kind in ("integer", "long") else float(value)
+        except ValueError:
+            return value
+    if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value

@@ -1,0 +1,89 @@
+"""Calls to the emulated services over HTTP, signed by a role, as AWS's own services make them."""
+
+from __future__ import annotations
+
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import botocore.session
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_cloud.bridge import RoleSession
+from local_cloud.settings import CloudSettings
+
+# A session loads each service's model once; client creation on it is not thread-safe.
+_session = botocore.session.Session()
+_session_lock = threading.Lock()
+
+DownloadErrors = (BotoCoreError, ClientError, OSError, tarfile.TarError)
+
+
+def client(settings: CloudSettings, service: str, role: RoleSession) -> BaseClient:
+    """A client of `service` on this cloud under `role`."""
+    with _session_lock:
+        return _session.create_client(
+            service,
+            region_name=settings.region,
+            endpoint_url=settings.url,
+            config=Config(retries={"max_attempts": 1}, read_timeout=300),
+            **role.client_arguments(),
+        )
+
+
+def download_prefix(s3: Any, uri: str, folder: Path) -> int:
+    """Copy every object under an s3:// prefix to `folder`; the number of files. ClientError."""
+    bucket, prefix = split_s3_uri(uri)
+    count = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            relative = item["Key"][len(prefix) :].lstrip("/")
+            if not relative or relative.endswith("/"):
+                continue
+            target = folder / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            download_object(s3, bucket, item["Key"], target)
+            count += 1
+    return count
+
+
+def download_object(s3: Any, bucket: str, key: str, target: Path) -> None:
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+    with target.open("wb") as file:
+        for chunk in body.iter_chunks(1 << 20):
+            file.write(chunk)
+
+
+def download_archive(s3: Any, uri: str, folder: Path) -> int:
+    """Fetch a model.tar.gz and unpack it into `folder`; the number of members."""
+    bucket, key = split_s3_uri(uri)
+    archive = folder.with_suffix(".tar.gz")
+    download_object(s3, bucket, key, archive)
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+        count = len(tar.getnames())
+    archive.unlink()
+    return count
+
+
+def upload_folder(s3: Any, folder: Path, uri: str) -> int:
+    """Copy every file under `folder` to an s3:// prefix; the number of files."""
+    bucket, prefix = split_s3_uri(uri)
+    count = 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            key = f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}"
+            with path.open("rb") as body:
+                s3.put_object(Bucket=bucket, Key=key, Body=body)
+            count += 1
+    return count
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an s3:// URI."""
+    parsed = urlparse(uri)
+    return parsed.netloc, parsed.path.lstrip("/")

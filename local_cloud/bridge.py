@@ -1,0 +1,213 @@
+"""What the added services use of MiniStack: roles, permissions, logs, metrics, events.
+
+MiniStack's internals have no stability promise (the version is pinned in requirements-dev.txt);
+this file, `extensions.py` and the `cfn_*` files are the only ones that touch them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import set_request_account_id, set_request_region
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, iam, sts
+
+from local_cloud.settings import CloudSettings
+
+
+class RoleUnusable(Exception):
+    """A service cannot act under the role it was given; the message is what AWS would say."""
+
+
+@dataclass(frozen=True)
+class RoleSession:
+    """Temporary credentials of a role, as a service holds them when it acts for the account."""
+
+    role_arn: str
+    access_key: str
+    secret_key: str
+    token: str
+
+    def environment(self) -> dict[str, str]:
+        """The variables an AWS SDK reads them from."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_SESSION_TOKEN": self.token,
+        }
+
+    def client_arguments(self) -> dict[str, str]:
+        """The same for `boto3.client`."""
+        return {
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret_key,
+            "aws_session_token": self.token,
+        }
+
+
+def enter_account(settings: CloudSettings) -> None:
+    """Make this thread see the stores of the cloud's account and region.
+
+    MiniStack keys them by context variables that a plain thread doesn't have.
+    """
+    set_request_account_id(settings.account)
+    set_request_region(settings.region)
+
+
+def run_in_account(
+    settings: CloudSettings, work: Callable[[], None], name: str
+) -> threading.Thread:
+    """Run `work` on a thread of its own, within the account and region of this cloud."""
+
+    def scoped() -> None:
+        enter_account(settings)
+        work()
+
+    # A plain thread starts with an empty context. That is wanted: a copied one would carry the
+    # request's signature, and checks made for a role would be refused as badly signed.
+    thread = threading.Thread(target=scoped, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def assume_service_role(
+    settings: CloudSettings, role_arn: str, service: str, session_name: str
+) -> RoleSession:
+    """A session of `role_arn` for an AWS service, if the role exists and trusts that service."""
+    role_name = role_arn.rsplit("/", 1)[-1]
+    role = iam._roles.get(role_name)
+    if role is None:
+        raise RoleUnusable(f"Role {role_arn} does not exist")
+    if not _trusts(role.get("AssumeRolePolicyDocument"), service):
+        raise RoleUnusable(
+            f"Could not assume role {role_arn}. Please ensure that the role exists and allows "
+            f"principal '{service}' to assume the role."
+        )
+    digest = hashlib.sha256(f"{role_arn}:{session_name}:{time.time_ns()}".encode()).hexdigest()
+    session = RoleSession(
+        role_arn=role_arn,
+        access_key=f"ASIA{digest[:16].upper()}",
+        secret_key=hashlib.sha256(f"secret:{digest}".encode()).hexdigest(),
+        token=hashlib.sha256(f"token:{digest}".encode()).hexdigest(),
+    )
+    sts.register_session(
+        session.access_key,
+        {
+            "Arn": f"arn:aws:sts::{settings.account}:assumed-role/{role_name}/{session_name[:64]}",
+            "UserId": f"{role_name}:{session_name[:64]}",
+            "SecretAccessKey": session.secret_key,
+            "SessionToken": session.token,
+        },
+    )
+    return session
+
+
+def _trusts(document: str | dict[str, Any] | None, service: str) -> bool:
+    policy = json.loads(document) if isinstance(document, str) else document or {}
+    for statement in policy.get("Statement", []):
+        services = (statement.get("Principal") or {}).get("Service", [])
+        services = [services] if isinstance(services, str) else services
+        if statement.get("Effect") == "Allow" and service in services:
+            return True
+    return False
+
+
+def allowed(
+    settings: CloudSettings,
+    access_key: str,
+    action: str,
+    resource: str,
+    context: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether the holder of `access_key` may do `action` on `resource`."""
+    service = action.split(":", 1)[0]
+    verdict = iam_evaluator.enforce(
+        access_key, action, service, settings.region, resource_arn=resource,
+        service_context=dict(context or {}),
+    )  # fmt: skip
+    return verdict is None
+
+
+class LogStream:
+    """Lines into one CloudWatch Logs stream, made on first use."""
+
+    def __init__(self, settings: CloudSettings, group: str, stream: str) -> None:
+        self.group, self.stream = group, stream
+        self._settings = settings
+        self._made = False
+
+    @property
+    def arn(self) -> str:
+        return (
+            f"arn:aws:logs:{self._settings.region}:{self._settings.account}:log-group:{self.group}"
+        )
+
+    def write(self, lines: Sequence[str]) -> None:
+        """Append `lines`, stamped now. From any thread."""
+        enter_account(self._settings)
+        if not self._made:
+            cloudwatch_logs._create_log_group({"logGroupName": self.group})
+            cloudwatch_logs._create_log_stream(
+                {"logGroupName": self.group, "logStreamName": self.stream}
+            )
+            self._made = True
+        now = int(time.time() * 1000)
+        cloudwatch_logs._put_log_events(
+            {
+                "logGroupName": self.group,
+                "logStreamName": self.stream,
+                # CloudWatch refuses empty messages.
+                "logEvents": [{"timestamp": now, "message": line or " "} for line in lines],
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    value: float
+    unit: str
+
+
+def put_metrics(namespace: str, dimensions: Mapping[str, str], metrics: Sequence[Metric]) -> None:
+    """Store data points as the service itself does (AWS/* is closed to PutMetricData callers)."""
+    cloudwatch._put_metric_data(
+        {},
+        {
+            "Namespace": namespace,
+            "MetricData": [
+                {
+                    "MetricName": metric.name,
+                    "Value": metric.value,
+                    "Unit": metric.unit,
+                    "Dimensions": [{"Name": k, "Value": v} for k, v in dimensions.items()],
+                }
+                for metric in metrics
+            ],
+        },
+        False,
+        True,
+    )
+
+
+def put_event(source: str, detail_type: str, detail: Mapping[str, Any], resource: str) -> None:
+    """Publish a service event on the default bus."""
+    eventbridge._put_events(
+        {
+            "Entries": [
+                {
+                    "Source": source,
+                    "DetailType": detail_type,
+                    "Detail": json.dumps(detail),
+                    "Resources": [resource],
+                }
+            ]
+        },
+        allow_aws_source=True,
+    )

@@ -1,0 +1,161 @@
+"""The real CDK CLI against a running local cloud: bootstrap, deploy, destroy, and what came out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+
+from local_cloud.child import ChildCloud
+from local_cloud.node import CdkCli
+from local_cloud.settings import ACCOUNT, REGION, REPOSITORY
+
+# Colours and the CLI's own progress are for people at a terminal.
+CLI_ENVIRONMENT = {"NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1", "NODE_NO_WARNINGS": "1",
+                   "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "18,20"}  # fmt: skip
+_FAILED = re.compile(r"\b(?:CREATE|UPDATE)_FAILED\b")
+
+
+class DeployFailed(Exception):
+    """The CLI said no; the message is its reason."""
+
+
+@dataclass(frozen=True)
+class DeployedApi:
+    """The API as a client reaches it. `url` ends in /v1."""
+
+    url: str
+    key: str
+
+
+class Deployment:
+    """Runs the CDK CLI in the repository's root; what it synthesizes is in the cloud's state."""
+
+    def __init__(self, cloud: ChildCloud, cli: CdkCli, context: Sequence[str] = ()) -> None:
+        """`context` are `name=value` pairs on top of profile=local."""
+        self._cloud, self._cli, self._context = cloud, cli, tuple(context)
+        self._process: subprocess.Popen[str] | None = None
+
+    def bootstrap(self) -> str:
+        # With the environment named, the CLI needn't synthesize the app to find it.
+        return self._cdk(["bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", ""])
+
+    def deploy(self, stack: str, *, context: Sequence[str] = ()) -> str:
+        """`cdk deploy`; what it printed. DeployFailed with the failed resource's reason."""
+        return self._cdk(
+            ["deploy", stack, "--require-approval", "never", "--progress", "events",
+             *self._arguments(context)]
+        )  # fmt: skip
+
+    def destroy(self, stack: str) -> str:
+        return self._cdk(["destroy", stack, "--force", *self._arguments(())])
+
+    def api(self) -> DeployedApi:
+        """Where SdApiStack's API answers, and its key's value."""
+        outputs = self.outputs("SdApiStack")
+        api_id = (urlparse(outputs["ApiUrl"]).hostname or "").split(".")[0]
+        key = self._cloud.client("apigateway").get_api_key(
+            apiKey=outputs["ApiKeyId"], includeValue=True
+        )
+        # The name that AWS gives an API doesn't resolve to this machine; the path form does.
+        url = f"{self._cloud.settings.url}/_aws/execute-api/{api_id}/v1"
+        return DeployedApi(url, key["value"])
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        described = self._cloud.client("cloudformation").describe_stacks(StackName=stack)
+        return {
+            output["OutputKey"]: output["OutputValue"]
+            for output in described["Stacks"][0].get("Outputs", [])
+        }
+
+    def command_line(self) -> str:
+        """A shell line that deploys `{stack}` from the repository's root while the cloud runs."""
+        variables = self._cloud.environment()
+        words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
+        if self._cli.extra_folder:
+            words.append(f'PATH={shlex.quote(self._cli.extra_folder)}:"$PATH"')
+        context = [f"-c {shlex.quote(pair)}" for pair in ("profile=local", *self._context)]
+        words += ["npx", "cdk", "deploy", "{stack}", *context, "--require-approval", "never"]
+        return " ".join(words)
+
+    def stop(self) -> None:
+        """End a CLI that is still running."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _arguments(self, context: Sequence[str]) -> list[str]:
+        pairs = ("profile=local", *self._context, *context)
+        words = [word for pair in pairs for word in ("-c", pair)]
+        return [*words, "--output", str(self._cloud.state / "cdk.out")]
+
+    def _cdk(self, arguments: Sequence[str]) -> str:
+        self._process = subprocess.Popen(
+            [str(self._cli.program), *arguments, "--ci", "--no-notices"],
+            cwd=REPOSITORY,
+            env={
+                **_without_aws(os.environ),
+                **self._cloud.environment(),
+                **CLI_ENVIRONMENT,
+                "PATH": self._cli.search_path,
+                "TMPDIR": str(self._cloud.settings.temporary),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = self._process.communicate()
+        finally:
+            self.stop()
+        if self._process.returncode:
+            raise DeployFailed(failure_reason(output))
+        return output
+
+
+def failure_reason(output: str) -> str:
+    """What a person needs of the CLI's output: the failed resources' lines, or its last ones."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    # The CLI says each failure twice, with and without its progress: what follows is the same.
+    failed = dict.fromkeys(
+        line[found.end() :].strip(" |")
+        for line in lines
+        if (found := _FAILED.search(line)) and "cancelled" not in line
+    )
+    return "\n".join(failed) or "\n".join(lines[-25:]) or "the CDK CLI failed without a word"
+
+
+def _without_aws(environment: os._Environ[str]) -> dict[str, str]:
+    # A profile or session of the user's real account must not mix in.
+    return {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+
+
+def timed(say: Callable[[str, float], None], clock: Callable[[], float]) -> Callable[[str], None]:
+    """A function to call at each stage's end; it tells `say` the seconds since the last call."""
+    last = clock()
+
+    def done(stage: str) -> None:
+        nonlocal last
+        now = clock()
+        say(stage, now - last)
+        last = now
+
+    return done
+
+
+def out_folder() -> Path:
+    """Where pictures and local.json go: out/, or what SD_OUT names."""
+    folder = Path(os.environ.get("SD_OUT") or REPOSITORY / "out")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

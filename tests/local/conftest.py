@@ -1,0 +1,36 @@
+"""One local cloud with the g5 variant for all end-to-end tests of a session."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from local_cloud.testing import UpCloud
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpCloud]:
+    with UpCloud(tmp_path_factory.mktemp("out")) as running:
+        # Front-door answers about which variants there are must not be a minute old here.
+        running.deploy("SdApiStack", "sd.api.cache_ttl_s=0")
+        yield running
+        children = psutil.Process(running.pid).children(recursive=True)
+        state = running.state()
+        # Ctrl-C leaves no process, port or file behind: checked on what all the tests have used.
+        assert running.end() == 0
+    assert [child for child in children if _runs(child)] == []
+    assert not state.exists()
+    assert not (running.out / "local.json").exists()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", running.port))

