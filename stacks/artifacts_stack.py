@@ -7,6 +7,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
+from stacks.compile_key import WORK_FOLDER
 from stacks.components.sagemaker_endpoint import ServedModel
 from stacks.components.weights import Weights
 from stacks.settings import VARIANTS, Settings
@@ -38,7 +39,9 @@ class ArtifactsStack(Stack):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=True,
             lifecycle_rules=[
-                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2))
+                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2)),
+                # Graphs of unfinished compiles, for the next try; gigabytes nobody reads later.
+                s3.LifecycleRule(prefix=WORK_FOLDER, expiration=Duration.days(30)),
             ],
             removal_policy=RemovalPolicy.RETAIN,
         )

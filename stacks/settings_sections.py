@@ -125,6 +125,9 @@ class BuildSettings:
     log_days: int = setting(one_of_numbers(*LOG_DAYS))
 
 
+DTYPES = ("float16", "bfloat16", "float32")
+
+
 @dataclass(frozen=True)
 class VariantSettings:
     """One endpoint.
@@ -144,7 +147,7 @@ class VariantSettings:
     routing: str = setting(one_of("LEAST_OUTSTANDING_REQUESTS", "RANDOM"))
     startup_timeout_s: int = setting(whole(60, 3_600))
     download_timeout_s: int = setting(whole(60, 3_600))
-    dtype: str = setting(one_of("float16", "bfloat16", "float32"))
+    dtype: str = setting(one_of(*DTYPES))
     sizes: tuple[str, ...] = setting(list_of(SIZE))
     steps: int = setting(whole(*LIMITS.num_inference_steps))
     guidance_scale: float = setting(number(*LIMITS.guidance_scale))
@@ -158,8 +161,11 @@ class VariantSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class G5Settings(VariantSettings):
+    """`dtype` "auto" is float16 on a GPU and float32 without one: for a laptop of either kind."""
+
     instance_type: str = setting(one_of(*GPU_INSTANCES))
     ami: str = setting(one_of(*GPU_AMIS))
+    dtype: str = setting(one_of("auto", *DTYPES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +189,8 @@ class DjlSettings(VariantSettings):
 class Inf2Settings(VariantSettings):
     instance_type: str = setting(one_of(*INF2_INSTANCES))
     ami: str = setting(one_of(*NEURON_AMIS))
+    # The compile's; its VAE is float32 in either case.
+    dtype: str = setting(one_of("bfloat16", "float32"))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class JobFollower:
             status = state["TrainingJobStatus"]
             if status in ("Completed", "Failed", "Stopped"):
                 for passed in transitions[shown:]:
-                    self._say_transition(passed)
+                    if passed["Status"] != "Failed":  # that one's message is the reason once more
+                        self._say_transition(passed)
                 self.sleep(min(LOG_LAG_S, self.poll_s))
                 self._show_log(job.name)
                 return _output(job, state)

@@ -17,14 +17,21 @@ def signal(env: Mapping[str, str], failure: str | None) -> dict[str, str]:
     if succeeded:
         reason = "built"
     else:
-        said = (failure or "the build failed").strip()
-        reason = f"{said[-MAX_REASON:]} (log: {log_link(env)})"
+        reason = f"{last_words(failure or 'the build failed')} (log: {log_link(env)})"
     return {
         "Status": "SUCCESS" if succeeded else "FAILURE",
         "Reason": reason,
         "UniqueId": env["CODEBUILD_BUILD_ID"].rsplit(":", 1)[-1],
         "Data": "",
     }
+
+
+def last_words(text: str) -> str:
+    """In one line, as a stack's events are read; where they are too long, the last lines whole."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    while len(lines) > 1 and len(" / ".join(lines)) > MAX_REASON:
+        lines.pop(0)
+    return " / ".join(lines)[-MAX_REASON:]
 
 
 def log_link(env: Mapping[str, str]) -> str:

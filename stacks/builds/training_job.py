@@ -14,8 +14,15 @@ from typing import Any
 # The code channel's folder is the working directory, so `inf2` and `sd_serving` are found there.
 ENTRY_POINT = ("bash", "-c")
 ARGUMENTS = ('cd "${SD_OPT_ML:-/opt/ml}/input/data/code" && exec python3 -m inf2.compile',)
+# The container's own TEMP lies in its layers, which are small for the compiler's gigabytes.
+ENVIRONMENT = {"TMPDIR": "/tmp"}
 # Weights, the compiler's working files and the output; trn1's local NVMe holds 474 GB.
 VOLUME_GB = 100
+# Else it reports every call, with the account's number, to a bucket of AWS's.
+NO_TELEMETRY = {
+    "SchemaVersion": "1.0",
+    "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
+}
 WITHOUT_TRAINIUM = "-c sd.compile.compute=codebuild-cpu compiles without Trainium"
 
 
@@ -81,10 +88,11 @@ def submit(job: TrainingJob, boto_session: Any) -> None:
         container_entry_point=list(ENTRY_POINT),
         container_arguments=list(ARGUMENTS),
         hyperparameters=dict(job.hyperparameters),
+        environment=ENVIRONMENT,
         enable_network_isolation=True,
         debugger_hook_config=False,
         disable_profiler=True,
-        sagemaker_session=Session(boto_session=boto_session),
+        sagemaker_session=Session(boto_session=boto_session, sagemaker_config=NO_TELEMETRY),
     )
     channels = {
         name: TrainingInput(uri, s3_data_type="S3Prefix", input_mode="File")

@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
-from stacks.compile_key import compile_keys, compile_sources
+from stacks.compile_key import WORK_FOLDER, compile_keys, compile_sources
 from stacks.components.build_step import (
     STANDARD_IMAGE,
     BuildSpec,
@@ -82,7 +82,7 @@ class NeuronCompile(Construct):
         self.key = keys.artifact
         self.prefix = f"compiled/{self.key}/"
         # Shared by all runs for the same graphs, so that one goes on where another ended.
-        work = f"compile-jobs/{keys.parts}/"
+        work = f"{WORK_FOLDER}{keys.parts}/"
         environment = {
             "SD_BUCKET": bucket.bucket_name,
             "SD_WEIGHTS_PREFIX": weights.prefix,

@@ -109,7 +109,11 @@ class SageMakerEndpoint(Construct):
             deployment_config=sagemaker.CfnEndpoint.DeploymentConfigProperty(
                 blue_green_update_policy=sagemaker.CfnEndpoint.BlueGreenUpdatePolicyProperty(
                     traffic_routing_configuration=(
-                        sagemaker.CfnEndpoint.TrafficRoutingConfigProperty(type="ALL_AT_ONCE")
+                        sagemaker.CfnEndpoint.TrafficRoutingConfigProperty(
+                            # SageMaker's API wants the interval even where there is one step.
+                            type="ALL_AT_ONCE",
+                            wait_interval_in_seconds=0,
+                        )
                     ),
                     # The old fleet stays this long for a rollback to go back to at once.
                     termination_wait_in_seconds=120,

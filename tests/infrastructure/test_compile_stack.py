@@ -243,7 +243,7 @@ def test_what_does_not_touch_the_artifact_compiles_nothing(change: dict[str, obj
 
 
 def test_another_bar_asks_again_but_keeps_the_graphs() -> None:
-    artifact, parts = keys({"sd.compile.parity_db": 20})
+    artifact, parts = keys({"sd.compile.parity_db": 33})
     assert artifact != keys()[0]
     assert parts == keys()[1]
 

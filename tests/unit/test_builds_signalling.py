@@ -82,7 +82,7 @@ def test_a_failing_command_s_last_words_become_the_reason(sink: Sink, tmp_path: 
     # The URL's signature covers an empty content type.
     assert content_type == ""
     assert (signal["Status"], signal["UniqueId"]) == ("FAILURE", "0e9a")
-    assert "line 4\nunet: no such file" in signal["Reason"]
+    assert "line 4 / unet: no such file" in signal["Reason"]
     assert "line 1" not in signal["Reason"]
     assert (
         "region=eu-west-1#logsV2:log-groups/log-group/$252Fgroup$2520one/log-events/stream$252F1"
@@ -112,6 +112,13 @@ def test_a_long_reason_keeps_its_end(tmp_path: Path) -> None:
     signal = send_signal.signal(environment(tmp_path, "", "0"), "x" * 5000 + "the end")
     assert "xthe end (log:" in signal["Reason"]
     assert len(json.dumps(signal)) < 4096
+
+
+def test_lines_that_do_not_fit_are_left_out_whole(tmp_path: Path) -> None:
+    env = environment(tmp_path, "", "0")
+    signal = send_signal.signal(env, "x" * 900 + "\n" + "why " * 50 + "\nthe end")
+    assert signal["Reason"].startswith("why why")
+    assert "why / the end (log:" in signal["Reason"]
 
 
 def test_output_that_is_no_text_stops_nothing(tmp_path: Path) -> None:

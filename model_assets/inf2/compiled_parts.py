@@ -1,0 +1,130 @@
+"""The compiled model as the engine's Parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inf2.artifact import graph_path
+from inf2.backends import CORES, Backend
+from sd_serving.config import Size
+from sd_serving.diffusers_parts import SCHEDULER_CONFIG, PromptTokenizer, SchedulerFactory
+
+if TYPE_CHECKING:
+    import torch
+
+    Compiled = Callable[..., torch.Tensor]
+
+
+@dataclass(frozen=True)
+class SizedGraphs:
+    unet: Compiled
+    """On both cores: takes exactly 2 rows."""
+    vae_decoder: Compiled
+    vae_post_quant_conv: Compiled
+
+
+@dataclass(frozen=True)
+class CompiledParts:
+    """Every graph takes batch 1; any number of rows is cut to fit, so no shape is ever violated."""
+
+    tokenizer: PromptTokenizer
+    text_encoder: Compiled
+    graphs: Mapping[Size, SizedGraphs]
+    make_scheduler: SchedulerFactory
+    latent_channels: int
+    vae_scale: int
+    scaling_factor: float
+    device: torch.device
+    dtype: torch.dtype
+    description: Mapping[str, Any]
+
+    max_images_per_pass: int | None = None
+    """No limit: rows never meet in one graph, so pictures are independent anyway, and the more
+    rows there are, the fewer pairs are half empty."""
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        return tuple(self.graphs)
+
+    @property
+    def tokenizer_max_length(self) -> int:
+        return self.tokenizer.max_length
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+    def count_tokens(self, prompt: str) -> int:
+        return self.tokenizer.count(prompt)
+
+    def encode(self, prompts: list[str]) -> torch.Tensor:
+        import torch
+
+        rows = self.tokenizer.ids(prompts).unsqueeze(1)
+        return torch.cat([self.text_encoder(ids) for ids in rows]).float()
+
+    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
+        """Rows are independent, so pairs are cut as they come: with guidance, one picture's two
+        rows are a pair and no core idles; an odd last row runs beside a copy of itself."""
+        import torch
+
+        unet = self._graphs_for(latents).unet
+        rows, pair = len(latents), len(CORES)
+        step = torch.full((pair,), float(t))
+        index = torch.arange(-(-rows // pair) * pair).clamp(max=rows - 1).view(-1, pair)
+        latents, embeds = latents.to(self.dtype), embeds.to(self.dtype)
+        noise = [unet(latents[two], step, embeds[two]) for two in index]
+        return torch.cat(noise)[:rows].float()
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        graphs = self._graphs_for(latents)
+        return torch.cat(
+            [
+                graphs.vae_decoder(graphs.vae_post_quant_conv(row))
+                for row in latents.float().unsqueeze(1)
+            ]
+        )
+
+    def describe(self) -> dict[str, Any]:
+        return dict(self.description)
+
+    def _graphs_for(self, latents: torch.Tensor) -> SizedGraphs:
+        height, width = latents.shape[-2:]
+        return self.graphs[(height * self.vae_scale, width * self.vae_scale)]
+
+
+def load_parts(
+    folder: Path, backend: Backend, sizes: tuple[Size, ...], dtype: str, **description: Any
+) -> CompiledParts:
+    """From an artifact that has been checked. Loads the given sizes only: each takes memory on
+    both cores."""
+    import torch
+
+    unet = json.loads((folder / "unet" / "config.json").read_bytes())
+    vae = json.loads((folder / "vae" / "config.json").read_bytes())
+    return CompiledParts(
+        tokenizer=PromptTokenizer(folder / "tokenizer"),
+        text_encoder=backend.load(folder / graph_path("text_encoder")),
+        graphs={
+            size: SizedGraphs(
+                unet=backend.load_pair(folder / graph_path("unet", size)),
+                vae_decoder=backend.load(folder / graph_path("vae_decoder", size)),
+                vae_post_quant_conv=backend.load(folder / graph_path("vae_post_quant_conv", size)),
+            )
+            for size in sizes
+        },
+        make_scheduler=SchedulerFactory(folder / SCHEDULER_CONFIG),
+        latent_channels=int(unet["in_channels"]),
+        vae_scale=int(2 ** (len(vae["block_out_channels"]) - 1)),
+        scaling_factor=float(vae["scaling_factor"]),
+        # Neuron graphs take and give tensors of the host.
+        device=torch.device("cpu"),
+        dtype=getattr(torch, dtype),
+        description=description,
+    )

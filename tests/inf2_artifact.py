@@ -1,0 +1,65 @@
+"""The small model compiled for the double, once for all tests of a run."""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from inf2.compile import CompileJob, compile_model
+from sd_serving.config import ServingConfig
+
+WEIGHTS = Path(__file__).parents[1] / "model_assets" / "tiny" / "weights"
+SIZES = ((64, 64), (64, 128))
+KEY = "key-of-the-compiled-model"
+SDK = "2.26.0"
+
+
+def job(folder: Path, **changes: Any) -> CompileJob:
+    """Two steps and two pictures a size are enough to tell right from wrong."""
+    values: dict[str, Any] = {
+        "weights": WEIGHTS,
+        "out": folder / "out",
+        "checkpoints": folder / "checkpoints",
+        "key": KEY,
+        "parts_key": "key-of-the-parts",
+        "weights_key": "",
+        "sizes": SIZES[:1],
+        "backend": "torchscript",
+        "on_cpu": False,
+        "sdk": SDK,
+        "dtype": "float32",
+        "parity_db": 40.0,
+        "parity_steps": 2,
+        "parity_pictures": 2,
+    }
+    return CompileJob(**{**values, **changes})
+
+
+@cache
+def artifact() -> Path:
+    """Don't write to it: `shutil.copytree` first."""
+    folder = tempfile.TemporaryDirectory(prefix="sd-inf2-")
+    atexit.register(folder.cleanup)
+    compile_model(job(Path(folder.name), sizes=SIZES))
+    return Path(folder.name) / "out"
+
+
+def config(**changes: Any) -> ServingConfig:
+    values: dict[str, Any] = {
+        "variant": "inf2",
+        "artifact_key": KEY,
+        "sizes": SIZES,
+        "max_images": 4,
+        "max_prompt_chars": 100,
+        "default_steps": 2,
+        "max_steps": 10,
+        "default_guidance": 4.0,
+        "min_guidance": 1.0,
+        "max_guidance": 20.0,
+        "neuron_sdk": SDK,
+        "compile_backend": "torchscript",
+    }
+    return ServingConfig(**{**values, **changes})

@@ -1,0 +1,169 @@
+"""The compile of the small model with the double, and what is left where it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inf2.compile import CompileError, compile_model, main, parse_job
+from inf2.parity import ParityTooLow
+from sd_serving.errors import ModelUnusable
+from stacks.builds.training_job import ARGUMENTS, ENTRY_POINT
+from stacks.compile_key import compile_sources
+from tests.inf2_artifact import SIZES, WEIGHTS, artifact, job
+
+UNET = "unet/64x64/model.pt"
+PARTS = [
+    "vae_post_quant_conv/64x64/model.pt",
+    "text_encoder/model.pt",
+    "vae_decoder/64x64/model.pt",
+    UNET,
+]
+
+
+def manifest(out: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((out / "manifest.json").read_bytes())
+    return document
+
+
+def reused(out: Path) -> dict[str, bool]:
+    return {part["path"]: part["reused"] for part in manifest(out)["parts"]}
+
+
+@pytest.fixture
+def broken_unet(tmp_path: Path) -> Path:
+    """The weights, with half of the UNet's file."""
+    weights = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, weights)
+    file = weights / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return weights
+
+
+def test_manifest_tells_what_was_compiled_and_how_well(capsys: pytest.CaptureFixture[str]) -> None:
+    document = manifest(artifact())
+    assert document["kind"] == "compiled"
+    assert document["sizes"] == [list(size) for size in SIZES]
+    assert (document["backend"], document["sdk"]) == ("torchscript", "2.26.0")
+    assert document["parity"]["status"] == "passed"
+    assert len(document["parity"]["psnr_db"]) == 4
+    assert min(document["parity"]["psnr_db"]) >= 40
+    assert all(part["peak_rss_gib"] > 0.1 for part in document["parts"])
+    with capsys.disabled():
+        print(f"\nparity of the small model: {document['parity']['psnr_db']} dB")
+
+
+def test_artifact_has_each_size_s_graphs_and_one_text_encoder() -> None:
+    files = manifest(artifact())["files"]
+    graphs = sorted(name for name in files if name.endswith("model.pt"))
+    assert graphs == [
+        "text_encoder/model.pt",
+        "unet/128x64/model.pt",
+        "unet/64x64/model.pt",
+        "vae_decoder/128x64/model.pt",
+        "vae_decoder/64x64/model.pt",
+        "vae_post_quant_conv/128x64/model.pt",
+        "vae_post_quant_conv/64x64/model.pt",
+    ]
+    for name in ("tokenizer/vocab.json", "scheduler/scheduler_config.json", "vae/config.json"):
+        assert name in files
+
+
+def test_an_error_in_one_part_names_it_and_costs_only_that_part(
+    broken_unet: Path, tmp_path: Path
+) -> None:
+    broken = job(tmp_path, weights=broken_unet)
+    broken.out.mkdir()
+    (broken.out / "manifest.json").write_text("of an earlier run")
+    with pytest.raises(CompileError, match=r"^unet/64x64: ModelUnusable: .*can't be loaded"):
+        compile_model(broken)
+    assert not (broken.out / "manifest.json").exists()
+
+    mended = job(tmp_path)
+    compile_model(mended)
+    assert reused(mended.out) == {path: path != UNET for path in PARTS}
+
+
+def test_parity_below_the_bar_fails_saying_by_how_much(tmp_path: Path) -> None:
+    strict = job(tmp_path, parity_db=105.0)
+    with pytest.raises(ParityTooLow, match=r"dB is \d+\.\d\d dB below the bar of 105 dB \(seed"):
+        compile_model(strict)
+    assert not (strict.out / "manifest.json").exists()
+
+    compile_model(job(tmp_path, parity_db=40.0))
+    assert all(reused(strict.out).values())
+
+
+def test_weights_of_another_key_are_refused(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, weights)
+    size = (weights / "model_index.json").stat().st_size
+    (weights / "manifest.json").write_text(
+        json.dumps({"kind": "weights", "key": "a", "files": {"model_index.json": {"size": size}}})
+    )
+    with pytest.raises(ModelUnusable, match="key is 'a', this container wants 'b'"):
+        compile_model(job(tmp_path, weights=weights, weights_key="b"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """/opt/ml as SageMaker lays it out; the code is what the key is taken from, no more."""
+    for name, path in compile_sources().items():
+        target = tmp_path / "input" / "data" / "code" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    (tmp_path / "input" / "data" / "weights").symlink_to(WEIGHTS)
+    (tmp_path / "output" / "data").mkdir(parents=True)
+    (tmp_path / "model").mkdir()
+    values = {
+        "key": "k",
+        "parts-key": "p",
+        "sizes": "64x64",
+        "backend": "torchscript",
+        "dtype": "float32",
+        "sdk": "2.26.0",
+        "parity-db": "40.0",
+        "parity-steps": "1",
+        "parity-pictures": "1",
+    }
+    (tmp_path / "input" / "config").mkdir()
+    (tmp_path / "input" / "config" / "hyperparameters.json").write_text(json.dumps(values))
+    return tmp_path
+
+
+def test_runs_as_a_training_job_does(root: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {"PATH": path, "SD_OPT_ML": str(root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*ENTRY_POINT, *ARGUMENTS], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert manifest(root / "model")["key"] == "k"
+    assert (root / "checkpoints" / UNET).is_file()
+    assert not (root / "output" / "failure").exists()
+    for path in PARTS:
+        assert f"{Path(path).parent}: compiled in" in done.stdout
+
+
+def test_leaves_the_reason_of_a_failure_for_the_service(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--backend", "cuda"], {"SD_OPT_ML": str(root)}) == 1
+    reason = (root / "output" / "failure").read_text()
+    assert "--backend: invalid choice: 'cuda'" in reason
+    assert capsys.readouterr().out.splitlines()[-1] == f"FATAL: {reason}"
+
+
+def test_flags_go_before_hyperparameters(root: Path) -> None:
+    parsed = parse_job(["--sizes", "512x768,64x64", "--out", "x"], root)
+    assert parsed.sizes == ((768, 512), (64, 64))  # (height, width) from WIDTHxHEIGHT
+    assert parsed.out == Path("x")
+    assert parsed.weights == root / "input" / "data" / "weights"
+    assert (parsed.parity_db, parsed.parity_steps) == (40.0, 1)

@@ -1,0 +1,74 @@
+"""The build that compiles by itself, without a training job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from stacks.builds.cpu_compile import run
+from tests.sagemaker_fake import FakeAws, fake_aws
+
+ENV = {
+    "SD_BUCKET": "models",
+    "SD_WEIGHTS_PREFIX": "weights/w/",
+    "SD_WORK_PREFIX": "compile-jobs/p/",
+    "SD_TARGET_PREFIX": "compiled/k/",
+    "SD_HYPERPARAMETERS": json.dumps({"key": "k", "backend": "neuronx"}),
+}
+
+
+@pytest.fixture
+def aws() -> Iterator[FakeAws]:
+    with fake_aws() as fake:
+        fake.objects = {
+            "models/weights/w/unet/config.json": b"{}",
+            "models/compile-jobs/p/checkpoints/text_encoder/model.pt": b"earlier",
+        }
+        yield fake
+
+
+def names(aws: FakeAws, prefix: str) -> list[str]:
+    start = f"models/{prefix}"
+    return [name.removeprefix(start) for name in aws.objects if name.startswith(start)]
+
+
+def test_compiles_what_is_in_s3_and_publishes_it_the_manifest_last(
+    aws: FakeAws, tmp_path: Path
+) -> None:
+    def compile_with(flags: Sequence[str]) -> int:
+        assert sorted(flags) == [
+            "--backend=neuronx",
+            f"--checkpoints={tmp_path / 'checkpoints'}",
+            "--key=k",
+            "--on-cpu",
+            f"--out={tmp_path / 'out'}",
+            f"--weights={tmp_path / 'weights'}",
+        ]
+        assert (tmp_path / "weights" / "unet" / "config.json").read_bytes() == b"{}"
+        assert (tmp_path / "checkpoints" / "text_encoder" / "model.pt").read_bytes() == b"earlier"
+        (tmp_path / "out" / "unet").mkdir()
+        (tmp_path / "out" / "manifest.json").write_text("{}")
+        (tmp_path / "out" / "unet" / "model.pt").write_text("graph")
+        return 0
+
+    assert run(ENV, aws.client("s3"), tmp_path, compile_with) == 0
+    assert names(aws, "compiled/k/") == ["unet/model.pt", "manifest.json"]
+
+
+def test_a_failure_publishes_nothing_and_keeps_what_is_done(aws: FakeAws, tmp_path: Path) -> None:
+    def compile_with(flags: Sequence[str]) -> int:
+        assert flags
+        (tmp_path / "checkpoints" / "unet").mkdir()
+        (tmp_path / "checkpoints" / "unet" / "model.pt").write_text("done")
+        (tmp_path / "out" / "unet.pt").write_text("no artifact")
+        return 1
+
+    assert run(ENV, aws.client("s3"), tmp_path, compile_with) == 1
+    assert names(aws, "compiled/") == []
+    assert sorted(names(aws, "compile-jobs/p/checkpoints/")) == [
+        "text_encoder/model.pt",
+        "unet/model.pt",
+    ]

@@ -1,0 +1,242 @@
+"""Loading a compiled model, and drawing with it in pairs of rows."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inf2.compiled_parts import CompiledParts, SizedGraphs
+from inf2.inference import load
+from inf2.parity import psnr_db
+from sd_serving.contract import GenerationRequest
+from sd_serving.diffusers_parts import load_diffusers
+from sd_serving.engine import Engine
+from sd_serving.errors import ModelUnusable
+from tests.inf2_artifact import SDK, WEIGHTS, artifact, config
+
+
+def request(**changes: Any) -> GenerationRequest:
+    values: dict[str, Any] = {
+        "prompt": "a red circle",
+        "negative_prompt": "",
+        "num_images": 1,
+        "height": 64,
+        "width": 64,
+        "num_inference_steps": 2,
+        "guidance_scale": 4.0,
+        "seed": 11,
+    }
+    return GenerationRequest(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(load(artifact(), config()), config())
+
+
+def images(engine: Engine, *requests: GenerationRequest) -> list[bytes]:
+    return [image for result in engine.generate(requests) for image in result.images]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_each_of_several_pictures_is_the_one_made_alone(
+    engine: Engine, n: int, guidance: float
+) -> None:
+    together = images(engine, request(num_images=n, guidance_scale=guidance))
+    alone = [images(engine, request(seed=11 + i, guidance_scale=guidance))[0] for i in range(n)]
+    assert together == alone
+    assert len(set(together)) == n
+
+
+def test_pictures_of_different_prompts_do_not_touch_each_other(engine: Engine) -> None:
+    mine = request(prompt="a blue square", guidance_scale=1.0)
+    assert images(engine, mine, request(guidance_scale=1.0))[0] == images(engine, mine)[0]
+
+
+def test_every_compiled_size_is_served(engine: Engine) -> None:
+    for height, width in ((64, 64), (64, 128)):
+        (png,) = images(engine, request(height=height, width=width))
+        assert Image.open(io.BytesIO(png)).size == (width, height)
+
+
+def test_draws_what_eager_float32_draws(engine: Engine) -> None:
+    eager = Engine(
+        load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu")), config()
+    )
+    for seed, prompt in enumerate(("a red circle", "two white stars", "a green triangle")):
+        asked = request(prompt=prompt, seed=seed, num_inference_steps=4)
+        (compiled,), (wanted,) = images(engine, asked), images(eager, asked)
+        assert psnr_db(compiled, wanted) >= 40
+
+
+def test_describes_itself(engine: Engine) -> None:
+    assert engine.parts.dtype_name == "float32"
+    described = engine.parts.describe()
+    assert described["neuron_sdk"] == SDK
+    assert described["parity_db"] >= 40
+
+
+# --- pairs -----------------------------------------------------------------------------------
+
+
+class UnetDouble:
+    """Twice the latents plus the embeddings' first value; takes 2 rows, and says so."""
+
+    def __init__(self) -> None:
+        self.pairs: list[list[float]] = []
+
+    def __call__(
+        self, latents: torch.Tensor, step: torch.Tensor, embeds: torch.Tensor
+    ) -> torch.Tensor:
+        assert len(latents) == len(step) == len(embeds) == 2
+        assert latents.dtype == embeds.dtype == torch.bfloat16
+        assert step.dtype == torch.float32
+        self.pairs.append(latents[:, 0, 0, 0].tolist())
+        return latents * 2 + embeds[:, :1, :1, None]
+
+
+def parts_with(unet: Callable[..., torch.Tensor]) -> CompiledParts:
+    def unused(*_: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("not for this test")
+
+    return CompiledParts(
+        tokenizer=None,  # type: ignore[arg-type]
+        text_encoder=unused,
+        graphs={(8, 8): SizedGraphs(unet, unused, unused)},
+        make_scheduler=None,  # type: ignore[arg-type]
+        latent_channels=4,
+        vae_scale=8,
+        scaling_factor=1.0,
+        device=torch.device("cpu"),
+        dtype=torch.bfloat16,
+        description={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "pairs"),
+    [
+        (1, [[0, 0]]),
+        (2, [[0, 1]]),
+        (3, [[0, 1], [2, 2]]),
+        (6, [[0, 1], [2, 3], [4, 5]]),
+    ],
+)
+def test_any_number_of_rows_is_cut_into_pairs(rows: int, pairs: list[list[float]]) -> None:
+    unet = UnetDouble()
+    latents = torch.arange(rows).view(-1, 1, 1, 1).expand(rows, 4, 1, 1).float()
+    embeds = torch.arange(rows).view(-1, 1, 1).expand(rows, 77, 8).float() * 10
+    noise = parts_with(unet).denoise(latents, 999, embeds)
+    assert unet.pairs == pairs
+    assert noise.dtype == torch.float32
+    assert noise[:, 0, 0, 0].tolist() == [12 * row for row in range(rows)]
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(artifact(), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    document = json.loads((folder / "manifest.json").read_bytes())
+    change(document)
+    (folder / "manifest.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"neuron_sdk": "2.27.0"}, "sdk is 2.26.0, SD_NEURON_SDK is 2.27.0"),
+        ({"compile_backend": "neuronx"}, "backend is torchscript, SD_COMPILE_BACKEND is neuronx"),
+        ({"dtype": "bfloat16"}, "dtype is float32, SD_DTYPE is bfloat16"),
+        ({"sizes": ((64, 64), (512, 512))}, "sizes are 64x64, 128x64, SD_SIZES also has 512x512"),
+        ({"artifact_key": "other"}, "key is 'key-of-the-compiled-model', this container wants"),
+    ],
+)
+def test_an_artifact_for_another_container_is_refused_by_name(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ModelUnusable, match=said):
+        load(artifact(), config(**changes))
+
+
+def test_everything_that_differs_is_named_at_once() -> None:
+    with pytest.raises(ModelUnusable, match=r"sdk is .*; dtype is .*; sizes are "):
+        load(artifact(), config(neuron_sdk="1.0.0", dtype="bfloat16", sizes=((8, 8),)))
+
+
+def test_a_changed_file_is_refused(copy: Path) -> None:
+    file = copy / "unet" / "64x64" / "model.pt"
+    body = bytearray(file.read_bytes())
+    body[len(body) // 2] ^= 1
+    file.write_bytes(body)
+    with pytest.raises(ModelUnusable, match=r"sha256 differs for unet/64x64/model\.pt$"):
+        load(copy, config())
+
+
+def test_a_half_written_artifact_is_refused(copy: Path) -> None:
+    (copy / "manifest.json").unlink()
+    with pytest.raises(ModelUnusable, match=r"manifest\.json is missing"):
+        load(copy, config())
+
+
+def test_a_manifest_without_a_field_is_refused(copy: Path) -> None:
+    edit(copy, lambda document: document.pop("sdk"))
+    with pytest.raises(ModelUnusable, match="KeyError: 'sdk'"):
+        load(copy, config())
+
+
+def defer(bar_db: float) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        document["parity"] |= {"status": "deferred", "psnr_db": [], "bar_db": bar_db}
+
+    return change
+
+
+def test_a_deferred_gate_is_passed_at_the_first_load(copy: Path) -> None:
+    edit(copy, defer(40.0))
+    assert load(copy, config()).describe()["parity_db"] is None
+
+
+def test_a_deferred_gate_can_refuse(copy: Path) -> None:
+    edit(copy, defer(105.0))
+    with pytest.raises(ModelUnusable, match="below the bar of 105 dB"):
+        load(copy, config())
+
+
+# --- PSNR --------------------------------------------------------------------------------------
+
+
+def png(value: int, *, but: int = 0) -> bytes:
+    pixels = np.full((8, 8, 3), value, dtype=np.uint8)
+    pixels[0, 0, 0] += but
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "db"),
+    [
+        (png(7), png(7), 100.0),
+        (png(0), png(255), 0.0),
+        (png(100), png(110), 28.13),
+        (png(100), png(100, but=10), 50.96),
+    ],
+)
+def test_psnr(one: bytes, other: bytes, db: float) -> None:
+    assert psnr_db(one, other) == db

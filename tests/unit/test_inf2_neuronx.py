@@ -1,0 +1,128 @@
+"""The way to the device, as far as it can be gone without one: torch_neuronx is a double here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from inf2.backends import backend
+from inf2.compile import compile_model
+from inf2.graphs import PARTS
+from inf2.inference import load
+from sd_serving.errors import ModelUnusable
+from tests import neuronx_fake
+from tests.inf2_artifact import WEIGHTS, config, job
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit:DeprecationWarning",
+    "ignore:Converting a tensor to a Python",
+    "ignore::FutureWarning",
+)
+
+
+@pytest.mark.parametrize(
+    ("on_cpu", "extra"),
+    [(False, {}), (True, {"cpu_backend": True})],
+    ids=["on a Neuron host", "on a CPU"],
+)
+def test_the_compiler_is_told_the_part_s_options(
+    on_cpu: bool, extra: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neuronx_fake.install(tmp_path / "neuronx", monkeypatch)
+    neuronx = backend("neuronx", on_cpu=on_cpu)
+    graph = PARTS[0].build(WEIGHTS, (64, 64), torch.bfloat16)
+    neuronx.compile(graph, ("--model-type=unet-inference",), tmp_path, tmp_path / "model.pt")
+    arguments = ["--model-type=unet-inference", *(["--target", "inf2"] if on_cpu else [])]
+    assert neuronx_fake.calls() == [
+        ("trace", {"compiler_workdir": str(tmp_path), "compiler_args": arguments, **extra}),
+        ("async_load",),
+        ("lazy_load",),
+    ]
+    assert neuronx.runs_here is not on_cpu
+
+
+def test_the_parts_options_are_the_recipe_s() -> None:
+    fast = "--enable-fast-loading-neuron-binaries"
+    assert {part.name: part.options for part in PARTS} == {
+        "unet": ("--model-type=unet-inference", fast),
+        "vae_decoder": ("--model-type=unet-inference", fast),
+        "text_encoder": (fast,),
+        "vae_post_quant_conv": (),
+    }
+
+
+@pytest.mark.parametrize("name", ["unet", "text_encoder", "vae_decoder", "vae_post_quant_conv"])
+def test_the_parts_shapes_are_the_recipe_s(name: str) -> None:
+    (part,) = (part for part in PARTS if part.name == name)
+    graph = part.build(WEIGHTS, (64, 128), torch.bfloat16)
+    found = [(tuple(value.shape), value.dtype) for value in graph.inputs]
+    assert (
+        found
+        == {
+            "unet": [
+                ((1, 4, 8, 16), torch.bfloat16),
+                ((1,), torch.float32),
+                ((1, 77, 64), torch.bfloat16),
+            ],
+            "text_encoder": [((1, 77), torch.int64)],
+            "vae_decoder": [((1, 4, 8, 16), torch.float32)],
+            "vae_post_quant_conv": [((1, 4, 8, 16), torch.float32)],
+        }[name]
+    )
+    own = {parameter.dtype for parameter in graph.network.parameters()}
+    assert own == {torch.float32 if name.startswith("vae") else torch.bfloat16}
+
+
+@pytest.fixture(scope="module")
+def without_a_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled on a host that can't run it, in bfloat16."""
+    folder = tmp_path_factory.mktemp("neuronx")
+    with pytest.MonkeyPatch.context() as patch:
+        neuronx_fake.install(folder / "neuronx", patch)
+        compile_model(
+            # One prompt that the small model knows: bfloat16 is far off where it only guesses.
+            job(
+                folder,
+                backend="neuronx",
+                on_cpu=True,
+                dtype="bfloat16",
+                parity_db=20.0,
+                parity_pictures=1,
+            )
+        )
+    return folder / "out"
+
+
+def served(**changes: Any) -> Any:
+    return config(compile_backend="neuronx", sizes=((64, 64),), **changes)
+
+
+def test_a_compile_without_a_device_defers_its_gate(without_a_device: Path) -> None:
+    document = json.loads((without_a_device / "manifest.json").read_bytes())
+    assert document["parity"]["status"] == "deferred"
+    assert document["parity"]["psnr_db"] == []
+    assert document["packages"] == {
+        "neuronx-cc": "2.21.18209.0",
+        "torch-neuronx": "2.8.0.2.10.13553",
+    }
+
+
+def test_the_first_load_on_a_device_draws_the_gate_s_pictures_on_both_cores(
+    without_a_device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neuronx_fake.install(tmp_path / "neuronx", monkeypatch)
+    parts = load(without_a_device, served())
+    assert parts.dtype_name == "bfloat16"
+    assert neuronx_fake.calls() == [("DataParallel", [0, 1], False)]
+
+
+def test_another_compiler_s_graphs_are_refused(
+    without_a_device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neuronx_fake.install(tmp_path / "neuronx", monkeypatch, compiler="2.22.0.0")
+    with pytest.raises(ModelUnusable, match=r"neuronx-cc is 2\.21\S+, this image has 2\.22"):
+        load(without_a_device, served())
