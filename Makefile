@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+# Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
+BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,3 --load-requests 20
 
 .PHONY: up smoke test lint unit e2e bench clean help
 
@@ -39,7 +41,7 @@ test: lint      ## ruff, mypy, every test: unit, templates, three environments, 
 	@$(PY) -m pytest --durations=10
 
 bench: $(READY) ## 100 prompts against every variant deployed to the local cloud, then the report
-	@$(PY) -m local_cloud bench
+	@$(PY) -m local_cloud bench $(BENCH_ARGS)
 
 clean:          ## everything that was made here
 	rm -rf $(VENV) .envs .local out cdk.out node_modules
