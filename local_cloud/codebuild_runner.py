@@ -28,6 +28,9 @@ from local_cloud.codebuild_phase import PhaseFiles, PhaseResult
 from local_cloud.processes import ProcessGroup, clean_environment, network_environment
 from local_cloud.settings import REPOSITORY, CloudSettings
 
+# For what a build's commands have to clear up when it is stopped.
+STOP_GRACE_S = 10.0
+
 
 @dataclass(frozen=True)
 class BuildPlan:
@@ -79,7 +82,7 @@ class BuildRun:
         self._stopped.set()
         with self._lock:
             if self._group:
-                self._group.stop(grace_s=2)
+                self._group.stop(STOP_GRACE_S)
 
     def run(self) -> BuildOutcome:
         """Do it all; blocks until the build ended."""
@@ -174,8 +177,10 @@ class BuildRun:
                 on_line=self._log,
             )
         code = self._group.wait(max(self._deadline - time.monotonic(), 0.0))
-        # Also what a phase has left in the background: its shell is gone.
-        self._group.stop(grace_s=2)
+        # Also what a phase has left in the background: its shell is gone. A stop under way has its
+        # time first, and one signal is enough.
+        with self._lock:
+            self._group.stop(STOP_GRACE_S)
         return -9 if code is None else code
 
     def _ended(self) -> str:

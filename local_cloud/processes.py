@@ -116,12 +116,15 @@ class ProcessGroup:
         return code
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """End the whole group: SIGTERM, then SIGKILL after `grace_s`. Safe to call twice."""
+        """End the whole group: SIGTERM, then SIGKILL after `grace_s` to what is left of it. Safe to
+        call twice."""
+        deadline = time.monotonic() + grace_s
         signal_group(self.pid, signal.SIGTERM)
-        if self.wait(grace_s) is None:
-            signal_group(self.pid, signal.SIGKILL)
-            self.wait(5)
+        # Not only the leader: a shell ends at once, what it started may have to clear up first.
+        while time.monotonic() < deadline and (self.exit_code is None or _group_alive(self.pid)):
+            time.sleep(0.02)
         signal_group(self.pid, signal.SIGKILL)
+        self.wait(5)
         self._note.unlink(missing_ok=True)
 
     def _read(self) -> None:

@@ -133,10 +133,15 @@ def main(env: Mapping[str, str] = os.environ) -> int:
     import boto3
     from botocore.config import Config
 
+    signals = (signal.SIGTERM, signal.SIGINT)
+
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        # A second one must not disturb the stopping of the job.
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
         raise Interrupted(signal.Signals(number).name)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals:
         signal.signal(number, interrupt)
     build = CompileBuild.from_env(env)
     session = boto3.Session(region_name=build.job.region)

@@ -1,0 +1,120 @@
+"""What the end-to-end tests of the variants share."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmark.prompts import load_prompts
+from inf2.parity import psnr_db
+from local_cloud.testing import UpCloud
+
+# As the fixture deployed it: a deploy without it would take it back.
+FRESH_MODELS = "sd.api.cache_ttl_s=0"
+TWENTY = load_prompts("tiny").prompts[:20]
+# Against a hang alone; nothing is judged by how long it takes.
+PATIENCE_S = 300.0
+
+
+def deploy(up: UpCloud, stack: str, *context: str) -> str:
+    return up.deploy(stack, FRESH_MODELS, *context)
+
+
+def twenty_pictures(up: UpCloud, model: str) -> list[bytes]:
+    return [up.pictures(model=model, prompt=p.text, seed=p.seed)[0] for p in TWENTY]
+
+
+@cache
+def twenty_of_g5(up: UpCloud) -> list[bytes]:
+    """What the other variants' are measured by."""
+    return twenty_pictures(up, "g5")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """PSNR in dB of each picture of two variants."""
+
+    model: str
+    db: tuple[float, ...]
+
+    @classmethod
+    def with_g5(cls, up: UpCloud, model: str) -> Agreement:
+        pairs = zip(twenty_pictures(up, model), twenty_of_g5(up), strict=True)
+        return cls(model, tuple(psnr_db(picture, other) for picture, other in pairs))
+
+    def __str__(self) -> str:
+        low, middle = min(self.db), statistics.median(self.db)
+        return (
+            f"{self.model} against g5, {len(self.db)} pictures: PSNR at least {low:.1f} dB, "
+            f"median {middle:.1f} dB (100 is identical)"
+        )
+
+
+@dataclass(frozen=True)
+class Served:
+    """What an endpoint serves."""
+
+    config: str
+    bucket: str
+    prefix: str
+    key: str
+
+    @classmethod
+    def of(cls, up: UpCloud, variant: str) -> Served:
+        """Fails where the endpoint isn't in service."""
+        sagemaker = up.client("sagemaker")
+        endpoint = sagemaker.describe_endpoint(EndpointName=f"sd-{variant}")
+        assert endpoint["EndpointStatus"] == "InService"
+        name = endpoint["EndpointConfigName"]
+        config = sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        (main,) = config["ProductionVariants"]
+        container = sagemaker.describe_model(ModelName=main["ModelName"])["PrimaryContainer"]
+        uri = urlsplit(container["ModelDataSource"]["S3DataSource"]["S3Uri"])
+        prefix = uri.path.lstrip("/")
+        return cls(name, uri.netloc, prefix, container["Environment"]["SD_ARTIFACT_KEY"])
+
+
+def names_below(up: UpCloud, bucket: str, prefix: str) -> list[str]:
+    pages = up.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", [])]
+
+
+def manifest(up: UpCloud, bucket: str, prefix: str) -> dict[str, Any]:
+    body = up.client("s3").get_object(Bucket=bucket, Key=f"{prefix}manifest.json")["Body"].read()
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def builds(up: UpCloud) -> list[str]:
+    ids: list[str] = up.client("codebuild").list_builds()["ids"]
+    return sorted(ids)
+
+
+def training_jobs(up: UpCloud) -> dict[str, str]:
+    """Status by name."""
+    found = up.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    return {job["TrainingJobName"]: job["TrainingJobStatus"] for job in found}
+
+
+def log_of(up: UpCloud, group: str, stream_prefix: str = "") -> list[str]:
+    # The emulated FilterLogEvents knows no logStreamNamePrefix.
+    pages = up.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+    return [
+        event["message"]
+        for page in pages
+        for event in page["events"]
+        if event["logStreamName"].startswith(stream_prefix)
+    ]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.1)

@@ -1,0 +1,111 @@
+"""The DJL variant on the local cloud: g5's pictures, and batches that no answer shows."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import statistics
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from local_cloud.testing import UpCloud
+from model_assets.tiny.picture_check import describe, expected
+from tests.local.support import TWENTY, Agreement, deploy, log_of, wait_until
+
+pytestmark = pytest.mark.local
+
+LOG = "/aws/sagemaker/Endpoints/sd-djl"
+LEAST_DB = 40.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(up: UpCloud) -> None:
+    deploy(up, "SdDjlStack")
+
+
+def test_it_is_listed_with_its_engine(up: UpCloud) -> None:
+    (model,) = [m for m in up.call("/models").body["data"] if m["id"] == "djl"]
+    assert model["engine"] == "djl-deepspeed"
+    assert model["instance_type"] == "ml.g5.xlarge"
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a red circle on a white background", "a yellow star on a black background"]
+)
+def test_the_picture_is_what_the_prompt_says(up: UpCloud, prompt: str) -> None:
+    assert describe(up.pictures(model="djl", prompt=prompt, seed=3)[0]) == expected(prompt)
+
+
+def test_it_draws_the_pictures_of_g5(up: UpCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    found = Agreement.with_g5(up, "djl")
+    with capsys.disabled():
+        print(f"\n{found}")
+    assert min(found.db) >= LEAST_DB
+
+
+def test_eight_at_once_are_batched_and_each_equals_its_lone_twin(
+    up: UpCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests = [{"prompt": p.text, "seed": p.seed, "num_inference_steps": 10} for p in TWENTY[:8]]
+    endpoint = up.client("sagemaker-runtime")
+
+    def invoke(request: dict[str, Any]) -> dict[str, Any]:
+        answer = endpoint.invoke_endpoint(
+            EndpointName="sd-djl", Body=json.dumps(request), ContentType="application/json"
+        )
+        document: dict[str, Any] = json.loads(answer["Body"].read())
+        return document
+
+    alone = [invoke(request) for request in requests]
+    logged = len(_batches(up))
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(invoke, requests))
+    wait_until(lambda: sum(_batches(up)[logged:]) >= len(requests))
+    sizes = _batches(up)[logged:]
+
+    off = [_most_off(*pair) for pair in zip(alone, together, strict=True)]
+    with capsys.disabled():
+        print(
+            f"\neight at once on djl: batches of {sizes}; off their lone twins by at most "
+            f"{max(off)} of 255 (median {statistics.median(off):g})"
+        )
+    assert {answer["engine"]["batch"] for answer in alone} == {1}
+    assert sum(sizes) == len(requests)
+    assert max(sizes) > 1
+    # Log, metric and answers tell the same.
+    assert sizes == _metric(up)[logged:]
+    batched = Counter(answer["engine"]["batch"] for answer in together)
+    assert batched == Counter(size for size in sizes for _ in range(size))
+    assert max(off) <= 1
+
+
+def _batches(up: UpCloud) -> list[int]:
+    """Requests in each batch that the container has logged, oldest first."""
+    lines = [line for line in log_of(up, LOG) if line.startswith('{"event": "batch"')]
+    return [
+        group["requests"]
+        for line in lines
+        for group in json.loads(line)["groups"]
+        if group["outcome"] == "ok"
+    ]
+
+
+def _metric(up: UpCloud) -> list[int]:
+    """The same as DJL's metric lines have it."""
+    name = "[METRICS]DenoiseBatchRequests.Count:"
+    lines = [line.removeprefix(name) for line in log_of(up, LOG) if line.startswith(name)]
+    return [int(line.split("|")[0]) for line in lines]
+
+
+def _most_off(one: dict[str, Any], other: dict[str, Any]) -> int:
+    pixels = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["images"][0]))), dtype=int)
+        for answer in (one, other)
+    ]
+    return int(np.abs(pixels[0] - pixels[1]).max())

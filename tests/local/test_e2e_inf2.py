@@ -1,0 +1,129 @@
+"""The Inferentia2 variant on the local cloud, compiled with the double of the Neuron compiler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from local_cloud.testing import UpCloud
+from model_assets.tiny.picture_check import describe, expected
+from tests.local.support import (
+    Agreement,
+    Served,
+    builds,
+    deploy,
+    log_of,
+    manifest,
+    training_jobs,
+)
+
+pytestmark = pytest.mark.local
+
+LEAST_DB = 40.0
+PROMPT = "a blue square on a yellow background"
+
+
+@dataclass(frozen=True)
+class FirstDeploy:
+    """What it made on a cloud that had none of it."""
+
+    jobs: dict[str, str]
+    builds: int
+
+
+@pytest.fixture(scope="module", autouse=True)
+def first(up: UpCloud) -> FirstDeploy:
+    before = training_jobs(up), builds(up)
+    deploy(up, "SdInf2Stack")
+    after = training_jobs(up)
+    return FirstDeploy(
+        {name: after[name] for name in after if name not in before[0]},
+        len(builds(up)) - len(before[1]),
+    )
+
+
+def test_from_nothing_it_compiles_in_a_training_job_and_gates_on_parity(
+    up: UpCloud, first: FirstDeploy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((name, status),) = first.jobs.items()
+    # The compile and the image.
+    assert (status, first.builds) == ("Completed", 2)
+    job = up.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert job["ResourceConfig"]["InstanceType"] == "ml.trn1.2xlarge"
+    assert job["EnableNetworkIsolation"]
+    assert job["HyperParameters"]["backend"] == "torchscript"
+
+    served = Served.of(up, "inf2")
+    assert served.prefix == f"compiled/{served.key}/"
+    artifact = manifest(up, served.bucket, served.prefix)
+    assert artifact["key"] == served.key == job["HyperParameters"]["key"]
+    assert artifact["parity"]["status"] == "passed"
+    assert min(artifact["parity"]["psnr_db"]) >= artifact["parity"]["bar_db"] == LEAST_DB
+    with capsys.disabled():
+        print(f"\nthe compile's parity gate: {artifact['parity']['psnr_db']} dB")
+
+
+def test_the_build_s_log_has_the_job_s_log(up: UpCloud, first: FirstDeploy) -> None:
+    (name,) = first.jobs
+    (group,) = [
+        group["logGroupName"]
+        for group in up.client("logs").describe_log_groups()["logGroups"]
+        if "NeuronCompile" in group["logGroupName"]
+    ]
+    lines = log_of(up, group)
+    said = log_of(up, "/aws/sagemaker/TrainingJobs", f"{name}/")
+    assert any(line.startswith("unet/64x64: compiled in") for line in said)
+    assert set(said) <= set(lines)
+
+
+def test_it_is_registered_with_what_it_serves(up: UpCloud) -> None:
+    (model,) = [m for m in up.call("/models").body["data"] if m["id"] == "inf2"]
+    assert model["engine"] == "neuronx"
+    assert model["instance_type"] == "ml.inf2.xlarge"
+    assert model["artifact_key"] == Served.of(up, "inf2").key
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, "a green cross on a white background"])
+def test_the_picture_is_what_the_prompt_says(up: UpCloud, prompt: str) -> None:
+    assert describe(up.pictures(model="inf2", prompt=prompt, seed=3)[0]) == expected(prompt)
+
+
+def test_it_draws_the_pictures_of_g5(up: UpCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    found = Agreement.with_g5(up, "inf2")
+    with capsys.disabled():
+        print(f"\n{found}")
+    assert min(found.db) >= LEAST_DB
+
+
+@pytest.mark.parametrize("guidance", [4.0, 1.0])
+def test_an_odd_number_of_rows_fits_the_pairs_and_each_picture_equals_the_one_made_alone(
+    up: UpCloud, guidance: float
+) -> None:
+    request = {
+        "model": "inf2",
+        "prompt": PROMPT,
+        "num_inference_steps": 4,
+        "guidance_scale": guidance,
+    }
+
+    three = up.pictures(n=3, seed=7, **request)
+
+    assert three == [up.pictures(seed=seed, **request)[0] for seed in (7, 8, 9)]
+    assert len(set(three)) == 3
+
+
+def test_a_second_deploy_and_another_default_compile_nothing(up: UpCloud) -> None:
+    before = builds(up), training_jobs(up), Served.of(up, "inf2")
+
+    deploy(up, "SdInf2Stack")
+    assert (builds(up), training_jobs(up), Served.of(up, "inf2")) == before
+
+    deploy(up, "SdInf2Stack", "sd.inf2.steps=20")
+    assert (builds(up), training_jobs(up)) == before[:2]
+    now = Served.of(up, "inf2")
+    assert now.key == before[2].key
+    # The endpoint has moved over to the new default, and the API says so.
+    assert now.config != before[2].config
+    (model,) = [m for m in up.call("/models").body["data"] if m["id"] == "inf2"]
+    assert model["default_steps"] == 20
