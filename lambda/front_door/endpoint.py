@@ -140,8 +140,12 @@ def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
     if status == 0 and "timed out" in text:
         return EndpointTimeout(text)
     where = f"container status {status}, log {response.get('LogStreamArn', 'unknown')}"
+    return _from_error_body(response.get("OriginalMessage") or "", where)
+
+
+def _from_error_body(body: str | bytes, where: str) -> FrontDoorError:
     try:
-        refused = json.loads(response.get("OriginalMessage") or "")["error"]
+        refused = json.loads(body)["error"]
         kind, message, param = refused["type"], refused["message"], refused.get("param")
         field = _API_FIELDS.get(param, param)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -156,6 +160,9 @@ def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
 def _parse(payload: bytes, request: GenerationRequest) -> Generated:
     try:
         answer = json.loads(payload)
+        if "error" in answer:
+            # DJL gives all requests of a batch one status: 200, if another of them was answered.
+            raise _from_error_body(payload, "container status 200")
         images = tuple(base64.b64decode(image, validate=True) for image in answer["images"])
         seeds = tuple(answer["seeds"])
         timings = StageTimings(**{stage: _ms(answer["timings_ms"][stage]) for stage in _STAGES})

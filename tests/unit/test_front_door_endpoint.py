@@ -189,3 +189,24 @@ def test_an_answer_outside_the_contract_is_never_passed_on(
 ) -> None:
     with pytest.raises(EndpointError, match="not in the contract"):
         generate(FakeRuntime(change=change), generation_request(), REQUEST_ID)
+
+
+def answered(error: dict[str, Any]) -> FakeRuntime:
+    """An endpoint whose answer, with status 200, is this error."""
+
+    def change(answer: dict[str, Any]) -> None:
+        answer.clear()
+        answer["error"] = error
+
+    return FakeRuntime(change=change)
+
+
+def test_an_error_that_a_batch_answers_with_200_is_what_its_body_says() -> None:
+    refused = {"type": "invalid_request", "param": "num_images", "message": "num_images: 1 to 2"}
+    with pytest.raises(InvalidRequest) as caught:
+        generate(answered(refused), generation_request(), REQUEST_ID)
+    assert caught.value.param == "n"
+
+    failed = {"type": "engine_error", "message": "out of memory"}
+    with pytest.raises(EndpointError, match="engine_error: out of memory"):
+        generate(answered(failed), generation_request(), REQUEST_ID)
