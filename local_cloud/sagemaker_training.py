@@ -154,7 +154,8 @@ class TrainingJobs:
             for name, job in self.jobs.items()
             if wanted in name and status in (None, job.record["TrainingJobStatus"])
         ]
-        found.sort(key=lambda item: float(item["CreationTime"]), reverse=True)
+        descending = request.get("SortOrder") == "Descending"
+        found.sort(key=lambda item: float(item["CreationTime"]), reverse=descending)
         return {"TrainingJobSummaries": found[: request.get("MaxResults", 100)]}
 
     def _stop(self, request: Request) -> Answer:

@@ -64,8 +64,9 @@ class JobFollower:
             self.sleep(self.poll_s)
 
     def stop(self, name: str) -> None:
-        self.say(f"stopping the training job {name}")
         self.sagemaker.stop_training_job(TrainingJobName=name)
+        # Afterwards: where the build is being ended, nobody may be left to listen.
+        self.say(f"stopping the training job {name}")
 
     def _say_transition(self, transition: dict[str, Any]) -> None:
         self.say(f"[{transition['Status']}] {transition.get('StatusMessage', '')}")

@@ -113,6 +113,13 @@ def log_of(up: UpCloud, group: str, stream_prefix: str = "") -> list[str]:
     ]
 
 
+def log_of_compile(up: UpCloud) -> list[str]:
+    """Of the builds that compile."""
+    groups = [g["logGroupName"] for g in up.client("logs").describe_log_groups()["logGroups"]]
+    (group,) = [name for name in groups if "NeuronCompile" in name]
+    return log_of(up, group)
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not true():

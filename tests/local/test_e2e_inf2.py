@@ -14,6 +14,7 @@ from tests.local.support import (
     builds,
     deploy,
     log_of,
+    log_of_compile,
     manifest,
     training_jobs,
 )
@@ -66,12 +67,7 @@ def test_from_nothing_it_compiles_in_a_training_job_and_gates_on_parity(
 
 def test_the_build_s_log_has_the_job_s_log(up: UpCloud, first: FirstDeploy) -> None:
     (name,) = first.jobs
-    (group,) = [
-        group["logGroupName"]
-        for group in up.client("logs").describe_log_groups()["logGroups"]
-        if "NeuronCompile" in group["logGroupName"]
-    ]
-    lines = log_of(up, group)
+    lines = log_of_compile(up)
     said = log_of(up, "/aws/sagemaker/TrainingJobs", f"{name}/")
     assert any(line.startswith("unet/64x64: compiled in") for line in said)
     assert set(said) <= set(lines)

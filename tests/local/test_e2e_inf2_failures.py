@@ -26,6 +26,7 @@ from tests.local.support import (
     builds,
     deploy,
     log_of,
+    log_of_compile,
     manifest,
     names_below,
     training_jobs,
@@ -126,6 +127,7 @@ def test_no_capacity_then_a_stop_by_hand_then_it_goes_on(
     assert "The build ended as STOPPED" in reason
     # A Trainium instance doesn't go on costing for a deploy that is over.
     (name,) = training_jobs(up).keys() - before.keys()
+    assert f"stopping the training job {name}" in log_of_compile(up)
     job = up.client("sagemaker").describe_training_job(TrainingJobName=name)
     # The rollback may take its role's permissions away before its last upload.
     assert job["TrainingJobStatus"] == "Stopped" or "AccessDenied" in job["FailureReason"]
@@ -176,7 +178,9 @@ def _busy(up: UpCloud) -> bool:
 
 def _parts(up: UpCloud) -> dict[str, str]:
     """How the newest training job came by each part: compiled or reused."""
-    newest = up.client("sagemaker").list_training_jobs(MaxResults=1)["TrainingJobSummaries"][0]
+    newest = up.client("sagemaker").list_training_jobs(SortOrder="Descending", MaxResults=1)[
+        "TrainingJobSummaries"
+    ][0]
     lines = log_of(up, "/aws/sagemaker/TrainingJobs", f"{newest['TrainingJobName']}/")
     told = (line.split(" in ")[0] for line in lines if ", peak memory" in line)
     return dict(line.split(": ") for line in told)
