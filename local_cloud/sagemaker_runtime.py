@@ -17,9 +17,17 @@ from local_cloud.sagemaker_endpoints import Endpoint
 from local_cloud.settings import CloudSettings
 
 PREFIX = "x-amzn-sagemaker-"
+# SageMaker's sentences where the container gave no answer, both under status 0. Time-out:
+# aws-samples/host-yolov8-on-sagemaker-endpoint#21. Died, with workers "abnormally terminated" in
+# the log: aws/amazon-sagemaker-examples#2815, #3089.
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the "
     "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+NO_RESPONSE = (
+    "Amazon SageMaker could not get a response from the {endpoint} endpoint. This can occur when "
+    "CPU or memory utilization is high. To check your utilization, see Amazon CloudWatch. To fix "
+    "this problem, use an instance type with more CPU capacity or memory."
 )
 
 
@@ -74,7 +82,7 @@ class SageMakerRuntime:
             endpoint, variant = self._target(name, headers, body)
         except BadRequest as error:
             return _error(error.status, error.code, {"Message": str(error)})
-        answer = self.forward(variant, headers, body, self._settings.invoke_timeout_s)
+        answer = self.forward(name, variant, headers, body, self._settings.invoke_timeout_s)
         self._measure(endpoint, variant, answer, time.perf_counter() - started)
         if not 200 <= answer.status < 300:
             return self._model_error(ModelError(endpoint, self._settings, answer))
@@ -92,7 +100,12 @@ class SageMakerRuntime:
         return HttpAnswer(200, result, answer.body)
 
     def forward(
-        self, variant: Variant, headers: Mapping[str, str], body: bytes, timeout_s: float
+        self,
+        endpoint: str,
+        variant: Variant,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float,
     ) -> ContainerAnswer:
         """One POST /invocations to a variant's container; never raises for what it does."""
         started = time.perf_counter()
@@ -113,7 +126,7 @@ class SageMakerRuntime:
         except TimeoutError:
             return ContainerAnswer(0, TIMED_OUT.encode(), {}, time.perf_counter() - started)
         except (OSError, http.client.HTTPException):
-            message = b"An error occurred while handling request as the model process exited."
+            message = NO_RESPONSE.format(endpoint=endpoint).encode()
             return ContainerAnswer(0, message, {}, time.perf_counter() - started)
         finally:
             connection.close()
@@ -123,6 +136,7 @@ class SageMakerRuntime:
     ) -> tuple[Endpoint, Variant]:
         endpoint = self._control.endpoints.endpoints.get(name)
         if endpoint is None or endpoint.fleet is None or endpoint.status == "Deleting":
+            # aws/amazon-sagemaker-examples#559.
             account = self._settings.account
             raise BadRequest("ValidationError", f"Endpoint {name} of account {account} not found.")
         if "AsyncInferenceConfig" in endpoint.config:
@@ -141,11 +155,9 @@ class SageMakerRuntime:
         if variant is None:
             raise BadRequest("ValidationError", f"Variant {wanted} not found for endpoint {name}.")
         if not variant.container.healthy:
+            # botocore's text of the error.
             raise BadRequest(
-                "ServiceUnavailable",
-                "A transient exception occurred while retrieving variant instances. "
-                "Please try again later.",
-                503,
+                "ServiceUnavailable", "The service is unavailable. Try your call again.", 503
             )
         return endpoint, variant
 

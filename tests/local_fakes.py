@@ -32,11 +32,18 @@ VARIANT = {
     "ContainerStartupHealthCheckTimeoutInSeconds": 60,
 }
 CONTAINER_CODE = """
-import http.server, json, os, sys, time
+import http.server, json, os, sys, threading, time
 folder = os.environ["SM_MODEL_DIR"]
 if os.environ.get("TOY") == "broken":
     print("FATAL: weights.txt is not a model", flush=True)
     sys.exit(1)
+if os.environ.get("TOY") == "never":
+    threading.Event().wait()
+if os.environ.get("TOY") == "once":
+    try:
+        open(os.environ["HOME"] + "/started", "x")
+    except FileExistsError:
+        threading.Event().wait()
 weights = open(folder + "/weights.txt").read()
 class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status, body, kind="application/json"):
@@ -54,7 +61,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "crash" in request:
             os._exit(3)
         if "status" in request:
-            return self.answer(request["status"], b'{"error": "as asked"}')
+            body = request.get("body", '{"error": "as asked"}')
+            return self.answer(request["status"], body.encode())
         facts = {"weights": weights, "toy": os.environ.get("TOY"), "pid": os.getpid(),
                  "accept": self.headers["Accept"], "has_keys": "AWS_ACCESS_KEY_ID" in os.environ}
         if "size" in request:
