@@ -42,9 +42,9 @@ _TRY_AGAIN: dict[type[Exception], _Answer] = {
     EndpointThrottled: _Answer(
         429, "rate_limit_error", "rate_limited", "Too many requests; try again shortly.", 2
     ),
-    # An endpoint that is updating or scaling out takes minutes; half of one is a fair interval.
+    # A new endpoint or container takes minutes, a full queue seconds; half a minute suits both.
     EndpointUnavailable: _Answer(
-        503, "server_error", "model_unavailable", "The model is not in service; try again.", 30
+        503, "server_error", "model_unavailable", "The model is not available now; try again.", 30
     ),
     EndpointTimeout: _Answer(
         504,
@@ -111,7 +111,8 @@ def error_response(request_id: str, error: Exception) -> dict[str, Any]:
             "code": error.code,
         }
         return _response(request_id, _REQUEST_STATUS[type(error)], {"error": body})
-    answer = _TRY_AGAIN.get(type(error), _INTERNAL)
+    kinds = (answer for kind, answer in _TRY_AGAIN.items() if isinstance(error, kind))
+    answer = next(kinds, _INTERNAL)
     body = {"message": answer.message, "type": answer.type, "param": None, "code": answer.code}
     response = _response(request_id, answer.status, {"error": body})
     if answer.retry_after_s is not None:

@@ -1,13 +1,19 @@
 """One SageMaker invocation: the container's contract turned into our types and errors.
 
-The container's HTTP status is never judged, only the error type in its body: the Hugging Face
-toolkit turns every exception of a handler into a 400.
+An error of the container is judged by the error type in its body, not by its HTTP status: the
+Hugging Face toolkit turns every exception of a handler into a 400. Two statuses are believed:
+
+- 0 is SageMaker's own: the container gave no answer. It died, or took too long.
+- 503 is what a server says of itself: our NotReady, DJL Serving with a full queue or without a
+  worker. No toolkit makes it of a handler's exception, and SageMaker may leave out the body ("could
+  not load the entire response body", aws/amazon-sagemaker-examples#4324).
 """
 
 import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +28,7 @@ from botocore.exceptions import (
 
 from front_door.errors import (
     EndpointError,
+    EndpointNotFound,
     EndpointThrottled,
     EndpointTimeout,
     EndpointUnavailable,
@@ -43,8 +50,8 @@ _THROTTLED = {
     "TooManyRequestsException",
     "RequestLimitExceeded",
 }
-# ValidationError is what SageMaker says of an endpoint that doesn't exist or isn't in service;
-# our body can't be what it means, as its size and shape are checked before.
+# ValidationError is also what SageMaker says of an endpoint without capacity; our body can't be
+# what it means, as its size and shape are checked before.
 _UNAVAILABLE = {
     "ValidationError",
     "ValidationException",
@@ -52,6 +59,11 @@ _UNAVAILABLE = {
     "ServiceUnavailableException",
     "ModelNotReadyException",
 }
+# aws/amazon-sagemaker-examples#559: of an endpoint that was deleted.
+_NOT_FOUND = re.compile(r"ValidationError: Endpoint \S+ of account \S+ not found")
+# DJL Serving's, with status 500: no worker can be started any more (PyModel.java, v0.27.0). What a
+# handler raises never comes under this name.
+_NO_WORKER = "EngineException"
 
 
 class SageMakerRuntime(Protocol):
@@ -66,7 +78,7 @@ class SageMakerRuntime(Protocol):
 
 @dataclass(frozen=True)
 class StageTimings:
-    """Milliseconds in the container, for the whole request."""
+    """Milliseconds in the container; all but `png` for the whole batch the request was part of."""
 
     text_encoder: float
     denoise: float
@@ -80,13 +92,15 @@ class Generated:
 
     images: tuple[bytes, ...]
     timings: StageTimings
+    images_in_batch: int
+    """What `timings` are of: these images, and those of requests they were batched with."""
 
 
 def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: str) -> Generated:
     """`request_id` goes along for the container's log.
 
     Raises InvalidRequest where the container refuses a field, EndpointThrottled,
-    EndpointUnavailable, EndpointTimeout, and EndpointError for all else.
+    EndpointNotFound, EndpointUnavailable, EndpointTimeout, and EndpointError for all else.
     """
     try:
         response = runtime.invoke_endpoint(
@@ -129,32 +143,39 @@ def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
     text = f"{code}: {error.get('Message', '')}"
     if code in _THROTTLED:
         return EndpointThrottled(text)
+    if _NOT_FOUND.match(text):
+        return EndpointNotFound(text)
     if code in _UNAVAILABLE:
         return EndpointUnavailable(text)
     if code != "ModelError":
         return EndpointError(text)
 
     status = response.get("OriginalStatusCode")
-    # SageMaker's own 60 s are over; the container gave no status, so 0 is reported
-    # (aws/amazon-sagemaker-examples#799).
-    if status == 0 and "timed out" in text:
-        return EndpointTimeout(text)
+    if status == 0:
+        # "Your invocation timed out while waiting for a response from container primary": its 60 s
+        # are over (aws/amazon-sagemaker-examples#799). Otherwise it "could not get a response"
+        # (#2815) or "the model process exited".
+        return (EndpointTimeout if "timed out" in text else EndpointUnavailable)(text)
     where = f"container status {status}, log {response.get('LogStreamArn', 'unknown')}"
-    return _from_error_body(response.get("OriginalMessage") or "", where)
+    return _from_error_body(response.get("OriginalMessage") or "", where, status)
 
 
-def _from_error_body(body: str | bytes, where: str) -> FrontDoorError:
+def _from_error_body(body: str | bytes, where: str, status: int | None) -> FrontDoorError:
+    failure = EndpointUnavailable if status == 503 else EndpointError
     try:
-        refused = json.loads(body)["error"]
+        document = json.loads(body)
+        if document.get("type") == _NO_WORKER:
+            return EndpointUnavailable(f"{where}: {_NO_WORKER}")
+        refused = document["error"]
         kind, message, param = refused["type"], refused["message"], refused.get("param")
         field = _API_FIELDS.get(param, param)
     except (ValueError, KeyError, TypeError, AttributeError):
         # Its text stays out of our log: a stray traceback may quote the prompt.
-        return EndpointError(f"{where}: its body is not in the contract")
+        return failure(f"{where}: its body is not in the contract")
     if kind == "invalid_request":
         prefix = "" if field == param or field is None else f"{field}: "
         return InvalidRequest(Problem(f"{prefix}{message}", field, "out_of_range"))
-    return EndpointError(f"{where}: {kind}: {message}")
+    return failure(f"{where}: {kind}: {message}")
 
 
 def _parse(payload: bytes, request: GenerationRequest) -> Generated:
@@ -162,10 +183,11 @@ def _parse(payload: bytes, request: GenerationRequest) -> Generated:
         answer = json.loads(payload)
         if "error" in answer:
             # DJL gives all requests of a batch one status: 200, if another of them was answered.
-            raise _from_error_body(payload, "container status 200")
+            raise _from_error_body(payload, "container status 200", 200)
         images = tuple(base64.b64decode(image, validate=True) for image in answer["images"])
         seeds = tuple(answer["seeds"])
         timings = StageTimings(**{stage: _ms(answer["timings_ms"][stage]) for stage in _STAGES})
+        images_in_batch = int(answer["engine"]["images_in_batch"])
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         raise EndpointError(
             f"answer not in the contract: {type(error).__name__}: {error}"
@@ -177,10 +199,10 @@ def _parse(payload: bytes, request: GenerationRequest) -> Generated:
             f"answer not in the contract: {len(images)} images of seeds {seeds}, "
             f"asked for {request.seeds}"
         )
-    return Generated(images, timings)
+    return Generated(images, timings, images_in_batch)
 
 
 def _ms(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
         raise TypeError(f"{value!r} is not a number of milliseconds")
     return float(value)

@@ -9,6 +9,7 @@ FrontDoorError
 ├── TryAgain                nobody's mistake; the same request may succeed later
 │   ├── EndpointThrottled
 │   ├── EndpointUnavailable
+│   │   └── EndpointNotFound
 │   └── EndpointTimeout
 └── InternalError           ours to mend; the text is for the log, never for the caller
     ├── ConfigError
@@ -68,7 +69,11 @@ class EndpointThrottled(TryAgain):
 
 
 class EndpointUnavailable(TryAgain):
-    """The endpoint isn't in service, or can't be reached."""
+    """The endpoint isn't in service, takes no more just now, died, or can't be reached."""
+
+
+class EndpointNotFound(EndpointUnavailable):
+    """There is no endpoint of that name: still being made, or gone with its variant."""
 
 
 class EndpointTimeout(TryAgain):

@@ -47,7 +47,7 @@ class RequestLog:
         if fields.user:
             self._facts["user"] = hashlib.sha256(fields.user.encode()).hexdigest()[:16]
 
-    def planned(self, request: GenerationRequest) -> None:
+    def planned(self, request: GenerationRequest, estimate_s: float) -> None:
         self._facts |= {
             "model": request.variant.name,
             "n": request.n,
@@ -56,6 +56,8 @@ class RequestLog:
             "guidance_scale": request.guidance_scale,
             "seed": request.seeds[0],
             "response_format": request.response_format,
+            # What a refusal as too slow went by; learnt, so nothing else tells it afterwards.
+            "estimate_s": round(estimate_s, 1),
         }
 
     def failed(self, error: Exception) -> None:

@@ -11,12 +11,13 @@ from front_door import endpoint, images
 from front_door.api_gateway import Request
 from front_door.config import Config
 from front_door.endpoint import Generated, SageMakerRuntime
-from front_door.errors import Problem, RouteNotFound
+from front_door.errors import EndpointNotFound, Problem, RouteNotFound
 from front_door.generation import GenerationRequest, complete, parse_fields
+from front_door.image_time import ImageTimes
 from front_door.images import ObjectStore
 from front_door.request_body import parse_body
 from front_door.request_log import RequestLog
-from front_door.time_limit import check_time
+from front_door.time_limit import check_time, estimate_s
 from front_door.variants import Registered, VariantRegistry
 
 
@@ -26,6 +27,7 @@ class FrontDoor:
 
     config: Config
     registry: VariantRegistry
+    image_times: ImageTimes
     runtime: SageMakerRuntime
     s3: ObjectStore
     now: Callable[[], float] = time.time
@@ -45,11 +47,18 @@ class FrontDoor:
         log.asked(fields)
         variant = self.registry.resolve(fields.model)
         generation = complete(fields, variant, limits, self.draw_below)
-        log.planned(generation)
-        check_time(generation, self.config.endpoint_timeout_s)
+        image_time = self.image_times.of(generation)
+        log.planned(generation, estimate_s(generation, image_time))
+        check_time(generation, image_time, self.config.endpoint_timeout_s)
 
         with log.stage("endpoint"):
-            generated = endpoint.generate(self.runtime, generation, request.id)
+            try:
+                generated = endpoint.generate(self.runtime, generation, request.id)
+            except EndpointNotFound:
+                self.registry.refresh()
+                self.registry.resolve(fields.model)  # ModelNotFound: it went with its variant
+                raise
+        self.image_times.learn(generation, generated)
         log.stages_ms |= asdict(generated.timings)
         with log.stage("storage"):
             data = self._data(request.id, generation, generated)

@@ -5,24 +5,24 @@ Better a 400 at once, which says what would fit, than 29 paid seconds that end i
 
 from front_door.errors import InvalidRequest, Problem
 from front_door.generation import GenerationRequest
+from front_door.image_time import ImageTime
 
 
-def estimate_s(request: GenerationRequest) -> float:
-    """Seconds the endpoint will need. Larger sizes scale by their pixels, which is on the low
-    side (attention grows faster), so a request isn't refused that might have fitted."""
-    return request.n * request.num_inference_steps * _step_s(request)
+def estimate_s(request: GenerationRequest, image: ImageTime) -> float:
+    """Seconds the endpoint will need."""
+    return request.n * image.of(request.num_inference_steps)
 
 
-def check_time(request: GenerationRequest, endpoint_timeout_s: float) -> None:
+def check_time(request: GenerationRequest, image: ImageTime, endpoint_timeout_s: float) -> None:
     """Raises InvalidRequest if the endpoint is going to need more than `endpoint_timeout_s`."""
-    needed = estimate_s(request)
+    needed = estimate_s(request, image)
     # The slack keeps the advice below true to its word where a division rounds up.
     if needed <= endpoint_timeout_s * (1 + 1e-9):
         return
-    steps = int(endpoint_timeout_s / (request.n * _step_s(request)))
-    images = int(endpoint_timeout_s / (request.num_inference_steps * _step_s(request)))
+    steps = int((endpoint_timeout_s / request.n - image.other_s) / image.step_s)
+    images = int(endpoint_timeout_s / image.of(request.num_inference_steps))
     ways = []
-    if steps:
+    if steps > 0:
         ways.append(f"with n={request.n}, up to {steps} num_inference_steps")
     if images:
         ways.append(f"with num_inference_steps={request.num_inference_steps}, n up to {images}")
@@ -38,8 +38,3 @@ def check_time(request: GenerationRequest, endpoint_timeout_s: float) -> None:
             "too_slow",
         )
     )
-
-
-def _step_s(request: GenerationRequest) -> float:
-    variant = request.variant
-    return variant.seconds_per_step * request.size.pixels / variant.sizes[0].pixels

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +20,7 @@ from front_door.errors import ModelNotFound, Problem, RegistryError
 # a stream of wrong names must not become a stream of SSM calls.
 REREAD_S = 2.0
 
+_PRICE = ("price_usd_per_hour", "price_date", "price_source")
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
 
@@ -53,17 +54,26 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Built:
+    """What the deploy found out. `quality`: the compiled model's figures, None where none is."""
+
+    base_image_digest: str | None
+    quality: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Variant:
-    """One registration. `seconds_per_step`: per image and denoising step at `sizes[0]`."""
+    """One registration. `seconds_per_step`: per image and denoising step at `sizes[0]`. The price,
+    its date and its source are None together. `built` is None for a stack older than it."""
 
     name: str
     endpoint_name: str
     engine: str
     instance_type: str
     instance_count: int
-    price_usd_per_hour: float
-    price_date: str
-    price_source: str
+    price_usd_per_hour: float | None
+    price_date: str | None
+    price_source: str | None
     region: str
     sizes: tuple[Size, ...]
     max_images: int
@@ -77,6 +87,7 @@ class Variant:
     license_url: str
     artifact_key: str
     default: bool
+    built: Built | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Variant":
@@ -91,6 +102,8 @@ class Variant:
         values: dict[str, Any] = {}
         mistakes: list[str] = []
         for field in fields(cls):
+            if field.name not in document and field.default is not MISSING:
+                continue
             expected, parse = _PARSERS[field.type]
             try:
                 values[field.name] = parse(document[field.name])
@@ -98,6 +111,8 @@ class Variant:
                 mistakes.append(f"{field.name} is missing")
             except (TypeError, ValueError):
                 mistakes.append(f"{field.name} must be {expected}")
+        if len({values[key] is None for key in _PRICE if key in values}) > 1:
+            mistakes.append(f"{', '.join(_PRICE)} must be null together or not at all")
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return cls(**values)
@@ -133,12 +148,32 @@ def _sizes(value: Any) -> tuple[Size, ...]:
     return tuple(Size.parse(_string(item)) for item in value)
 
 
+def _built(value: Any) -> Built:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    digest, quality = value.get("base_image_digest"), value.get("quality")
+    if not isinstance(digest, str | None) or not isinstance(quality, dict | None):
+        raise TypeError(value)
+    return Built(digest, quality)
+
+
+def _or_null(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else parse(value)
+
+
 _PARSERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("a non-empty string", _string),
     int: ("an integer of at least 1", _positive_int),
     float: ("a number of at least 0", _amount),
     bool: ("true or false", _flag),
     tuple[Size, ...]: ('a list of sizes such as ["512x512"]', _sizes),
+    str | None: ("a non-empty string or null", _or_null(_string)),
+    float | None: ("a number of at least 0, or null", _or_null(_amount)),
+    Built | None: (
+        'an object of "base_image_digest" (a string or null) and "quality" (an object or null), '
+        "or null",
+        _or_null(_built),
+    ),
 }
 
 
@@ -198,6 +233,10 @@ class VariantRegistry:
                 "model_not_found",
             )
         )
+
+    def refresh(self) -> None:
+        """Reads anew whatever the age of the last reading, which a failure leaves in force."""
+        self._read(0)
 
     def listing(self) -> tuple[list[Registered], str | None]:
         """All variants by name, and the default one's name. Raises RegistryError."""

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from front_door.config import Config, IntRange, Limits, NumberRange
 from front_door.generation import GenerationRequest
 from front_door.handler import serve
+from front_door.image_time import ImageTimes
 from front_door.service import FrontDoor
 from front_door.variants import Size, Variant, VariantRegistry
 
@@ -62,6 +63,7 @@ REGISTRATION: dict[str, Any] = {
     "license_url": "https://example.org/license",
     "artifact_key": "9f2c",
     "default": False,
+    "built": {"base_image_digest": "sha256:ba5e", "quality": {"pictures_db_min": 27.1}},
 }
 
 
@@ -145,7 +147,7 @@ class FakeRuntime:
             "images": [base64.b64encode(self.png(seed)).decode() for seed in seeds],
             "seeds": seeds,
             "timings_ms": {"text_encoder": 1.5, "denoise": 20, "vae_decode": 3, "png": 1},
-            "engine": {"variant": "g5"},
+            "engine": {"variant": "g5", "images_in_batch": asked["num_images"]},
         }
         self.change(answer)
         return {"Body": io.BytesIO(json.dumps(answer).encode())}
@@ -186,6 +188,7 @@ class World:
         self.front_door = FrontDoor(
             config=self.config,
             registry=self.registry(),
+            image_times=ImageTimes(self.clock),
             runtime=self.runtime,
             s3=self.s3,
             now=self.clock,
@@ -239,7 +242,28 @@ def client_error(code: str, message: str = "", **details: Any) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}, **details}, "InvokeEndpoint")
 
 
-def model_error(body: Any, status: int = 400) -> ClientError:
+def no_endpoint(name: str = "sd-g5") -> ClientError:
+    """What SageMaker says of an endpoint that was deleted (aws/amazon-sagemaker-examples#559)."""
+    return client_error("ValidationError", f"Endpoint {name} of account 000000000000 not found.")
+
+
+def no_answer(said: str) -> ClientError:
+    """What SageMaker makes of a container that gave no answer."""
+    return client_error(
+        "ModelError",
+        f'Received server error (0) from primary with message "{said}". See https://…',
+        OriginalStatusCode=0,
+        OriginalMessage=said,
+    )
+
+
+def djl_error(code: int, kind: str, message: str) -> ClientError:
+    """An error of DJL Serving itself (NettyUtils.java, ErrorResponse.java, v0.27.0)."""
+    body = {"code": code, "type": kind, "message": message}
+    return model_error(json.dumps(body, indent=2) + "\n", code)
+
+
+def model_error(body: Any, status: int | None = 400) -> ClientError:
     """What SageMaker makes of a container's answer that isn't a 2xx."""
     text = body if isinstance(body, str) else json.dumps(body)
     return client_error(

@@ -16,6 +16,7 @@ from botocore.exceptions import (
 from front_door.endpoint import generate
 from front_door.errors import (
     EndpointError,
+    EndpointNotFound,
     EndpointThrottled,
     EndpointTimeout,
     EndpointUnavailable,
@@ -27,9 +28,23 @@ from tests.unit.front_door_fakes import (
     REQUEST_ID,
     FakeRuntime,
     client_error,
+    djl_error,
     generation_request,
     model_error,
+    no_answer,
+    no_endpoint,
 )
+
+# aws-samples/host-yolov8-on-sagemaker-endpoint#21
+TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the "
+    "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+# aws/amazon-sagemaker-examples#2815
+NO_RESPONSE = "Amazon SageMaker could not get a response from the sd-g5 endpoint."
+# Of endpoints that failed to be made; and of inference components scaled to zero.
+EXITED = "An error occurred while handling request as the model process exited."
+NO_CAPACITY = "Inference Component has no capacity to process this request."
 
 
 def failure(error: Exception) -> FrontDoorError:
@@ -63,6 +78,7 @@ def test_the_container_s_contract_is_kept() -> None:
     ]
     assert generated.images == (PNG + b"4294967295", PNG + b"0")
     assert generated.timings.denoise == 20.0
+    assert generated.images_in_batch == 2
 
 
 def test_no_negative_prompt_is_sent_where_none_was_given() -> None:
@@ -77,7 +93,8 @@ def test_no_negative_prompt_is_sent_where_none_was_given() -> None:
     [
         (client_error("ThrottlingException"), EndpointThrottled),
         (client_error("TooManyRequestsException"), EndpointThrottled),
-        (client_error("ValidationError", "Endpoint sd-g5 not found."), EndpointUnavailable),
+        (no_endpoint(), EndpointNotFound),
+        (client_error("ValidationError", NO_CAPACITY), EndpointUnavailable),
         (client_error("ServiceUnavailable"), EndpointUnavailable),
         (client_error("ModelNotReadyException"), EndpointUnavailable),
         (client_error("InternalFailure"), EndpointError),
@@ -89,15 +106,10 @@ def test_no_negative_prompt_is_sent_where_none_was_given() -> None:
         (ConnectionClosedError(endpoint_url="https://x"), EndpointUnavailable),
         (ResponseStreamingError(error="cut"), EndpointUnavailable),
         (NoCredentialsError(), EndpointError),
-        (
-            client_error(
-                "ModelError",
-                'server error (0) from primary with message "Your invocation timed out while …"',
-                OriginalStatusCode=0,
-                OriginalMessage="",
-            ),
-            EndpointTimeout,
-        ),
+        (no_answer(TIMED_OUT), EndpointTimeout),
+        (no_answer(NO_RESPONSE), EndpointUnavailable),
+        (no_answer(EXITED), EndpointUnavailable),
+        (no_answer(""), EndpointUnavailable),
     ],
 )
 def test_what_a_failed_call_becomes(error: Exception, expected: type[FrontDoorError]) -> None:
@@ -160,8 +172,45 @@ def test_an_error_outside_the_contract_is_ours_and_not_quoted(body: Any) -> None
     assert "fox" not in str(error)
 
 
-def test_a_status_of_0_that_is_no_time_out() -> None:
-    assert type(failure(model_error("", 0))) is EndpointError
+@pytest.mark.parametrize(
+    "error",
+    [
+        # WorkLoadManager.java and WorkerThread.java of djl-serving v0.27.0.
+        djl_error(503, "WlmCapacityException", "Worker queue capacity exceeded for model: model"),
+        djl_error(503, "WlmShutdownException", "All model workers has been shutdown: model"),
+        djl_error(503, "WlmException", "Worker shutting down"),
+        djl_error(503, "WlmException", "Model is not ready: model"),
+        djl_error(503, "ServiceUnavailableException", "Model or workflow is not ready: model"),
+        # PyModel.java, seen with the real server after its Python process was killed.
+        djl_error(500, "EngineException", "There are no devices left to create new workers"),
+    ],
+)
+def test_djl_with_a_full_queue_or_without_a_worker_is_unavailable(error: Exception) -> None:
+    assert type(failure(error)) is EndpointUnavailable
+
+
+def test_our_server_s_not_ready_is_unavailable() -> None:
+    body = {"error": {"type": "engine_error", "param": None, "message": "the model is not loaded"}}
+    error = failure(model_error(body, 503))
+    assert type(error) is EndpointUnavailable
+    assert "engine_error: the model is not loaded" in str(error)
+
+
+@pytest.mark.parametrize("body", ["", "Service Unavailable", "<html>a red fox</html>"])
+def test_a_503_is_believed_without_a_body_and_not_quoted(body: str) -> None:
+    error = failure(model_error(body, 503))
+    assert type(error) is EndpointUnavailable
+    assert "fox" not in str(error)
+
+
+def test_a_refusal_stays_one_with_a_503() -> None:
+    body = {"error": {"type": "invalid_request", "param": "seed", "message": "seed: too large"}}
+    assert type(failure(model_error(body, 503))) is InvalidRequest
+
+
+@pytest.mark.parametrize("status", [400, 424, 500, 502, 504, 507, None])
+def test_no_other_status_is_believed(status: int | None) -> None:
+    assert type(failure(model_error("Service Unavailable", status))) is EndpointError
 
 
 @pytest.mark.parametrize(
@@ -182,6 +231,11 @@ def test_a_status_of_0_that_is_no_time_out() -> None:
         lambda answer: answer["timings_ms"].update(png="1"),
         lambda answer: answer["timings_ms"].update(png=True),
         lambda answer: answer["timings_ms"].update(png=float("nan")),
+        lambda answer: answer["timings_ms"].update(denoise=-1),
+        lambda answer: answer.pop("engine"),
+        lambda answer: answer.update(engine=[]),
+        lambda answer: answer["engine"].pop("images_in_batch"),
+        lambda answer: answer["engine"].update(images_in_batch="some"),
     ],
 )
 def test_an_answer_outside_the_contract_is_never_passed_on(

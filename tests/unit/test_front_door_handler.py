@@ -19,8 +19,11 @@ from tests.unit.front_door_fakes import (
     FakeRuntime,
     World,
     client_error,
+    djl_error,
     get_models,
     model_error,
+    no_answer,
+    no_endpoint,
     post,
     registration,
 )
@@ -250,6 +253,57 @@ def test_a_failure_tells_the_caller_nothing_and_the_log_all(
     [line] = world.logged
     assert (line["request_id"], line["status"]) == (REQUEST_ID, status)
     assert INTERNAL in line["detail"]
+
+
+def test_a_variant_just_destroyed_is_a_404_at_once() -> None:
+    world = World()
+    assert world.generate(prompt="x")[0] == 200
+    world.ssm.documents.clear()
+    world.runtime.fails = no_endpoint()
+    world.clock.now += 1  # far within the cache's minute
+    for model in ({}, {"model": "g5"}):
+        status, headers, body = world.generate(prompt="x", **model)
+        assert (status, body["error"]["code"]) == (404, "model_not_found")
+        assert "Retry-After" not in headers
+    # Once for the first of the two; the second knows.
+    assert len(world.runtime.invocations) == 2
+
+
+def test_a_registered_variant_whose_endpoint_isn_t_there_yet_is_a_503() -> None:
+    world = World()
+    world.runtime.fails = no_endpoint()
+    status, headers, body = world.generate(prompt="x")
+    assert (status, body["error"]["code"]) == (503, "model_unavailable")
+    assert headers["Retry-After"] == "30"
+    assert len(world.runtime.invocations) == 1
+
+
+def test_a_default_that_has_moved_on_is_for_the_next_request() -> None:
+    world = World()
+    world.generate(prompt="x")
+    world.ssm.documents = {"inf2": json.dumps(registration("inf2", default=True))}
+    world.runtime.fails = no_endpoint()
+    assert world.generate(prompt="x")[0] == 503
+    world.runtime.fails = None
+    assert world.generate(prompt="x")[2]["model"] == "inf2"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        no_answer("Amazon SageMaker could not get a response from the sd-g5 endpoint."),
+        client_error("ServiceUnavailable", "The service is unavailable. Try your call again."),
+        djl_error(503, "WlmCapacityException", "Worker queue capacity exceeded for model: model"),
+        djl_error(500, "EngineException", "There are no devices left to create new workers"),
+    ],
+)
+def test_a_container_that_died_or_is_full_is_a_503_and_never_asked_again(error: Exception) -> None:
+    world = World()
+    world.runtime.fails = error
+    status, headers, body = world.generate(prompt="x")
+    assert (status, body["error"]["code"]) == (503, "model_unavailable")
+    assert headers["Retry-After"] == "30"
+    assert len(world.runtime.invocations) == 1
 
 
 def test_a_wrong_environment_is_a_500_with_the_reason_in_the_log() -> None:

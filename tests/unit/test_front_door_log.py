@@ -27,6 +27,7 @@ def test_the_log_line() -> None:
             "guidance_scale": 7.5,
             "seed": 7,
             "response_format": "url",
+            "estimate_s": 5.0,
             "stages_ms": {
                 "endpoint": 0,
                 "text_encoder": 1.5,

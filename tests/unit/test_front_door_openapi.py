@@ -12,7 +12,7 @@ from front_door.config import Config
 from front_door.variants import Variant
 from stacks.components.inference_api import REFUSALS
 from stacks.settings import LIMITS
-from tests.unit.front_door_fakes import REGISTRATION, World, get_models, post
+from tests.unit.front_door_fakes import REGISTRATION, World, get_models, post, registration
 from tests.unit.test_front_door_config import ENV
 from tests.unit.test_front_door_handler import FAILURES, MISTAKES, breaking
 
@@ -129,7 +129,14 @@ def test_a_real_picture_s_response_is_valid(response_format: str) -> None:
 
 
 def test_a_real_list_is_valid() -> None:
-    check("ModelList", World().send(get_models())[2])
+    world = World()
+    unpriced = {"price_usd_per_hour": None, "price_date": None, "price_source": None}
+    built = {"base_image_digest": None, "quality": None}
+    world.ssm.documents["djl"] = json.dumps(registration("djl", **unpriced, built=built))
+    world.ssm.documents["old"] = json.dumps(registration("old", built=None))
+    models = world.send(get_models())[2]
+    check("ModelList", models)
+    assert len(models["data"]) == 3
 
 
 def check_error(status: int, headers: dict[str, str], body: dict[str, Any]) -> None:

@@ -32,6 +32,7 @@ class FakeAws(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), FakeAwsHandler)
         self.invocation: tuple[int, str, dict[str, Any]] | None = (200, "", {})
+        self.registrations = [REGISTRATION]
         self.requests: list[str] = []
         self.stopping = threading.Event()
 
@@ -49,12 +50,15 @@ class FakeAwsHandler(BaseHTTPRequestHandler):
         self.server.requests.append(target)
         if target == "AmazonSSM.GetParametersByPath":
             assert json.loads(body)["Path"] == "/sd/variants"
-            parameter = {
-                "Name": "/sd/variants/g5",
-                "Value": json.dumps(REGISTRATION),
-                "LastModifiedDate": 1795377600.0,
-            }
-            self._answer(200, {"Parameters": [parameter]})
+            parameters = [
+                {
+                    "Name": f"/sd/variants/{registration['name']}",
+                    "Value": json.dumps(registration),
+                    "LastModifiedDate": 1795377600.0,
+                }
+                for registration in self.server.registrations
+            ]
+            self._answer(200, {"Parameters": parameters})
         elif self.server.invocation is None:
             self.server.stopping.wait(60)
             self.close_connection = True
@@ -116,7 +120,7 @@ ANSWER = {
     "images": [base64.b64encode(PNG).decode()],
     "seeds": [7],
     "timings_ms": {"text_encoder": 1, "denoise": 20, "vae_decode": 3, "png": 1},
-    "engine": {},
+    "engine": {"images_in_batch": 1},
 }
 
 
@@ -188,6 +192,24 @@ def test_urls_on_aws_name_the_region_s_own_host(monkeypatch: pytest.MonkeyPatch)
             "internal_error",
         ),
         (
+            (424, "ModelError", {"OriginalStatusCode": 503, "OriginalMessage": "Unhealthy"}),
+            503,
+            "model_unavailable",
+        ),
+        (
+            (
+                424,
+                "ModelError",
+                {
+                    "Message": "Received server error (0) from primary with message "
+                    '"Amazon SageMaker could not get a response from the sd-g5 endpoint."',
+                    "OriginalStatusCode": 0,
+                },
+            ),
+            503,
+            "model_unavailable",
+        ),
+        (
             (400, "ValidationError", {"message": "Endpoint sd-g5 of account 0 not found."}),
             503,
             "model_unavailable",
@@ -204,6 +226,16 @@ def test_errors_of_the_endpoint_are_told_apart_and_not_retried(
     response, body = generate(num_inference_steps=2)
     assert (response["statusCode"], body["error"]["code"]) == (status, code)
     assert aws.requests.count("/endpoints/sd-g5/invocations") == 1
+
+
+def test_an_endpoint_gone_with_its_variant_is_a_404_at_once(aws: FakeAws) -> None:
+    aws.invocation = (200, "", ANSWER)
+    assert generate(num_inference_steps=2)[0]["statusCode"] == 200
+    aws.registrations = []
+    aws.invocation = (400, "ValidationError", {"message": "Endpoint sd-g5 of account 0 not found."})
+    response, body = generate(num_inference_steps=2)
+    assert (response["statusCode"], body["error"]["code"]) == (404, "model_not_found")
+    assert aws.requests.count("/endpoints/sd-g5/invocations") == 2
 
 
 def test_an_endpoint_that_never_answers_is_given_up_in_time(

@@ -1,0 +1,101 @@
+"""How long an image takes on a variant: what it registered, corrected by what its answers took.
+
+`seconds_per_step` is a published figure until a deploy measures its own. Each Lambda instance
+learns for itself and starts from it. A wrong lesson can do little harm: one answer moves the
+figures by no more than `MOST_A_SAMPLE_MOVES`, all of them by no more than `MOST_TIMES`, and what
+was learnt fades with time. It has to fade: a figure that is too high refuses the very requests
+that would mend it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from front_door.endpoint import Generated
+from front_door.generation import GenerationRequest
+from front_door.variants import Size, Variant
+
+# Of a new answer in the moving average.
+WEIGHT = 0.25
+# As a share of the registered time a step.
+MOST_A_SAMPLE_MOVES = 0.1
+# `step_s` stays between the registered one divided by this and times this.
+MOST_TIMES = 4.0
+# `other_s` stays below this many registered steps. By arithmetic SD 2.1's VAE decoder takes 1.6.
+MOST_OTHER_STEPS = 10.0
+HALF_LIFE_S = 300.0
+
+
+@dataclass(frozen=True)
+class ImageTime:
+    """Seconds for one image: `step_s` for each denoising step, `other_s` for all else."""
+
+    step_s: float
+    other_s: float
+
+    def of(self, steps: int) -> float:
+        return steps * self.step_s + self.other_s
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    variant: Variant
+    time: ImageTime
+    at: float
+
+
+class ImageTimes:
+    """What this Lambda instance has learnt. `clock` is in seconds since the epoch.
+
+    Sizes are learnt apart, as attention grows faster than the pixels, and so are requests without
+    guidance, which need half the work.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._learnt: dict[tuple[str, Size, bool], _Learnt] = {}
+
+    def of(self, request: GenerationRequest) -> ImageTime:
+        """The time of one of the images, taken as drawn alone."""
+        start = _registered(request)
+        learnt = self._learnt.get(_key(request))
+        if learnt is None or learnt.variant != request.variant:
+            return start
+        age_s = self._clock() - learnt.at
+        # A clock set back must not keep a lesson alive.
+        share = 0.5 ** (age_s / HALF_LIFE_S) if age_s >= 0 else 0.0
+        return ImageTime(
+            start.step_s + share * (learnt.time.step_s - start.step_s),
+            start.other_s + share * (learnt.time.other_s - start.other_s),
+        )
+
+    def learn(self, request: GenerationRequest, generated: Generated) -> None:
+        """From an answer to `request`; not where it was batched with others: the stages are then
+        the whole batch's, which says little of this request alone."""
+        if generated.images_in_batch != request.n:
+            return
+        now, start, took = self.of(request), _registered(request).step_s, generated.timings
+        step_s = took.denoise / 1000 / request.n / request.num_inference_steps
+        other_s = (took.text_encoder + took.vae_decode + took.png) / 1000 / request.n
+        time = ImageTime(
+            _moved(now.step_s, step_s, start, (start / MOST_TIMES, start * MOST_TIMES)),
+            _moved(now.other_s, other_s, start, (0.0, start * MOST_OTHER_STEPS)),
+        )
+        self._learnt[_key(request)] = _Learnt(request.variant, time, self._clock())
+
+
+def _key(request: GenerationRequest) -> tuple[str, Size, bool]:
+    return request.variant.name, request.size, request.guidance_scale > 1
+
+
+def _registered(request: GenerationRequest) -> ImageTime:
+    """Larger sizes scale by their pixels, which is on the low side, so that nothing is refused that
+    might have fitted. The figure is all of an image's time by its steps: nothing comes on top."""
+    variant = request.variant
+    step_s = variant.seconds_per_step * request.size.pixels / variant.sizes[0].pixels
+    return ImageTime(step_s, 0.0)
+
+
+def _moved(now: float, sample: float, start: float, bounds: tuple[float, float]) -> float:
+    most = MOST_A_SAMPLE_MOVES * start
+    moved = now + min(most, max(-most, WEIGHT * (sample - now)))
+    return min(bounds[1], max(bounds[0], moved))

@@ -1,0 +1,194 @@
+"""What answers teach about an image's time: bounded, forgotten with time, and never a trap."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from front_door.endpoint import Generated, StageTimings
+from front_door.generation import GenerationRequest
+from front_door.image_time import (
+    HALF_LIFE_S,
+    MOST_A_SAMPLE_MOVES,
+    MOST_OTHER_STEPS,
+    MOST_TIMES,
+    ImageTime,
+    ImageTimes,
+)
+from front_door.time_limit import check_time, estimate_s
+from front_door.variants import Size
+from tests.unit.front_door_fakes import (
+    FakeClock,
+    FakeRuntime,
+    World,
+    generation_request,
+    variant,
+)
+
+START_S = 0.1
+REQUEST = generation_request(variant=variant(seconds_per_step=START_S))
+SEEDS = range(40)
+
+
+def answer(
+    request: GenerationRequest, step_s: float, other_s: float = 0.0, together: int | None = None
+) -> Generated:
+    """To `request`, had each image taken this long; `together`: images in the batch."""
+    images = request.n if together is None else together
+    timings = StageTimings(
+        text_encoder=0.0,
+        denoise=1000 * step_s * images * request.num_inference_steps,
+        vae_decode=750 * other_s * images,
+        png=250 * other_s * images,
+    )
+    return Generated((b"",) * request.n, timings, images)
+
+
+def taught(*step_s: float, times: ImageTimes | None = None) -> ImageTimes:
+    times = times or ImageTimes(FakeClock())
+    for each in step_s:
+        times.learn(REQUEST, answer(REQUEST, each))
+    return times
+
+
+def test_it_starts_from_what_was_registered_by_the_pixels() -> None:
+    times = ImageTimes(FakeClock())
+    assert times.of(REQUEST) == ImageTime(START_S, 0.0)
+    wide = replace(REQUEST, size=Size(1024, 512))
+    assert times.of(wide).step_s == pytest.approx(2 * START_S)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_sequence_of_answers_leaves_the_bounds_or_jumps(seed: int) -> None:
+    chance, clock = random.Random(seed), FakeClock()
+    times = ImageTimes(clock)
+    for _ in range(200):
+        steps, n = chance.randint(1, 100), chance.randint(1, 4)
+        request = replace(REQUEST, num_inference_steps=steps, seeds=tuple(range(n)))
+        before = times.of(request)
+        sample = answer(request, 10 ** chance.uniform(-7, 5), 10 ** chance.uniform(-7, 5))
+        times.learn(request, sample)
+        after = times.of(request)
+        most = MOST_A_SAMPLE_MOVES * START_S * (1 + 1e-9)
+        assert abs(after.step_s - before.step_s) <= most
+        assert abs(after.other_s - before.other_s) <= most
+        clock.now += chance.choice([0, 1, 30, 3000, -1000])
+        for time in (after, times.of(request)):
+            assert START_S / MOST_TIMES <= time.step_s <= START_S * MOST_TIMES
+            assert 0 <= time.other_s <= START_S * MOST_OTHER_STEPS
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_it_comes_to_what_the_answers_take(seed: int) -> None:
+    chance, clock = random.Random(seed), FakeClock()
+    times = ImageTimes(clock)
+    step_s = START_S * chance.uniform(1 / MOST_TIMES, MOST_TIMES)
+    other_s = START_S * chance.uniform(0, MOST_OTHER_STEPS)
+    for _ in range(200):
+        n = chance.randint(1, 4)
+        request = replace(
+            REQUEST, seeds=tuple(range(n)), num_inference_steps=chance.randint(1, 100)
+        )
+        noise = chance.uniform(0.97, 1.03)
+        times.learn(request, answer(request, step_s * noise, other_s * noise))
+        clock.now += chance.uniform(0, 2)
+    learnt = times.of(REQUEST)
+    assert learnt.step_s == pytest.approx(step_s, rel=0.05)
+    assert learnt.other_s == pytest.approx(other_s, rel=0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_it_recovers_from_a_spike(seed: int) -> None:
+    chance = random.Random(seed)
+    true_s = START_S * chance.uniform(0.5, 2)
+    times = taught(*[true_s] * 60)
+    taught(*[1000.0] * chance.randint(1, 100), times=times)
+    assert times.of(REQUEST).step_s > true_s
+    taught(*[true_s] * 60, times=times)
+    assert times.of(REQUEST).step_s == pytest.approx(true_s, rel=0.02)
+
+
+def test_one_spike_is_a_tenth_of_the_registered_time() -> None:
+    assert taught(1000.0).of(REQUEST).step_s == pytest.approx(START_S * 1.1)
+
+
+def test_a_refusal_doesn_t_outlive_what_was_learnt() -> None:
+    """All is refused, so nothing is learnt any more: time alone has to open the door again."""
+    clock = FakeClock()
+    times = taught(*[1000.0] * 100, times=ImageTimes(clock))
+    request = replace(REQUEST, num_inference_steps=100)
+    limit_s = 1.5 * estimate_s(request, ImageTime(START_S, 0.0))
+    waited = 0.0
+    while estimate_s(request, times.of(request)) > limit_s:
+        clock.now += 10
+        waited += 10
+    assert HALF_LIFE_S < waited < 3 * HALF_LIFE_S
+    check_time(request, times.of(request), limit_s)
+    clock.now += 100 * HALF_LIFE_S
+    assert times.of(request).step_s == pytest.approx(START_S)
+
+
+def test_what_was_learnt_halves_in_its_half_life() -> None:
+    clock = FakeClock()
+    times = taught(*[0.2] * 100, times=ImageTimes(clock))
+    clock.now += HALF_LIFE_S
+    assert times.of(REQUEST).step_s == pytest.approx(0.15, rel=0.01)
+
+
+def test_a_clock_set_back_keeps_nothing_alive() -> None:
+    clock = FakeClock()
+    times = taught(*[0.2] * 100, times=ImageTimes(clock))
+    clock.now -= 1
+    assert times.of(REQUEST).step_s == START_S
+
+
+def test_a_batch_with_other_requests_teaches_nothing() -> None:
+    times = ImageTimes(FakeClock())
+    times.learn(REQUEST, answer(REQUEST, START_S, together=8))
+    assert times.of(REQUEST) == ImageTime(START_S, 0.0)
+
+
+def test_sizes_guidance_and_variants_are_learnt_apart() -> None:
+    times = taught(*[0.2] * 100)
+    others = [
+        replace(REQUEST, size=Size(768, 512)),
+        replace(REQUEST, guidance_scale=1.0),
+        replace(REQUEST, variant=variant("djl", seconds_per_step=START_S)),
+    ]
+    assert [times.of(other).step_s for other in others] == pytest.approx([0.15, 0.1, 0.1])
+    assert times.of(replace(REQUEST, guidance_scale=2.0)).step_s > 0.19
+
+
+@pytest.mark.parametrize(
+    "change", [{"instance_type": "ml.g5.2xlarge"}, {"artifact_key": "a5"}, {"seconds_per_step": 1}]
+)
+def test_a_variant_deployed_anew_is_learnt_anew(change: dict[str, Any]) -> None:
+    times = taught(*[0.2] * 100)
+    renewed = variant("g5", **{"seconds_per_step": START_S, **change})
+    request = replace(REQUEST, variant=renewed)
+    assert times.of(request).step_s == renewed.seconds_per_step
+
+
+def test_a_request_that_fits_is_no_longer_refused_once_answers_have_shown_it() -> None:
+    """The figure registered is twice too high, as the study's at 25 steps would be."""
+    fast = FakeRuntime(
+        change=lambda told: told["timings_ms"].update(denoise=25 * 50, vae_decode=80, png=60)
+    )
+    world = World(runtime=fast)
+    asked = {"prompt": "x", "n": 4, "num_inference_steps": 100}
+    status, _, body = world.generate(**asked)  # 4 × 100 × 0.1 s
+    assert (status, body["error"]["code"]) == (400, "too_slow")
+    for _ in range(20):
+        assert world.generate(prompt="x")[0] == 200
+    assert world.generate(**asked)[0] == 200  # 4 × (100 × 0.05 s + 0.14 s) = 20.6 s
+    assert 20 < world.logged[-1]["estimate_s"] < 23
+
+
+def test_a_refused_request_or_a_failed_one_teaches_nothing() -> None:
+    world = World()
+    before = world.front_door.image_times.of(REQUEST)
+    world.generate(prompt="x", n=4, num_inference_steps=100)
+    world.runtime.fails = RuntimeError("out of memory")
+    world.generate(prompt="x")
+    assert world.front_door.image_times.of(REQUEST) == before
