@@ -117,5 +117,8 @@ def published_table(
         rows,
         f"{size}, guidance {guidance_scale:g}, steps as in the row, concurrency and dates as "
         f"published, data sheets read {READ}; no prices in it",
-        ["Where the step count isn't stated, both shares are given: the truth is one of them."],
+        [
+            "Where the step count isn't stated, both shares are given: the truth is one of them. "
+            "The study's is most likely 50 (docs/operations.md)."
+        ],
     )
