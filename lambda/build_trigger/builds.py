@@ -32,7 +32,8 @@ class Step:
             properties["Key"],
             properties["WaitUrl"],
             properties["Output"],
-            properties["Quota"],
+            # Absent from a stack of an earlier version, which must be deletable.
+            properties.get("Quota", "CodeBuild's concurrently running builds"),
             properties.get("Jobs", {}).get("NamePrefix", ""),
         )
 

@@ -152,6 +152,11 @@ class BuildStep(Construct):
                 actions=["s3:GetObject", "s3:GetObjectVersion"],
                 resources=[source.bucket.arn_for_objects(source.s3_object_key)],
             ),
+            # S3BucketIdentity in CodeBuild's user guide, setting-up-service-role.
+            iam.PolicyStatement(
+                actions=["s3:GetBucketAcl", "s3:GetBucketLocation"],
+                resources=[source.bucket.bucket_arn],
+            ),
             iam.PolicyStatement(
                 actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
                 resources=[encryption_key.key_arn],

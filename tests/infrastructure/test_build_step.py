@@ -259,6 +259,18 @@ def test_the_standard_image_gets_the_python_we_test_for(step: dict[str, Any]) ->
     assert buildspec(step)["phases"]["install"]["runtime-versions"] == {"python": "3.12"}
 
 
+def test_a_build_may_see_whose_bucket_its_source_is_in(step: dict[str, Any]) -> None:
+    """CodeBuild's user guide counts these among the least a service role needs."""
+    (statement,) = [
+        statement
+        for policy in of_type(step, "AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "s3:GetBucketLocation" in statement["Action"]
+    ]
+    assert statement["Action"] == ["s3:GetBucketAcl", "s3:GetBucketLocation"]
+    assert "*" not in text_of(statement["Resource"])
+
+
 def test_the_trigger_may_touch_this_project_and_see_this_output_only(folder: Path) -> None:
     for in_ecr in (False, True):
         resources = template(folder, KEY, ecr=in_ecr)
