@@ -20,6 +20,7 @@ from stacks.settings_checks import (
 )
 from stacks.settings_parsing import Problem, SettingsError, merge, read_section
 from stacks.settings_sections import (
+    ENDPOINT_PREFIX,
     ENGINES,
     GATEWAY_TIMEOUT_S,
     LIMITS,
@@ -40,6 +41,7 @@ from stacks.settings_sections import (
 )
 
 __all__ = [
+    "ENDPOINT_PREFIX",
     "GATEWAY_TIMEOUT_S",
     "LIMITS",
     "LOG_DAYS",

@@ -24,6 +24,8 @@ ENGINES = {"g5": "diffusers", "djl": "djl-deepspeed", "inf2": "neuronx"}
 GATEWAY_TIMEOUT_S = 29
 # Where variants register themselves; the front door reads this folder of the parameter store.
 VARIANT_PREFIX = "/sd/variants"
+# What endpoints' names begin with: the front door may invoke those, and no other.
+ENDPOINT_PREFIX = "sd-"
 
 GPU_INSTANCES = tuple(
     f"ml.{family}.{size}"
@@ -156,7 +158,7 @@ class VariantSettings:
 
     @property
     def endpoint_name(self) -> str:
-        return f"sd-{self.name}"
+        return f"{ENDPOINT_PREFIX}{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, EcrOutput
@@ -38,6 +39,7 @@ class ImageBuild(Construct):
         variant: VariantSettings,
         repository: ecr.IRepository,
         encryption_key: kms.IKey,
+        log_group: logs.ILogGroup,
     ) -> None:
         super().__init__(scope, id)
         base = settings.base_image(variant)
@@ -52,6 +54,7 @@ class ImageBuild(Construct):
             "Build",
             key=self.key,
             spec=BuildSpec(
+                name=f"image-{variant.name}",
                 commands=["python3 -m stacks.builds.build_image"],
                 scripts=["build_image.py"],
                 files={f"context/{name}": path for name, path in files.items()},
@@ -68,7 +71,7 @@ class ImageBuild(Construct):
             ),
             output=EcrOutput(repository, self.key),
             encryption_key=encryption_key,
-            log_days=settings.builds.log_days,
+            log_group=log_group,
         )
         _grant_registries(step.role, base, repository)
         self.ready = step.ready

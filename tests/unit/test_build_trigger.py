@@ -142,7 +142,7 @@ def test_a_refusal_fails_the_deploy_with_aws_s_words(cloud: Cloud) -> None:
 
 
 def test_any_other_error_fails_the_deploy_at_once(cloud: Cloud) -> None:
-    cloud.codebuild.refusals = [denied("AccountLimitExceededException")]
+    cloud.codebuild.refusals = [denied("InvalidInputException")]
     assert cloud.request("Create")["Status"] == "FAILED"
     assert cloud.pauses == []
 

@@ -1,0 +1,114 @@
+"""Builds in a deploy on a cloud that has none of the app yet: what fails first must leave nothing
+behind that the next try doesn't find again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from local_cloud.child import ChildCloud
+from local_cloud.deployment import DeployFailed, Deployment
+from local_cloud.node import cdk_cli
+
+pytestmark = pytest.mark.local
+
+IMPORT = "SdArtifactsStack"
+# Nothing listens there.
+UNREACHABLE = (
+    "sd.model.source=hub",
+    "sd.model.id=mine/model",
+    "sd.model.hub_url=http://127.0.0.1:9",
+)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A cloud with nothing in it but what `cdk bootstrap` makes."""
+
+    cloud: ChildCloud
+    deployment: Deployment
+    bootstrapped: frozenset[str]
+
+    def storage(self) -> dict[str, list[str]]:
+        """Names and ids of what is kept."""
+        s3, kms, ecr = (self.cloud.client(name) for name in ("s3", "kms", "ecr"))
+        keys = [key["KeyId"] for key in kms.list_keys()["Keys"]]
+        enabled = [k for k in keys if kms.describe_key(KeyId=k)["KeyMetadata"]["Enabled"]]
+        found = {
+            "buckets": [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]],
+            "keys": enabled,
+            "repositories": [
+                r["repositoryName"] for r in ecr.describe_repositories()["repositories"]
+            ],
+        }
+        return {
+            kind: sorted(name for name in names if name not in self.bootstrapped)
+            for kind, names in found.items()
+        }
+
+    def builds(self) -> list[str]:
+        ids: list[str] = self.cloud.client("codebuild").list_builds()["ids"]
+        return sorted(ids)
+
+    def fails(self, stack: str, *context: str) -> str:
+        """The reason."""
+        with pytest.raises(DeployFailed) as caught:
+            self.deployment.deploy(stack, context=context)
+        return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Fresh]:
+    with ChildCloud() as cloud:
+        deployment = Deployment(cloud, cdk_cli())
+        try:
+            deployment.bootstrap()
+            empty = Fresh(cloud, deployment, frozenset())
+            names = (name for names in empty.storage().values() for name in names)
+            yield Fresh(cloud, deployment, frozenset(names))
+        finally:
+            deployment.stop()
+
+
+def test_a_failed_first_import_and_a_good_one_leave_one_bucket_and_one_key(fresh: Fresh) -> None:
+    reason = fresh.fails(IMPORT, *UNREACHABLE)
+    assert "http://127.0.0.1:9 can't be reached" in reason
+    after_failure = fresh.storage()
+    assert {kind: len(names) for kind, names in after_failure.items()} == {
+        "buckets": 1,
+        "keys": 1,
+        "repositories": 3,
+    }
+    # The log that the error points to is still there.
+    group = fresh.deployment.outputs("SdStorageStack")["BuildLogGroup"]
+    streams = fresh.cloud.client("logs").describe_log_streams(logGroupName=group)["logStreams"]
+    assert [stream["logStreamName"].split("/")[0] for stream in streams] == ["weights"]
+
+    fresh.deployment.deploy(IMPORT)
+    assert fresh.storage() == after_failure
+
+
+def test_a_changed_time_limit_passes_as_an_update_and_builds_nothing(fresh: Fresh) -> None:
+    fresh.deployment.deploy(IMPORT)
+    builds = fresh.builds()
+
+    fresh.deployment.deploy(IMPORT, context=["sd.builds.weights_timeout_min=121"])
+
+    codebuild = fresh.cloud.client("codebuild")
+    projects = codebuild.batch_get_projects(names=codebuild.list_projects()["projects"])
+    assert [project["timeoutInMinutes"] for project in projects["projects"]] == [121]
+    assert fresh.builds() == builds
+
+
+def test_a_codebuild_quota_of_none_fails_the_deploy_at_once_and_is_named(fresh: Fresh) -> None:
+    quota = fresh.cloud.state / "faults" / "codebuild-quota"
+    quota.parent.mkdir(exist_ok=True)
+    quota.write_text("0")
+    builds = fresh.builds()
+
+    reason = fresh.fails("SdCompileStack", "sd.builds.weights_timeout_min=121")
+
+    assert "'Concurrently running builds for Linux/Large environment'" in reason
+    assert fresh.builds() == builds
