@@ -161,6 +161,12 @@ class VariantSettings:
     seconds_per_step_source: str = setting(text(r".{3,200}", "where the figure is from, in words"))
 
     @property
+    def base_image_pinned(self) -> str:
+        """With its digest where one is set: what content keys count."""
+        digest = self.base_image_digest
+        return f"{self.base_image}@{digest}" if digest else self.base_image
+
+    @property
     def endpoint_name(self) -> str:
         return f"{ENDPOINT_PREFIX}{self.name}"
 
