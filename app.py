@@ -3,7 +3,7 @@
 import os
 import sys
 
-from aws_cdk import App, Validations
+from aws_cdk import Annotations, App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from stacks.api_stack import ApiStack
@@ -37,6 +37,9 @@ def compose(app: App, settings: Settings) -> None:
             api=api,
             compiled=compiled,
         )
+    for notice in settings.notices:
+        stack = app.node.find_child(f"Sd{notice.variant.capitalize()}Stack")
+        Annotations.of(stack).add_warning_v2(notice.id, notice.text)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 

@@ -37,6 +37,7 @@ class CompileStack(Stack):
             settings=settings,
             variant=settings.inf2,
             repository=storage.repositories["inf2"],
+            bucket=storage.bucket,
             encryption_key=storage.encryption_key,
             log_group=storage.build_log,
         )

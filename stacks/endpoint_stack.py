@@ -49,6 +49,7 @@ class EndpointStack(Stack):
                 settings=settings,
                 variant=variant,
                 repository=storage.repositories[variant.name],
+                bucket=storage.bucket,
                 encryption_key=storage.encryption_key,
                 log_group=storage.build_log,
             )

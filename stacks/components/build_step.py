@@ -63,29 +63,34 @@ class S3Output:
         """As the trigger is told of it."""
         return {"Bucket": self.bucket.bucket_name, "Manifest": self.manifest}
 
-    def leave_to_see(self) -> iam.PolicyStatement:
-        return iam.PolicyStatement(
-            actions=["s3:ListBucket"],
-            resources=[self.bucket.bucket_arn],
-            conditions={"StringEquals": {"s3:prefix": self.manifest}},
-        )
+    def leave_to_see(self) -> list[iam.PolicyStatement]:
+        return [
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[self.bucket.bucket_arn],
+                conditions={"StringEquals": {"s3:prefix": self.manifest}},
+            )
+        ]
 
 
 @dataclass(frozen=True)
 class EcrOutput:
-    """Done when the repository has the tag."""
+    """Done when the repository has the tag, and the bucket the image's record."""
 
     repository: ecr.IRepository
     tag: str
+    record: S3Output
 
     def described(self) -> dict[str, str]:
         """As the trigger is told of it."""
-        return {"Repository": self.repository.repository_name, "Tag": self.tag}
+        image = {"Repository": self.repository.repository_name, "Tag": self.tag}
+        return image | self.record.described()
 
-    def leave_to_see(self) -> iam.PolicyStatement:
-        return iam.PolicyStatement(
+    def leave_to_see(self) -> list[iam.PolicyStatement]:
+        image = iam.PolicyStatement(
             actions=["ecr:DescribeImages"], resources=[self.repository.repository_arn]
         )
+        return [image, *self.record.leave_to_see()]
 
 
 @dataclass(frozen=True)
@@ -217,7 +222,8 @@ class BuildStep(Construct):
     def _run(self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, jobs: str) -> None:
         trigger = BuildTrigger.of(self)
         trigger.may_build(self.project)
-        trigger.role.add_to_policy(output.leave_to_see())
+        for statement in output.leave_to_see():
+            trigger.role.add_to_policy(statement)
         if jobs:
             trigger.may_stop_jobs(jobs)
         short = key[:12]

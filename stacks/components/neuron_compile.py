@@ -110,7 +110,7 @@ class NeuronCompile(Construct):
         job_role = None if on_cpu else self._job_role(bucket, weights, work, encryption_key, image)
         if job_role:
             environment |= {
-                "SD_IMAGE": image.uri,
+                "SD_IMAGE": image.reference,
                 "SD_ROLE_ARN": job_role.role_arn,
                 "SD_INSTANCE_TYPE": compiling.instance_type,
                 "SD_SPOT": json.dumps(compiling.spot),
@@ -130,7 +130,7 @@ class NeuronCompile(Construct):
                 environment=environment,
                 timeout=Duration.minutes(compiling.timeout_min + OVERHEAD_MIN),
                 compute=CPU_COMPUTE if on_cpu else "BUILD_GENERAL1_SMALL",
-                image=image.uri if on_cpu else STANDARD_IMAGE,
+                image=image.reference if on_cpu else STANDARD_IMAGE,
             ),
             output=S3Output(bucket, f"{self.prefix}manifest.json"),
             encryption_key=encryption_key,

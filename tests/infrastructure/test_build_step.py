@@ -33,7 +33,8 @@ def template(folder: Path, key: str, **changes: Any) -> dict[str, Any]:
     stack = Stack(app, "Stack", env=Environment(region="us-east-1"))
     output: S3Output | EcrOutput
     if changes.pop("ecr", False):
-        output = EcrOutput(ecr.Repository(stack, "Images"), key)
+        record = S3Output(s3.Bucket(stack, "Models"), f"images/{key}.json")
+        output = EcrOutput(ecr.Repository(stack, "Images"), key, record)
     else:
         output = S3Output(s3.Bucket(stack, "Models"), f"weights/{key}/manifest.json")
     jobs = changes.pop("jobs", "")
@@ -290,10 +291,9 @@ def test_the_trigger_may_touch_this_project_and_see_this_output_only(folder: Pat
             (repository,) = of_type(resources, "AWS::ECR::Repository")
             seen = by_action["ecr:DescribeImages"]
             assert seen["Resource"] == {"Fn::GetAtt": [repository, "Arn"]}
-            assert "s3:ListBucket" not in by_action
-        else:
-            condition = by_action["s3:ListBucket"]["Condition"]
-            assert condition == {"StringEquals": {"s3:prefix": f"weights/{KEY}/manifest.json"}}
+        manifest = f"images/{KEY}.json" if in_ecr else f"weights/{KEY}/manifest.json"
+        condition = by_action["s3:ListBucket"]["Condition"]
+        assert condition == {"StringEquals": {"s3:prefix": manifest}}
 
 
 def test_one_trigger_serves_all_steps_of_a_stack(aws: Synthesized) -> None:

@@ -205,6 +205,17 @@ def test_the_image_is_built_on_the_container_that_compiles(aws: Synthesized) -> 
     assert variables["SD_BASE_IMAGE"] == environment(aws)["SD_IMAGE"]
 
 
+def test_a_pinned_image_is_what_the_job_and_the_image_build_take(tmp_path: Path) -> None:
+    digest = "sha256:" + "a" * 64
+    pinned = synthesize(tmp_path, **{"sd.inf2.base_image_digest": digest})
+    # SageMaker takes a tag or a digest, docker both.
+    assert environment(pinned)["SD_IMAGE"] == f"{IMAGE.split(':')[0]}@{digest}"
+    projects = pinned.resources(STACK, "AWS::CodeBuild::Project")
+    (image,) = [p["Properties"] for name, p in projects.items() if name.startswith("Image")]
+    variables = {v["Name"]: v["Value"] for v in image["Environment"]["EnvironmentVariables"]}
+    assert variables["SD_BASE_IMAGE"] == f"{IMAGE}@{digest}"
+
+
 def test_without_trainium_the_build_itself_compiles(on_cpu: Synthesized) -> None:
     found = project(on_cpu)["Environment"]
     assert found["ComputeType"] == "BUILD_GENERAL1_2XLARGE"
@@ -247,8 +258,9 @@ def keys(
             "sd.compile.sdk": "2.27.0",
             "sd.inf2.base_image": "huggingface-pytorch-inference-neuronx:2.8.0-sdk2.27.0",
         },
+        {"sd.inf2.base_image_digest": "sha256:" + "a" * 64},
     ],
-    ids=["sizes", "dtype", "backend", "sdk"],
+    ids=["sizes", "dtype", "backend", "sdk", "digest"],
 )
 def test_what_determines_the_graphs_recompiles_them(change: dict[str, object]) -> None:
     artifact, parts = keys(change)

@@ -134,6 +134,33 @@ def test_an_endpoint_reads_its_own_artifact_and_writes_nothing(
     }
 
 
+@pytest.mark.parametrize(
+    ("role", "repository"),
+    [
+        ("SdG5Stack/ImageBuildRole", "ImagesG5"),
+        ("SdDjlStack/ImageBuildRole", "ImagesDjl"),
+        ("SdCompileStack/ImageBuildRole", "ImagesInf2"),
+    ],
+)
+def test_an_image_build_deletes_in_its_own_repository_and_writes_its_record_alone(
+    granted: list[Statement], role: str, repository: str
+) -> None:
+    mine = [statement for statement in granted if statement.where.startswith(role)]
+    (deleting,) = [s for s in mine if "ecr:BatchDeleteImage" in s.actions]
+    assert len(deleting.resources) == 1
+    assert repository in deleting.resources[0]
+    (writing,) = [s for s in mine if "s3:PutObject" in s.actions]
+    assert len(writing.resources) == 1
+    assert re.search(r"/images/[0-9a-f]{64}\.json$", writing.resources[0])
+    # Of AWS's registry it may pull alone.
+    (pulling,) = [s for s in mine if any(":763104351884:" in r for r in s.resources)]
+    assert set(pulling.actions) == {
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:BatchGetImage",
+    }
+
+
 def test_nothing_may_pass_a_role_but_the_compile_its_own(granted: list[Statement]) -> None:
     (passing,) = [s for s in granted if "iam:PassRole" in s.actions]
     assert passing.where.startswith("SdCompileStack/")
@@ -165,7 +192,7 @@ def test_listing_a_bucket_is_for_a_prefix(granted: list[Statement]) -> None:
         if "s3:ListBucket" in statement.actions:
             (condition,) = statement.raw["Condition"].values()
             (prefix,) = condition.values()
-            assert re.match(r"(weights|compiled|compile-jobs)/", prefix), statement
+            assert re.match(r"(weights|compiled|compile-jobs|images)/", prefix), statement
 
 
 def test_buckets_refuse_plain_http(aws: Synthesized) -> None:

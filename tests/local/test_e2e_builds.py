@@ -3,6 +3,7 @@ behind that the next try doesn't find again."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,9 @@ import pytest
 
 from local_cloud.child import ChildCloud
 from local_cloud.deployment import DeployFailed, Deployment
+from local_cloud.image_store import MANIFEST_TYPE, OCI_INDEX_TYPE
 from local_cloud.node import cdk_cli
+from local_cloud.registry import digest_of_base
 
 pytestmark = pytest.mark.local
 
@@ -47,6 +50,13 @@ class Fresh:
             kind: sorted(name for name in names if name not in self.bootstrapped)
             for kind, names in found.items()
         }
+
+    def record(self, tag: str) -> dict[str, str]:
+        """Of an image."""
+        bucket = self.deployment.outputs("SdStorageStack")["ModelBucket"]
+        body = self.cloud.client("s3").get_object(Bucket=bucket, Key=f"images/{tag}.json")["Body"]
+        document: dict[str, str] = json.loads(body.read())
+        return document
 
     def builds(self) -> list[str]:
         ids: list[str] = self.cloud.client("codebuild").list_builds()["ids"]
@@ -100,6 +110,50 @@ def test_a_changed_time_limit_passes_as_an_update_and_builds_nothing(fresh: Fres
     projects = codebuild.batch_get_projects(names=codebuild.list_projects()["projects"])
     assert [project["timeoutInMinutes"] for project in projects["projects"]] == [121]
     assert fresh.builds() == builds
+
+
+def test_an_image_that_sagemaker_would_refuse_is_deleted_and_the_next_deploy_is_recorded(
+    fresh: Fresh,
+) -> None:
+    pushes = fresh.cloud.state / "faults" / "docker-pushes"
+    pushes.parent.mkdir(exist_ok=True)
+    pushes.write_text(OCI_INDEX_TYPE)
+    try:
+        reason = fresh.fails("SdG5Stack")
+    finally:
+        pushes.unlink()
+    assert f"as {OCI_INDEX_TYPE}, which SageMaker doesn't take" in reason
+
+    ecr = fresh.cloud.client("ecr")
+    left = {
+        name: ecr.describe_images(repositoryName=name)["imageDetails"]
+        for name in fresh.storage()["repositories"]
+    }
+    assert not [images for images in left.values() if images]
+
+    fresh.deployment.deploy("SdG5Stack")
+    ((repository, images),) = [
+        (name, found)
+        for name in left
+        if (found := ecr.describe_images(repositoryName=name)["imageDetails"])
+    ]
+    (image,) = images
+    (tag,) = image["imageTags"]
+    assert image["imageManifestMediaType"] == MANIFEST_TYPE
+    record = fresh.record(tag)
+    account, name = "763104351884", "huggingface-pytorch-inference"
+    uri, _, base_tag = record["base_image"].rpartition(":")
+    assert uri == f"{account}.dkr.ecr.us-east-1.amazonaws.com/{name}"
+    assert record["base_digest"] == digest_of_base(account, name, base_tag)
+    assert record["image"].endswith(f"/{repository}:{tag}")
+
+    # Deployed again without its record, the image isn't built again, its record is written anew.
+    fresh.deployment.destroy("SdG5Stack")
+    bucket = fresh.deployment.outputs("SdStorageStack")["ModelBucket"]
+    fresh.cloud.client("s3").delete_object(Bucket=bucket, Key=f"images/{tag}.json")
+    fresh.deployment.deploy("SdG5Stack")
+    assert fresh.record(tag) == record
+    assert ecr.describe_images(repositoryName=repository)["imageDetails"] == images
 
 
 def test_a_codebuild_quota_of_none_fails_the_deploy_at_once_and_is_named(fresh: Fresh) -> None:
