@@ -18,7 +18,6 @@ FLAGS = {
     "backend": "torchscript",
     "sdk": "2.26.0",
     "dtype": "float32",
-    "parity-db": 40,
 }
 
 
