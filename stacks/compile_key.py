@@ -15,11 +15,11 @@ from stacks.settings import ROOT, Settings
 
 MODEL_ASSETS = ROOT / "model_assets"
 ENTRY = "inf2.compile"
-# What a graph is made by; the compile itself only puts these together.
-GRAPH_ENTRIES = ("inf2.graphs", "inf2.backends")
 PACKAGES = ("inf2", "sd_serving")
 # Of the model bucket: what a compile needs and leaves on its way to "compiled/".
 WORK_FOLDER = "compile-jobs/"
+# What a graph is made by; the compile itself only puts these together.
+GRAPH_ENTRIES = ("inf2.graphs", "inf2.backends")
 
 
 @dataclass(frozen=True)

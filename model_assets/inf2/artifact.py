@@ -81,7 +81,7 @@ class Bar:
     """Least PSNR of every picture; None: no such bar."""
     rms_ratio: float = 1.5
     """Allowed over eager's, for each graph and input. On the small model, whose compiled bfloat16
-    is eager's with its roundings in another order, it is 0.92 to 1.17, and 2.6 to 120 with the sign
+    is eager's with its roundings in another order, it is 0.92 to 1.17, and 2.2 to 120 with the sign
     of one of the UNet's attention layers changed."""
     below_eager_db: float = 3.0
     """How far a size's mean may be below the worst of eager's pictures. Not picture by picture:

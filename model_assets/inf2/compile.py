@@ -169,7 +169,7 @@ def _copy_configuration(job: CompileJob) -> None:
 
 def _memory_missing(job: CompileJob, said: str) -> str:
     smaller = "smaller sd.inf2.sizes"
-    # Memory of the instances: EC2's trn1 page, CodeBuild's BUILD_GENERAL1_2XLARGE.
+    # Memory: aws-neuron-sdk, trn1-arch.rst; CodeBuild's BUILD_GENERAL1_2XLARGE.
     helps = (
         smaller
         if job.on_cpu
@@ -198,7 +198,7 @@ def _parity(job: CompileJob, runtime: Backend) -> Parity:
         job.dtype,
         products_in_bfloat16=runtime.products_in_bfloat16,
     )
-    _say(f"parity: eager is done, peak memory so far {peak_rss_gib()} GiB")
+    _say(f"parity: eager is done; memory peaked at {peak_rss_gib()} GiB so far")
     if not runtime.runs_here:
         _say("parity: no device here; the first endpoint to load this runs the graphs and decides")
         return parity

@@ -2,7 +2,7 @@
 
     pytest -m full_size -s tests/full_size
 
-Opt-in: it takes 11 GB of disk, 7 GB of memory and some minutes of a core. What it shows is that
+Opt-in: it takes 11 GB of disk, 8 GB of memory and some minutes of a core. What it shows is that
 nothing of the compile depends on the small model's size; the pictures are noise.
 """
 

@@ -11,7 +11,7 @@ import pytest
 
 from inf2.compile import parse_job
 from stacks.builds.neuron_compile import CompileBuild
-from stacks.compile_key import compile_keys, compile_sources
+from stacks.compile_key import PACKAGES, compile_keys, compile_sources
 from stacks.settings import ROOT, load
 from tests.infrastructure.support import Synthesized, synthesize, text_of
 
@@ -253,7 +253,7 @@ def test_another_bar_asks_again_but_keeps_the_graphs() -> None:
 
 @pytest.mark.parametrize("module", ["inf2/parity.py", "inf2/references.py", "inf2/artifact.py"])
 def test_another_gate_asks_again_but_keeps_the_graphs(tmp_path: Path, module: str) -> None:
-    for package in ("inf2", "sd_serving"):
+    for package in PACKAGES:
         shutil.copytree(MODEL_ASSETS / package, tmp_path / package)
     with (tmp_path / module).open("a") as file:
         file.write("\n# changed\n")
