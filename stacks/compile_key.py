@@ -18,6 +18,8 @@ ENTRY = "inf2.compile"
 PACKAGES = ("inf2", "sd_serving")
 # Of the model bucket: what a compile needs and leaves on its way to "compiled/".
 WORK_FOLDER = "compile-jobs/"
+# What a graph is made by; the compile itself only puts these together.
+GRAPH_ENTRIES = ("inf2.graphs", "inf2.backends")
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class CompileKeys:
     artifact: str
     """Of the compiled model."""
     parts: str
-    """The same without the parity gate's bar: a compile that missed the bar goes on from its
-    graphs when the bar is lowered."""
+    """Of its graphs: without the parity gate, its bar and its sources. A compile that missed the
+    bar goes on from its graphs when the gate changes."""
 
 
 def compile_keys(settings: Settings, weights_key: str, root: Path = MODEL_ASSETS) -> CompileKeys:
@@ -42,16 +44,19 @@ def compile_keys(settings: Settings, weights_key: str, root: Path = MODEL_ASSETS
             "sdk": compiling.sdk,
             "image": settings.inf2.base_image_pinned,
         },
-        compile_sources(root),
+        compile_sources(root, GRAPH_ENTRIES),
     )
-    return CompileKeys(content_key({"parts": parts, "bar": compiling.parity_db}, {}), parts)
+    gate = {"parts": parts, "bar": compiling.parity_db}
+    return CompileKeys(content_key(gate, compile_sources(root)), parts)
 
 
-def compile_sources(root: Path = MODEL_ASSETS) -> dict[str, Path]:
-    """The compile and every module of ours that it imports, by path below `root`: all that it
-    needs to run, and what its key is taken from."""
+def compile_sources(
+    root: Path = MODEL_ASSETS, entries: tuple[str, ...] = (ENTRY,)
+) -> dict[str, Path]:
+    """Modules and every module of ours that they import, by path below `root`. By default the
+    compile: all that it needs to run, and what its key is taken from."""
     found: dict[str, Path] = {}
-    waiting = [ENTRY]
+    waiting = [*entries]
     while waiting:
         path = _file_of(root, waiting.pop())
         if path is None or str(path) in found:

@@ -11,13 +11,35 @@ import pytest
 
 MODULE = """
 import torch
+from torch.overrides import TorchFunctionMode
 
 calls = []
+failure = None
+
+
+class MatmultInBfloat16(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") not in ("conv2d", "linear", "bmm", "matmul"):
+            return func(*args, **(kwargs or {}))
+        narrow = [round_float32(value) for value in args[:2]]
+        return round_float32(func(*narrow, *args[2:], **(kwargs or {})))
+
+
+def round_float32(value):
+    return value.bfloat16().float() if value.dtype == torch.float32 else value
 
 
 def trace(network, inputs, **options):
     calls.append(("trace", options))
-    return torch.jit.trace(network, inputs, check_trace=False)
+    arguments = options["compiler_args"]
+    if failure:
+        status, line = failure
+        with open(arguments[arguments.index("--logfile") + 1], "w") as log:
+            log.write(line)
+        raise RuntimeError(f"neuronx-cc failed with {status}")
+    assert "--auto-cast=matmult" in arguments
+    with MatmultInBfloat16():
+        return torch.jit.trace(network, inputs, check_trace=False)
 
 
 def async_load(graph):
@@ -51,6 +73,13 @@ def install(folder: Path, patch: pytest.MonkeyPatch, *, compiler: str = "2.21.18
     patch.syspath_prepend(folder)
     patch.delitem(sys.modules, "torch_neuronx", raising=False)
     patch.setenv("NEURON_FUSE_SOFTMAX", "0")  # so that what the backend sets goes with the patch
+
+
+def fail_with(status: int, log: str = "") -> None:
+    """From now on the compiler ends like this, `log` being what its log file has then."""
+    import torch_neuronx
+
+    torch_neuronx.failure = (status, log)
 
 
 def calls() -> list[tuple[Any, ...]]:

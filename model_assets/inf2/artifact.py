@@ -3,7 +3,7 @@
 unet/<WxH>/model.pt  vae_decoder/<WxH>/model.pt  vae_post_quant_conv/<WxH>/model.pt
 text_encoder/model.pt                      one for all sizes: it never sees the picture
 tokenizer/*  scheduler/scheduler_config.json  unet/config.json  vae/config.json
-parity/<n>.png                             what eager float32 drew for the parity gate
+parity/<n>.png  parity/samples.safetensors what eager float32 drew and computed, for the parity gate
 manifest.json                              written last
 """
 
@@ -29,16 +29,23 @@ COPIED = ("scheduler/scheduler_config.json", "unet/config.json", "vae/config.jso
 PASSED = "passed"
 DEFERRED = "deferred"
 
+SAMPLES = "parity/samples.safetensors"
+IDENTICAL_DB = 100.0
+"""Stands for infinity, which JSON can't say."""
+
 
 def graph_path(part: str, size: Size | None = None) -> PurePosixPath:
     """Relative to the artifact; without a size for a part that all sizes share."""
-    folder = PurePosixPath(part)
-    return (folder / size_text(size) if size else folder) / "model.pt"
+    return PurePosixPath(graph_name(part, size)) / "model.pt"
+
+
+def graph_name(part: str, size: Size | None = None) -> str:
+    return f"{part}/{size_text(size)}" if size else part
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of the parity gate."""
+    """One picture of the parity gate. PSNRs are in dB, of PNGs, against eager float32's."""
 
     prompt: str
     seed: int
@@ -47,17 +54,59 @@ class Picture:
     size: Size
     reference: str
     """PNG in the artifact, drawn by eager float32."""
+    eager_db: float = IDENTICAL_DB
+    """What eager reaches in the graphs' arithmetic."""
+    found_db: float | None = None
+    """What the graphs reach; None until they have run."""
+
+
+@dataclass(frozen=True)
+class GraphCheck:
+    """One graph at one input. Errors are of the whole answer, RMS relative to its own RMS, against
+    eager float32's."""
+
+    input: str
+    eager_rms: float
+    """Of eager in the graph's arithmetic."""
+    allowed_rms: float
+    found_rms: float | None = None
+    """Of the graph; None until it has run."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What passes."""
+
+    parity_db: float | None
+    """Least PSNR of every picture; None: no such bar."""
+    rms_ratio: float = 1.5
+    """Allowed over eager's, for each graph and input. On the small model, whose compiled bfloat16
+    is eager's with its roundings in another order, it is 0.92 to 1.17, and 2.2 to 120 with the sign
+    of one of the UNet's attention layers changed."""
+    below_eager_db: float = 3.0
+    """How far a size's mean may be below the worst of eager's pictures. Not picture by picture:
+    where rounding alone decides which picture it becomes, two bfloat16 runs of the small model
+    differ by up to 20 dB, to either side, and 8 of 10 sets of 4 would miss."""
+    least_db: float = 15.0
+    """For that mean, whatever eager reaches: 4 unrelated pictures of the small model reach 11."""
+    enough_db: float = 40.0
+    """For that mean: more isn't asked, whatever eager reaches."""
+
+    def mean_db(self, eager_db: Sequence[float]) -> float:
+        """The least mean of a size's pictures."""
+        return max(self.least_db, min(min(eager_db) - self.below_eager_db, self.enough_db))
 
 
 @dataclass(frozen=True)
 class Parity:
     """`deferred`: compiled on a host that can't run the graphs, so whoever loads them first on a
-    device has to draw the pictures; `psnr_db` is empty then."""
+    device has to."""
 
     status: str
-    bar_db: float
+    bar: Bar
+    graphs: Mapping[str, tuple[GraphCheck, ...]]
+    """By the graph's folder; in the order of SAMPLES."""
     pictures: tuple[Picture, ...]
-    psnr_db: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -88,6 +137,8 @@ class CompiledModel:
     parts: tuple[CompiledPart, ...]
     peak_rss_gib: float
     """Of the whole compile, the parity gate included."""
+    quality: Mapping[str, Any]
+    """Parity's figures in short, for people."""
 
 
 def write_manifest(folder: Path, model: CompiledModel) -> None:
@@ -113,7 +164,6 @@ def parse_model(document: Mapping[str, object]) -> CompiledModel:
     """Raises ModelUnusable for a manifest that isn't one of a compiled model."""
     fields: Mapping[str, Any] = document
     try:
-        parity = fields["parity"]
         return CompiledModel(
             key=str(fields["key"]),
             model_id=str(fields["model_id"]),
@@ -125,22 +175,29 @@ def parse_model(document: Mapping[str, object]) -> CompiledModel:
             backend=str(fields["backend"]),
             sdk=str(fields["sdk"]),
             packages={str(k): str(v) for k, v in fields["packages"].items()},
-            parity=Parity(
-                status=str(parity["status"]),
-                bar_db=float(parity["bar_db"]),
-                pictures=tuple(
-                    Picture(**{**picture, "size": _size(picture["size"])})
-                    for picture in parity["pictures"]
-                ),
-                psnr_db=tuple(map(float, parity["psnr_db"])),
-            ),
+            parity=_parity(fields["parity"]),
             parts=tuple(CompiledPart(**part) for part in fields["parts"]),
             peak_rss_gib=float(fields["peak_rss_gib"]),
+            quality=dict(fields["quality"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnusable(
             f"{NAME} is not one of a compiled model: {type(error).__name__}: {error}"
         ) from error
+
+
+def _parity(fields: Mapping[str, Any]) -> Parity:
+    return Parity(
+        status=str(fields["status"]),
+        bar=Bar(**fields["bar"]),
+        graphs={
+            graph: tuple(GraphCheck(**check) for check in checks)
+            for graph, checks in fields["graphs"].items()
+        },
+        pictures=tuple(
+            Picture(**{**picture, "size": _size(picture["size"])}) for picture in fields["pictures"]
+        ),
+    )
 
 
 def check_digests(folder: Path, document: Mapping[str, object]) -> None:

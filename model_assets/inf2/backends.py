@@ -8,6 +8,7 @@ in pairs of rows, one for each of two cores.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,21 @@ CORES = (0, 1)
 """NeuronCores of one Inferentia2 or Trainium device; the UNet runs on both."""
 
 
+# Said, because the defaults change: the first two are those up to SDK 2.26, the last one is on from
+# 2.27 (release notes of the Neuron Compiler). The parity gate takes it that a graph computes thus:
+# matrix products of float32 in bfloat16, which the published speed rests on, and the sums within
+# softmax and norms in float32, as in PyTorch's own bfloat16 kernels.
+ARITHMETIC = (
+    "--auto-cast=matmult",
+    "--auto-cast-type=bf16",
+    "--enable-mixed-precision-accumulation",
+)
+
+
+class CompilerKilled(Exception):
+    """By the system, which had no memory left to give."""
+
+
 class Backend(Protocol):
     @property
     def name(self) -> str:
@@ -35,11 +51,18 @@ class Backend(Protocol):
     def runs_here(self) -> bool:
         """False where this host compiles for a device that it doesn't have."""
 
+    @property
+    def products_in_bfloat16(self) -> bool:
+        """Whether a float32 graph rounds its matrix products."""
+
     def packages(self) -> dict[str, str]:
         """Versions that must be the same where the graphs are loaded, by package."""
 
     def compile(self, graph: Graph, options: tuple[str, ...], workdir: Path, file: Path) -> None:
-        """Writes the compiled graph to `file`. `workdir` is the compiler's own."""
+        """Writes the compiled graph to `file`. `workdir` is the compiler's own.
+
+        Raises CompilerKilled where the host had too little memory, or whatever the compiler does.
+        """
 
     def load(self, file: Path) -> Compiled:
         """The graph on one core, taking exactly what it was compiled for."""
@@ -50,6 +73,7 @@ class Backend(Protocol):
 
 class Neuronx:
     name = "neuronx"
+    products_in_bfloat16 = True
 
     def __init__(self, *, on_cpu: bool = False) -> None:
         self.runs_here = not on_cpu
@@ -63,15 +87,23 @@ class Neuronx:
         import torch
         import torch_neuronx
 
-        arguments = [*options] if self.runs_here else [*options, "--target", "inf2"]
-        compiled = torch_neuronx.trace(
-            graph.network,
-            graph.inputs,
-            compiler_workdir=str(workdir),
-            compiler_args=arguments,
-            # Not named at all on a Neuron host, where SDKs before cpu_backend work as well.
-            **({} if self.runs_here else {"cpu_backend": True}),
-        )
+        log = workdir / "neuronx-cc.log"
+        arguments = [*options, *ARITHMETIC, "--logfile", str(log)]
+        if not self.runs_here:
+            arguments += ["--target", "inf2"]
+        try:
+            compiled = torch_neuronx.trace(
+                graph.network,
+                graph.inputs,
+                compiler_workdir=str(workdir),
+                compiler_args=arguments,
+                # Not named at all on a Neuron host, where SDKs before cpu_backend work as well.
+                **({} if self.runs_here else {"cpu_backend": True}),
+            )
+        except RuntimeError as error:
+            if _tells_of_a_kill(str(error), log):
+                raise CompilerKilled(str(error)) from error
+            raise
         # The weights then go to a core's memory when the first call comes, not to core 0 first.
         torch_neuronx.async_load(compiled)
         torch_neuronx.lazy_load(compiled)
@@ -91,9 +123,20 @@ class Neuronx:
         return pair
 
 
+def _tells_of_a_kill(said: str, log: Path) -> bool:
+    """torch_neuronx says "neuronx-cc failed with <status>", which is -9 where the compiler itself
+    was killed (aws-neuron-samples#10), 137 through a shell. Where it was a process of the
+    compiler's, the status is 70 as for any error, and its log has "[F137] neuronx-cc was forcibly
+    killed - This most commonly occurs due to insufficient system memory"."""
+    if re.search(r"failed with (-9|137)\b", said) or "[F137]" in said:
+        return True
+    return log.is_file() and "[F137]" in log.read_text(errors="replace")
+
+
 class TorchScript:
     name = "torchscript"
     runs_here = True
+    products_in_bfloat16 = False
 
     def packages(self) -> dict[str, str]:
         return {}  # PyTorch reads TorchScript of any version before its own

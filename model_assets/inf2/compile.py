@@ -4,8 +4,9 @@ As a SageMaker training job it takes its flags from the job's hyperparameters an
 what the platform lays out below /opt/ml (SD_OPT_ML names another root), and leaves the reason of a
 failure in output/failure, where the service picks it up. By hand, every flag can be given.
 
-One network is in memory at a time. What is done is kept in the checkpoints folder, so an
-interruption costs one part. The manifest is written last, after the parity gate.
+One network is in memory at a time, and one model in the parity gate. What is done is kept in the
+checkpoints folder, so an interruption costs one part. The manifest is written last, after the
+parity gate.
 """
 
 from __future__ import annotations
@@ -27,17 +28,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from inf2.artifact import (
     COPIED,
-    DEFERRED,
-    PASSED,
+    Bar,
     CompiledModel,
     CompiledPart,
     Parity,
     graph_path,
     write_manifest,
 )
-from inf2.backends import Backend, backend
+from inf2.backends import Backend, CompilerKilled, backend
 from inf2.compiled_parts import load_parts
-from inf2.parity import PROMPTS, STEPS, choose_pictures, draw, require_parity
+from inf2.parity import PROMPTS, STEPS, choose_pictures, quality, require_parity
 from inf2.part_store import PartStore
 from sd_serving.config import COMPILE_BACKENDS, Size, size_text
 from sd_serving.manifest import NAME, check_manifest
@@ -71,7 +71,8 @@ class CompileJob:
     sdk: str
     dtype: str
     """Of the UNet and the text encoder; the VAE is always float32."""
-    parity_db: float
+    parity_db: float | None
+    """Least PSNR of each picture, beyond what is measured; None: no such bar."""
     parity_steps: int
     parity_pictures: int
     """For each size."""
@@ -104,6 +105,7 @@ def compile_model(job: CompileJob) -> CompiledModel:
         parity=parity,
         parts=parts,
         peak_rss_gib=peak_rss_gib(),
+        quality=quality(parity),
     )
     _say(f"memory peaked at {model.peak_rss_gib} GiB")
     write_manifest(job.out, model)
@@ -142,6 +144,8 @@ def _compile_part(job: CompileJob, runtime: Backend, part: Part, size: Size) -> 
     reused = file is not None
     try:
         file = file or store.put(path, write)
+    except CompilerKilled as error:
+        raise CompileError(f"{path.parent}: {_memory_missing(job, str(error))}") from error
     except Exception as error:
         raise CompileError(f"{path.parent}: {type(error).__name__}: {error}") from error
     gc.collect()
@@ -163,28 +167,44 @@ def _copy_configuration(job: CompileJob) -> None:
         shutil.copyfile(job.weights / name, target)
 
 
-def _parity(job: CompileJob, runtime: Backend) -> Parity:
-    import torch
+def _memory_missing(job: CompileJob, said: str) -> str:
+    smaller = "smaller sd.inf2.sizes"
+    # Memory: aws-neuron-sdk, trn1-arch.rst; CodeBuild's BUILD_GENERAL1_2XLARGE.
+    helps = (
+        smaller
+        if job.on_cpu
+        else (
+            "sd.compile.instance_type=ml.trn1.32xlarge (512 GiB), sd.compile.compute=codebuild-cpu "
+            f"(144 GB), or {smaller}"
+        )
+    )
+    return (
+        f"memory did not suffice, the system killed the Neuron compiler ({said}). This machine has "
+        f"{_memory_gib()} GiB; the compile's peak so far was {peak_rss_gib()} GiB. What helps: "
+        f"{helps}. The parts before this one are kept."
+    )
 
-    from sd_serving.diffusers_parts import load_diffusers
+
+def _parity(job: CompileJob, runtime: Backend) -> Parity:
+    from inf2.references import measure
 
     pictures = choose_pictures(job.sizes, steps=job.parity_steps, count=job.parity_pictures)
-    _say(f"parity: drawing {len(pictures)} pictures in {job.parity_steps} steps, eager float32")
-    eager = load_diffusers(job.weights, dtype=torch.float32, device=torch.device("cpu"))
-    references = draw(eager, pictures)
-    del eager
-    gc.collect()
-    for picture, png in zip(pictures, references, strict=True):
-        target = job.out / picture.reference
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(png)
+    _say(f"parity: {len(pictures)} pictures in {job.parity_steps} steps, eager float32 and as is")
+    parity = measure(
+        job.weights,
+        job.out,
+        pictures,
+        Bar(job.parity_db),
+        job.dtype,
+        products_in_bfloat16=runtime.products_in_bfloat16,
+    )
+    _say(f"parity: eager is done; memory peaked at {peak_rss_gib()} GiB so far")
     if not runtime.runs_here:
-        _say("parity: no device here; the first endpoint to load this draws the same and decides")
-        return Parity(DEFERRED, job.parity_db, pictures, ())
-    compiled = load_parts(job.out, runtime, job.sizes, job.dtype)
-    found = require_parity(compiled, pictures, references, job.parity_db)
-    _say(f"parity: {min(found):g} dB at least, the bar is {job.parity_db:g} dB; all: {found}")
-    return Parity(PASSED, job.parity_db, pictures, found)
+        _say("parity: no device here; the first endpoint to load this runs the graphs and decides")
+        return parity
+    parity = require_parity(load_parts(job.out, runtime, job.sizes, job.dtype), parity, job.out)
+    _say(f"parity: passed, {json.dumps(quality(parity))}")
+    return parity
 
 
 def _place(file: Path, target: Path) -> None:
@@ -206,6 +226,10 @@ def peak_rss_gib() -> float:
     )
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
     return round(peak * unit / 2**30, 2)
+
+
+def _memory_gib() -> float:
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
 
 
 def _say(line: str) -> None:
@@ -235,7 +259,7 @@ def parse_job(argv: Sequence[str], root: Path) -> CompileJob:
     parser.add_argument("--on-cpu", action="store_true")
     parser.add_argument("--sdk", required=True)
     parser.add_argument("--dtype", choices=DTYPES, required=True)
-    parser.add_argument("--parity-db", type=float, required=True)
+    parser.add_argument("--parity-db", type=float)
     parser.add_argument("--parity-steps", type=int, default=STEPS)
     parser.add_argument("--parity-pictures", type=int, default=len(PROMPTS))
     flags = parser.parse_args([*_hyperparameters(root), *argv])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inf2.artifact import graph_path
+from inf2.artifact import graph_name, graph_path
 from inf2.backends import CORES, Backend
 from sd_serving.config import Size
 from sd_serving.diffusers_parts import SCHEDULER_CONFIG, PromptTokenizer, SchedulerFactory
@@ -90,6 +90,20 @@ class CompiledParts:
                 for row in latents.float().unsqueeze(1)
             ]
         )
+
+    def networks(self) -> dict[str, Compiled]:
+        """Each graph alone, by its folder: float32 in and out but for the text encoder's ids and
+        the UNet's time step, the latter rows in any number."""
+        networks: dict[str, Compiled] = {"text_encoder": self.text_encoder}
+        for size, graphs in self.graphs.items():
+            networks |= {
+                graph_name("vae_post_quant_conv", size): graphs.vae_post_quant_conv,
+                graph_name("vae_decoder", size): graphs.vae_decoder,
+                graph_name("unet", size): lambda latents, t, embeds: self.denoise(
+                    latents, int(t), embeds
+                ),
+            }
+        return networks
 
     def describe(self) -> dict[str, Any]:
         return dict(self.description)

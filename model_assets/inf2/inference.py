@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from inf2.artifact import DEFERRED, KIND, CompiledModel, check_digests, parse_model
 from inf2.backends import Backend, backend
 from inf2.compiled_parts import CompiledParts, load_parts
-from inf2.parity import ParityTooLow, require_parity
+from inf2.parity import ParityTooLow, quality, require_parity
 from sd_serving.config import ServingConfig, size_text
 from sd_serving.errors import ModelUnusable
 from sd_serving.manifest import check_manifest
@@ -30,11 +31,16 @@ def load(model_dir: Path, config: ServingConfig) -> CompiledParts:
         model.dtype,
         compile_backend=model.backend,
         neuron_sdk=model.sdk,
-        parity_db=min(model.parity.psnr_db, default=None),
+        quality=model.quality,
     )
-    if model.parity.status == DEFERRED:
-        _gate(parts, model, model_dir)
-    return parts
+    if model.parity.status != DEFERRED:
+        return parts
+    # Compiled without a device: this is the first chance to run the graphs.
+    try:
+        measured = require_parity(parts, model.parity, model_dir)
+    except ParityTooLow as error:
+        raise ModelUnusable(str(error)) from error
+    return replace(parts, description={**parts.description, "quality": quality(measured)})
 
 
 def _mismatches(model: CompiledModel, config: ServingConfig, runtime: Backend) -> list[str]:
@@ -57,13 +63,3 @@ def _mismatches(model: CompiledModel, config: ServingConfig, runtime: Backend) -
         compiled = ", ".join(map(size_text, model.sizes))
         problems.append(f"sizes are {compiled}, SD_SIZES also has {', '.join(missing)}")
     return problems
-
-
-def _gate(parts: CompiledParts, model: CompiledModel, model_dir: Path) -> None:
-    """The parity gate of an artifact compiled without a device, at the first chance to run it."""
-    pictures = [picture for picture in model.parity.pictures if picture.size in parts.sizes]
-    references = [(model_dir / picture.reference).read_bytes() for picture in pictures]
-    try:
-        require_parity(parts, pictures, references, model.parity.bar_db)
-    except ParityTooLow as error:
-        raise ModelUnusable(str(error)) from error

@@ -102,7 +102,7 @@ class NeuronCompile(Construct):
                     "backend": compiling.backend,
                     "dtype": compiling.dtype,
                     "sdk": compiling.sdk,
-                    "parity-db": str(compiling.parity_db),
+                    **({"parity-db": str(compiling.parity_db)} if compiling.parity_db else {}),
                 }
             ),
         }

@@ -17,8 +17,7 @@ FLAGS = {
     "sizes": "64x64",
     "backend": "torchscript",
     "sdk": "2.26.0",
-    "dtype": "float32",
-    "parity-db": 40,
+    "dtype": "bfloat16",
 }
 
 

@@ -2,7 +2,7 @@
 
     pytest -m full_size -s tests/full_size
 
-Opt-in: it takes 11 GB of disk, 7 GB of memory and some minutes of a core. What it shows is that
+Opt-in: it takes 11 GB of disk, 8 GB of memory and some minutes of a core. What it shows is that
 nothing of the compile depends on the small model's size; the pictures are noise.
 """
 
@@ -72,13 +72,14 @@ for name in ("tokenizer", "scheduler"):
 
 
 @pytest.mark.full_size
-def test_compiles_at_the_real_size(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_compiles_at_the_real_size(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     # pytest would keep its own temporary folders: 10 GB each time.
     with tempfile.TemporaryDirectory(prefix="sd-full-size-") as folder, capsys.disabled():
-        compile_in(Path(folder))
+        compile_in(Path(folder), dtype)
 
 
-def compile_in(folder: Path) -> None:
+def compile_in(folder: Path, dtype: str) -> None:
     weights, out = folder / "weights", folder / "out"
     configurations = json.dumps([UNET, VAE, TEXT_ENCODER])
     subprocess.run(
@@ -93,8 +94,7 @@ def compile_in(folder: Path) -> None:
         "sizes": SIZE,
         "backend": "torchscript",
         "sdk": "2.26.0",
-        "dtype": "float32",
-        "parity-db": 40,
+        "dtype": dtype,
         # Enough to run every graph: two rows of the UNet for each of two steps.
         "parity-steps": 2,
         "parity-pictures": 1,
@@ -108,7 +108,7 @@ def compile_in(folder: Path) -> None:
     document = json.loads((out / "manifest.json").read_bytes())
     for part in document["parts"]:
         print(f"{part['path']}: {part['seconds']} s, peak so far {part['peak_rss_gib']} GiB")
-    found = document["parity"]["psnr_db"]
-    print(f"in all {seconds:.0f} s, peak {document['peak_rss_gib']} GiB, {found} dB")
-    assert document["files"][f"unet/{SIZE}/model.pt"]["size"] > 3e9
-    assert min(document["parity"]["psnr_db"]) >= 40
+    print(f"{dtype}: in all {seconds:.0f} s, peak {document['peak_rss_gib']} GiB")
+    print(json.dumps(document["quality"]))
+    assert document["files"][f"unet/{SIZE}/model.pt"]["size"] > (3e9 if dtype == "float32" else 1e9)
+    assert document["parity"]["status"] == "passed"

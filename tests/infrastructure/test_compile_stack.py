@@ -12,7 +12,7 @@ import pytest
 from build_trigger.builds import Step
 from inf2.compile import parse_job
 from stacks.builds.neuron_compile import CompileBuild
-from stacks.compile_key import compile_keys, compile_sources
+from stacks.compile_key import PACKAGES, compile_keys, compile_sources
 from stacks.settings import ROOT, load
 from tests.infrastructure.support import Synthesized, synthesize, text_of
 
@@ -94,12 +94,15 @@ def test_the_job_is_told_what_the_compile_takes(aws: Synthesized, tmp_path: Path
     assert (job.backend, job.dtype, job.sdk) == ("neuronx", "bfloat16", "2.26.0")
     assert job.weights_key == _prefix(aws).split("/")[1]
     assert not job.on_cpu
+    # The bar is measured; there is one more where the settings have it.
+    assert job.parity_db is None
 
 
 def test_locally_only_what_the_job_is_told_differs(aws: Synthesized, local: Synthesized) -> None:
     build = CompileBuild.from_env(environment(local))
     assert build.job.hyperparameters["backend"] == "torchscript"
     assert build.job.hyperparameters["dtype"] == "float32"
+    assert build.job.hyperparameters["parity-db"] == "40.0"
     assert commands(local) == commands(aws)
 
 
@@ -284,6 +287,17 @@ def test_what_does_not_touch_the_artifact_compiles_nothing(change: dict[str, obj
 
 def test_another_bar_asks_again_but_keeps_the_graphs() -> None:
     artifact, parts = keys({"sd.compile.parity_db": 33})
+    assert artifact != keys()[0]
+    assert parts == keys()[1]
+
+
+@pytest.mark.parametrize("module", ["inf2/parity.py", "inf2/references.py", "inf2/artifact.py"])
+def test_another_gate_asks_again_but_keeps_the_graphs(tmp_path: Path, module: str) -> None:
+    for package in PACKAGES:
+        shutil.copytree(MODEL_ASSETS / package, tmp_path / package)
+    with (tmp_path / module).open("a") as file:
+        file.write("\n# changed\n")
+    artifact, parts = keys(root=tmp_path)
     assert artifact != keys()[0]
     assert parts == keys()[1]
 

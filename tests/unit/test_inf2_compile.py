@@ -52,12 +52,13 @@ def test_manifest_tells_what_was_compiled_and_how_well(capsys: pytest.CaptureFix
     assert document["kind"] == "compiled"
     assert document["sizes"] == [list(size) for size in SIZES]
     assert (document["backend"], document["sdk"]) == ("torchscript", "2.26.0")
-    assert document["parity"]["status"] == "passed"
-    assert len(document["parity"]["psnr_db"]) == 4
-    assert min(document["parity"]["psnr_db"]) >= 40
+    assert document["parity"]["status"] == document["quality"]["parity"] == "passed"
+    found = [picture["found_db"] for picture in document["parity"]["pictures"]]
+    assert len(found) == 4
+    assert min(found) == document["quality"]["pictures_db_min"] >= 40
     assert all(part["peak_rss_gib"] > 0.1 for part in document["parts"])
     with capsys.disabled():
-        print(f"\nparity of the small model: {document['parity']['psnr_db']} dB")
+        print(f"\nparity of the small model: {document['quality']}")
 
 
 def test_artifact_has_each_size_s_graphs_and_one_text_encoder() -> None:
@@ -91,13 +92,16 @@ def test_an_error_in_one_part_names_it_and_costs_only_that_part(
     assert reused(mended.out) == {path: path != UNET for path in PARTS}
 
 
-def test_parity_below_the_bar_fails_saying_by_how_much(tmp_path: Path) -> None:
+def test_pictures_below_a_bar_of_ones_own_fail_saying_by_how_much(tmp_path: Path) -> None:
     strict = job(tmp_path, parity_db=105.0)
-    with pytest.raises(ParityTooLow, match=r"dB is \d+\.\d\d dB below the bar of 105 dB \(seed"):
+    said = (
+        r"dB is \d+\.\d\d dB below the bar of 105 dB that sd.compile.parity_db sets \(64x64, seed"
+    )
+    with pytest.raises(ParityTooLow, match=said):
         compile_model(strict)
     assert not (strict.out / "manifest.json").exists()
 
-    compile_model(job(tmp_path, parity_db=40.0))
+    compile_model(job(tmp_path, parity_db=None))
     assert all(reused(strict.out).values())
 
 
@@ -129,7 +133,6 @@ def root(tmp_path: Path) -> Path:
         "backend": "torchscript",
         "dtype": "float32",
         "sdk": "2.26.0",
-        "parity-db": "40.0",
         "parity-steps": "1",
         "parity-pictures": "1",
     }
@@ -166,4 +169,5 @@ def test_flags_go_before_hyperparameters(root: Path) -> None:
     assert parsed.sizes == ((768, 512), (64, 64))  # (height, width) from WIDTHxHEIGHT
     assert parsed.out == Path("x")
     assert parsed.weights == root / "input" / "data" / "weights"
-    assert (parsed.parity_db, parsed.parity_steps) == (40.0, 1)
+    assert (parsed.parity_db, parsed.parity_steps) == (None, 1)
+    assert parse_job(["--parity-db", "40"], root).parity_db == 40.0

@@ -83,7 +83,8 @@ def test_describes_itself(engine: Engine) -> None:
     assert engine.parts.dtype_name == "float32"
     described = engine.parts.describe()
     assert described["neuron_sdk"] == SDK
-    assert described["parity_db"] >= 40
+    assert described["quality"]["parity"] == "passed"
+    assert described["quality"]["pictures_db_min"] >= 40
 
 
 # --- pairs -----------------------------------------------------------------------------------
@@ -200,21 +201,37 @@ def test_a_manifest_without_a_field_is_refused(copy: Path) -> None:
         load(copy, config())
 
 
-def defer(bar_db: float) -> Callable[[dict[str, Any]], None]:
-    def change(document: dict[str, Any]) -> None:
-        document["parity"] |= {"status": "deferred", "psnr_db": [], "bar_db": bar_db}
-
-    return change
-
-
-def test_a_deferred_gate_is_passed_at_the_first_load(copy: Path) -> None:
-    edit(copy, defer(40.0))
-    assert load(copy, config()).describe()["parity_db"] is None
+def defer(document: dict[str, Any]) -> None:
+    """As a compile without a device leaves it."""
+    parity = document["parity"]
+    parity["status"] = document["quality"]["parity"] = "deferred"
+    for figures in [*parity["pictures"], *(c for cs in parity["graphs"].values() for c in cs)]:
+        figures.update(dict.fromkeys({"found_db", "found_rms"} & figures.keys()))
 
 
-def test_a_deferred_gate_can_refuse(copy: Path) -> None:
-    edit(copy, defer(105.0))
-    with pytest.raises(ModelUnusable, match="below the bar of 105 dB"):
+def test_a_deferred_gate_is_passed_at_the_first_load_for_the_sizes_served(copy: Path) -> None:
+    passed = load(copy, config()).describe()["quality"]
+    edit(copy, defer)
+    assert load(copy, config()).describe()["quality"] == passed
+    assert load(copy, config(sizes=((64, 128),))).describe()["quality"]["parity"] == "passed"
+
+
+def test_a_deferred_gate_can_refuse_a_graph(copy: Path) -> None:
+    edit(copy, defer)
+    edit(copy, lambda document: _allow_nothing(document["parity"]["graphs"]["unet/128x64"]))
+    with pytest.raises(ModelUnusable, match="unet/128x64 is wrong at 2 of 2 inputs, most at time"):
+        load(copy, config())
+
+
+def _allow_nothing(checks: list[dict[str, Any]]) -> None:
+    for check in checks:
+        check["allowed_rms"] = 1e-12
+
+
+def test_a_deferred_gate_can_refuse_pictures(copy: Path) -> None:
+    edit(copy, defer)
+    edit(copy, lambda document: document["parity"]["bar"].update(parity_db=105.0))
+    with pytest.raises(ModelUnusable, match=r"below the bar of 105 dB that sd\.compile\.parity_db"):
         load(copy, config())
 
 
