@@ -41,18 +41,21 @@ def serving_environment(
     return environment
 
 
-def registration(settings: Settings, variant: VariantSettings, served: ServedModel) -> str:
-    """The JSON document the front door and the benchmark read, at most 4096 characters."""
-    price = settings.prices[variant.name]
+def registration(
+    settings: Settings, variant: VariantSettings, served: ServedModel, built: str
+) -> str:
+    """The JSON document the front door and the benchmark read, at most 4096 characters. `built` is
+    JSON that is known in the deploy alone."""
+    price = settings.prices.get(variant.name)
     document: Mapping[str, object] = {
         "name": variant.name,
         "endpoint_name": variant.endpoint_name,
         "engine": variant.engine,
         "instance_type": variant.instance_type,
         "instance_count": variant.instance_count,
-        "price_usd_per_hour": price.usd_per_hour,
-        "price_date": price.date,
-        "price_source": price.source,
+        "price_usd_per_hour": price.usd_per_hour if price else None,
+        "price_date": price.date if price else None,
+        "price_source": price.source if price else None,
         "region": settings.region,
         "sizes": list(variant.sizes),
         "max_images": LIMITS.n[1],
@@ -67,4 +70,5 @@ def registration(settings: Settings, variant: VariantSettings, served: ServedMod
         "artifact_key": served.artifact_key,
         "default": variant.name == settings.api.default_model,
     }
-    return json.dumps(document, separators=(",", ":"))
+    text = json.dumps(document, separators=(",", ":"))
+    return f'{text[:-1]},"built":{built}}}'

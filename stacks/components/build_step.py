@@ -256,6 +256,7 @@ def _shared_trigger(scope: Construct) -> PythonFunction:
         stack,
         "BuildTrigger",
         package="build_trigger",
+        uses=["cfn_requests"],
         timeout=Duration.minutes(2),
         memory_mb=256,
         log_days=30,

@@ -46,7 +46,7 @@ class ImageBuild(Construct):
             {"variant": variant.name, "base": variant.base_image},
             {**files, "build_image.py": BUILD_SCRIPTS / "build_image.py"},
         )
-        self.image = ServingImage(repository, repository.repository_uri_for_tag(self.key))
+        self.image = ServingImage(repository, repository.repository_uri_for_tag(self.key), self.key)
         step = BuildStep(
             self,
             "Build",

@@ -1,0 +1,23 @@
+"""Entry point: CloudFormation's requests about the check."""
+
+import logging
+from functools import cache
+from typing import Any
+
+from cfn_requests.answering import answer_request
+from cfn_requests.sending import put_json
+from endpoint_check.check import Check
+
+log = logging.getLogger()
+log.setLevel(logging.INFO)
+
+
+@cache
+def _check() -> Check:
+    import boto3
+
+    return Check(boto3.client("sagemaker"), boto3.client("s3"))
+
+
+def handler(event: dict[str, Any], _context: object) -> None:
+    answer_request(event, lambda: _check().carry_out(event), put_json)
