@@ -1,6 +1,8 @@
 """What guards an endpoint: the check before it is registered, its alarms, its log group."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +192,19 @@ def test_a_container_s_log_group_is_ours_and_sagemaker_cannot_make_another(
     granted = permissions(aws, STACKS[variant], "ServingRole")
     assert "logs:CreateLogGroup" not in granted
     assert any(name in text_of(resource) for resource in listed(granted["logs:PutLogEvents"]))
+
+
+def test_every_function_s_asset_has_what_its_handler_imports(aws: Synthesized) -> None:
+    """Packages that several share are staged into each."""
+    entries = {
+        (str(properties["Handler"]), str(properties["Code"]["S3Key"]).removesuffix(".zip"))
+        for stack in aws.templates
+        for function in aws.resources(stack, "AWS::Lambda::Function").values()
+        if (properties := function["Properties"])["Handler"].endswith(".handler.handler")
+    }
+    assert len({handler for handler, _ in entries}) == 3
+    for handler, asset in entries:
+        folder = aws.folder / f"asset.{asset}"
+        module = handler.removesuffix(".handler")
+        code = f"import sys; sys.path.insert(0, {str(folder)!r}); import {module}"
+        subprocess.run([sys.executable, "-I", "-c", code], check=True)
