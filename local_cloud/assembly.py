@@ -15,6 +15,7 @@ from local_cloud.codebuild_service import CodeBuildService, install_codebuild
 from local_cloud.corrections import correct
 from local_cloud.extensions import SageMakerService, install_sagemaker
 from local_cloud.logging_corrections import correct_logging
+from local_cloud.registry import install_registry
 from local_cloud.sagemaker_control import SageMakerControl
 from local_cloud.sagemaker_runtime import SageMakerRuntime
 from local_cloud.settings import CloudSettings
@@ -51,6 +52,7 @@ def assemble(settings: CloudSettings) -> Services:
     install_codebuild(builds)
     correct()
     correct_logging()
+    install_registry(settings)
     create_deployer(settings)
     return Services(control, builds)
 

@@ -1,10 +1,9 @@
 """From a request to its answer."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +12,8 @@ from cfn_requests.sending import Put, shortened
 log = logging.getLogger(__name__)
 
 WAITS_FOR_POLICY_S = (5, 10, 15)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,10 @@ class Outcome:
 
 
 def answer_request(
-    event: Mapping[str, Any],
-    carry_out: Callable[[], Outcome],
-    put: Put,
-    pause: Callable[[float], None] = time.sleep,
+    event: Mapping[str, Any], carry_out: Callable[[], Outcome | None], put: Put
 ) -> None:
-    """Answers on the event's ResponseURL; an error of `carry_out` fails the deploy by its text.
-    Raises only where the answer can't be delivered."""
+    """Answers on the event's ResponseURL; an error of `carry_out` fails the deploy by its text, and
+    None leaves the answer to another invocation. Raises only where it can't be delivered."""
     answer = {
         "Status": "SUCCESS",
         "Reason": "",
@@ -41,7 +39,9 @@ def answer_request(
         "Data": {},
     }
     try:
-        outcome = patiently(carry_out, pause)
+        outcome = carry_out()
+        if outcome is None:
+            return
         answer |= {"PhysicalResourceId": outcome.physical_id, "Data": dict(outcome.attributes)}
     except Exception as error:
         # Unanswered, CloudFormation would wait for an hour.
@@ -50,14 +50,14 @@ def answer_request(
     put(event["ResponseURL"], answer)
 
 
-def patiently(carry_out: Callable[[], Outcome], pause: Callable[[float], None]) -> Outcome:
+def patiently(do: Callable[[], T], pause: Callable[[float], None]) -> T:
     """A policy made a moment ago, in the same deploy, takes some seconds to be in force."""
     for wait_s in WAITS_FOR_POLICY_S:
         try:
-            return carry_out()
+            return do()
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
                 raise
             log.info("not allowed yet, once more in %s s: %s", wait_s, error)
             pause(wait_s)
-    return carry_out()
+    return do()

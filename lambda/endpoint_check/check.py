@@ -98,8 +98,8 @@ class Check:
         return described
 
     def _base_image_digest(self, asked: Asked) -> str | None:
-        """Null where the record is gone, since no other place tells it: a build doesn't write the
-        record of an image that is there already, so an error here would never end."""
+        """Null where the record was deleted, the one place that tells it: an unchanged key builds
+        nothing, so an error here would come with every deploy."""
         record = self._json(asked.bucket, asked.image_record)
         if record is None:
             log.warning("%s is not there: base_image_digest is null", asked.image_record)

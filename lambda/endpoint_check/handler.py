@@ -1,10 +1,11 @@
 """Entry point: CloudFormation's requests about the check."""
 
 import logging
+import time
 from functools import cache
 from typing import Any
 
-from cfn_requests.answering import answer_request
+from cfn_requests.answering import answer_request, patiently
 from cfn_requests.sending import put_json
 from endpoint_check.check import Check
 
@@ -20,4 +21,6 @@ def _check() -> Check:
 
 
 def handler(event: dict[str, Any], _context: object) -> None:
-    answer_request(event, lambda: _check().carry_out(event), put_json)
+    answer_request(
+        event, lambda: patiently(lambda: _check().carry_out(event), time.sleep), put_json
+    )

@@ -30,8 +30,8 @@ _RETENTION = dict(
 
 
 class LogGroup(logs.LogGroup):
-    """`days` is one of settings.LOG_DAYS. With `keep` the group stays when its stack, or the failed
-    deploy that made it, goes. `name` is for a group that a service finds by its name."""
+    """`days` is one of settings.LOG_DAYS. With `keep` the group stays when its stack goes. `name`
+    is for a group that a service finds by its name."""
 
     def __init__(
         self,
@@ -47,7 +47,9 @@ class LogGroup(logs.LogGroup):
             id,
             log_group_name=name,
             retention=_RETENTION[days],
-            removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
+            removal_policy=(
+                RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else RemovalPolicy.DESTROY
+            ),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from aws_cdk import Duration, SymlinkFollowMode
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.components.log_group import LogGroup, write_log
@@ -17,7 +18,8 @@ class PythonFunction(Construct):
     """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`; `uses` are
     others there that it imports.
 
-    It may write its own log; everything else is granted to `role`.
+    It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
+    of asynchronous calls that failed three times.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class PythonFunction(Construct):
         log_days: int,
         uses: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        dead_letters: sqs.IQueue | None = None,
     ) -> None:
         super().__init__(scope, id)
         log_group = LogGroup(self, "Log", days=log_days)
@@ -54,4 +57,5 @@ class PythonFunction(Construct):
                 role=self.role,
                 log_group=log_group,
                 environment=environment,
+                dead_letter_queue=dead_letters,
             )

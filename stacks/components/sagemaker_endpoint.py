@@ -19,6 +19,7 @@ from stacks.components.grants import (
     grant_objects,
     grant_unscoped,
 )
+from stacks.components.service_role import ServiceRole
 from stacks.settings import VariantSettings
 
 # The one production variant; metrics carry it as VariantName.
@@ -48,16 +49,11 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class ServingImage:
-    """`key` is its content key and tag."""
+    """`record` is the object in the model bucket that says what it was built on."""
 
     repository: ecr.IRepository
     uri: str
-    key: str
-
-    @property
-    def record(self) -> str:
-        """The object in the model bucket that its build writes: what it was built on."""
-        return f"images/{self.key}.json"
+    record: str
 
 
 class SageMakerEndpoint(Construct):
@@ -159,7 +155,7 @@ class SageMakerEndpoint(Construct):
         self.endpoint.node.add_dependency(alarm_policy)
 
     def _role(self, variant: VariantSettings, served: ServedModel, image: ServingImage) -> iam.Role:
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
         grant_objects(
             role,
             served.bucket,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cfn_requests.answering import answer_request
+from cfn_requests.answering import answer_request, patiently
 from endpoint_check.check import MAX_QUALITY_CHARS, Check
 
 RECORD, MANIFEST = "images/k.json", "compiled/k/manifest.json"
@@ -75,9 +75,8 @@ class Deploy:
         check = Check(self, self.s3, self.pauses.append)
         answer_request(
             event,
-            lambda: check.carry_out(event),
+            lambda: patiently(lambda: check.carry_out(event), self.pauses.append),
             lambda url, document: answers.append((url, document)),
-            self.pauses.append,
         )
         ((url, answer),) = answers
         assert url == "https://response"
