@@ -121,6 +121,9 @@ class TrainingJobs:
         assert job.process is not None
         outcome = JobOutcome("Failed", "Failed", "InternalServerError: the local cloud's own fault")
         try:
+            # For an instance, which on AWS can take any time.
+            while self._fault("training-waits") and not job.process.stopped_within(0.1):
+                pass
             outcome = job.process.run()
         finally:
             record = job.record

@@ -77,7 +77,12 @@ class TrainingProcess:
     def stop(self) -> None:
         self._stop.set()
 
+    def stopped_within(self, seconds: float) -> bool:
+        return self._stop.wait(seconds)
+
     def run(self) -> JobOutcome:
+        if self._stop.is_set():
+            return JobOutcome("Stopped", "Stopped")
         if denied := self._denied_output_key():
             return JobOutcome("Failed", "Failed", denied)
         s3 = aws.client(self.settings, "s3", self.role)

@@ -130,8 +130,9 @@ class BuildSpec:
 
 class BuildStep(Construct):
     """`key` is the content key of the output. Grant what the build needs to `role`, and let
-    whatever needs the output depend on `ready`. A build that starts training jobs finds what their
-    names must begin with, `job_prefix`, in SD_JOB_PREFIX.
+    whatever needs the output depend on `ready`. `jobs` is what the names of all training jobs begin
+    with that its builds start, and `job_prefix` those of this key, which a build finds in
+    SD_JOB_PREFIX.
 
     Of a stack's steps, those that come first are started first: let the short ones.
     """
@@ -146,7 +147,7 @@ class BuildStep(Construct):
         output: S3Output | EcrOutput,
         encryption_key: kms.IKey,
         log_group: logs.ILogGroup,
-        job_prefix: str = "",
+        jobs: str = "",
     ) -> None:
         super().__init__(scope, id)
         self.role = ServiceRole(self, "Role", service="codebuild.amazonaws.com")
@@ -206,7 +207,8 @@ class BuildStep(Construct):
             timeout_in_minutes=spec.timeout.to_minutes(),
             queued_timeout_in_minutes=QUEUED_MIN,
         )
-        self._run(key, spec, output, job_prefix)
+        self.job_prefix = f"{jobs}{key[:12]}-" if jobs else ""
+        self._run(key, spec, output, jobs)
 
     def _source(self, spec: BuildSpec) -> assets.Asset:
         scripts = ("run_logged.py", "send_signal.py", *spec.scripts)
@@ -217,15 +219,13 @@ class BuildStep(Construct):
                 self, "Source", path=str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS
             )
 
-    def _run(
-        self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, job_prefix: str
-    ) -> None:
+    def _run(self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, jobs: str) -> None:
         trigger = BuildTrigger.of(self)
         trigger.may_build(self.project)
         for statement in output.leave_to_see():
             trigger.role.add_to_policy(statement)
-        if job_prefix:
-            trigger.may_stop_jobs(job_prefix)
+        if jobs:
+            trigger.may_stop_jobs(jobs)
         short = key[:12]
         handle = CfnWaitConditionHandle(self, f"Handle{short}")
         run = CustomResource(
@@ -241,7 +241,7 @@ class BuildStep(Construct):
                 "WaitUrl": handle.ref,
                 "Output": output.described(),
                 "Quota": QUOTAS[spec.compute],
-                **({"Jobs": {"NamePrefix": job_prefix}} if job_prefix else {}),
+                **({"Jobs": {"NamePrefix": self.job_prefix}} if jobs else {}),
             },
         )
         # What must be in place before the build starts: permissions, and who hears of its end.

@@ -85,11 +85,13 @@ class BuildTrigger(PythonFunction):
         )
 
     def may_stop_jobs(self, prefix: str) -> None:
+        """`prefix` must not change with a key: a rollback takes policies back to what they were
+        before it deletes what the update made, and then the new key's job has to be stopped."""
         grant_named(
             self.role,
             ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"],
             f"training-job/{prefix}",
-            why="a job's name ends in its build's number, which is known at run time alone",
+            why="a job's name ends in its key and its build's number; the app's own jobs begin so",
         )
         grant_unscoped(self.role, LIST_TRAINING_JOBS)
 

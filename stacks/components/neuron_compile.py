@@ -107,7 +107,6 @@ class NeuronCompile(Construct):
             ),
         }
         on_cpu = compiling.compute == "codebuild-cpu"
-        job_prefix = "" if on_cpu else f"sd-compile-{self.key[:12]}-"
         job_role = None if on_cpu else self._job_role(bucket, weights, work, encryption_key, image)
         if job_role:
             environment |= {
@@ -136,11 +135,11 @@ class NeuronCompile(Construct):
             output=S3Output(bucket, f"{self.prefix}manifest.json"),
             encryption_key=encryption_key,
             log_group=log_group,
-            job_prefix=job_prefix,
+            jobs="" if on_cpu else "sd-compile-",
         )
         self._grant_files(step.role, bucket, weights, work)
         if job_role:
-            self._grant_job(step.role, job_role, job_prefix)
+            self._grant_job(step.role, job_role, step.job_prefix)
             # With its policy: the job starts to use it at once.
             step.node.add_dependency(job_role)
         else:

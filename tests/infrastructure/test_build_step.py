@@ -37,7 +37,7 @@ def template(folder: Path, key: str, **changes: Any) -> dict[str, Any]:
         output = EcrOutput(ecr.Repository(stack, "Images"), key, record)
     else:
         output = S3Output(s3.Bucket(stack, "Models"), f"weights/{key}/manifest.json")
-    job_prefix = changes.pop("job_prefix", "")
+    jobs = changes.pop("jobs", "")
     timeout = Duration.minutes(changes.pop("minutes", 30))
     spec = {"name": "thing", "commands": ["make it"], "timeout": timeout}
     BuildStep(
@@ -48,7 +48,7 @@ def template(folder: Path, key: str, **changes: Any) -> dict[str, Any]:
         output=output,
         encryption_key=kms.Key(stack, "Key"),
         log_group=logs.LogGroup(stack, "Log"),
-        job_prefix=job_prefix,
+        jobs=jobs,
     )
     app.synth()
     return json.loads((Path(app.outdir) / "Stack.template.json").read_text())["Resources"]  # type: ignore[no-any-return]
@@ -131,15 +131,24 @@ def test_the_run_names_the_quota_its_build_counts_for(
 
 
 def test_a_build_s_jobs_can_be_stopped_by_the_trigger_and_no_others(folder: Path) -> None:
-    resources = template(folder, KEY, job_prefix="sd-x-")
+    resources = template(folder, KEY, jobs="sd-x-")
     (run,) = of_type(resources, RUN).values()
-    assert Step.parse(run["Properties"]).jobs == "sd-x-"
+    assert Step.parse(run["Properties"]).jobs == f"sd-x-{KEY[:12]}-"
     granted = trigger_policy(resources)
     for action in ("Stop", "Describe"):
         resource = text_of(granted[f"sagemaker:{action}TrainingJob"]["Resource"])
         assert resource.endswith(":training-job/sd-x-*")
     assert granted["sagemaker:ListTrainingJobs"]["Resource"] == "*"
     assert not [a for a in trigger_policy(template(folder, KEY)) if a.startswith("sagemaker:")]
+
+
+def test_a_rollback_takes_no_leave_to_stop_the_new_key_s_jobs_away(folder: Path) -> None:
+    """It first reverts policies, then deletes the run of the new key, which stops its job."""
+    old, new = (trigger_policy(template(folder, key, jobs="sd-x-")) for key in (KEY, OTHER_KEY))
+    for service in ("sagemaker:", "codebuild:"):
+        assert {a: s for a, s in old.items() if a.startswith(service)} == {
+            a: s for a, s in new.items() if a.startswith(service)
+        }
 
 
 def trigger_policy(resources: dict[str, Any]) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def test_the_job_s_role_may_encrypt_its_output(aws: Synthesized) -> None:
 def test_the_trigger_stops_the_jobs_that_the_build_starts(aws: Synthesized) -> None:
     (stoppable,) = policy(aws, "BuildTriggerRole")["sagemaker:StopTrainingJob"]
     (created,) = policy(aws, "NeuronCompileRole")["sagemaker:CreateTrainingJob"]
-    assert stoppable == created
+    assert created.startswith(stoppable.removesuffix("*"))
     build = CompileBuild.from_env(environment(aws))
     assert build.job.name.startswith(created.rsplit("/", 1)[1].removesuffix("*"))
 

@@ -19,7 +19,7 @@ OPEN_ENDED = (
     r"<[^>]+>/(weights|compiled|compile-jobs)/.*",  # objects of an artifact
     r"<Images[^>]+>/",  # pictures, in a bucket for nothing else
     r"arn:<AWS::Partition>:logs:.*:log-group:/aws/sagemaker/[\w/-]+:log-stream:",
-    r"arn:<AWS::Partition>:sagemaker:.*:training-job/sd-compile-\w{12}-",
+    r"arn:<AWS::Partition>:sagemaker:.*:training-job/sd-compile-(\w{12}-)?",
     r"arn:<AWS::Partition>:sagemaker:.*:endpoint/sd-",  # variants come and go
 )
 

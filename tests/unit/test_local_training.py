@@ -267,6 +267,20 @@ def test_missing_capacity_fails_a_job_that_never_starts(
     assert "TrainingStartTime" not in described
 
 
+def test_a_job_that_waits_for_an_instance_can_be_stopped(
+    cloud: ChildCloud, fault: Callable[[str], None]
+) -> None:
+    fault("training-waits")
+    job = Job(cloud, "waiting").create()
+    assert job.described()["SecondaryStatus"] == "Starting"
+    job.sagemaker.stop_training_job(TrainingJobName="waiting")
+
+    described = job.ended()
+
+    assert described["TrainingJobStatus"] == "Stopped"
+    assert "TrainingStartTime" not in described
+
+
 def test_a_quota_of_none_refuses_the_job(cloud: ChildCloud, fault: Callable[[str], None]) -> None:
     fault("training-quota")
 
