@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from ministack.services import iam
 
+from local_cloud.alarms import Alarms
 from local_cloud.bridge import enter_account
 from local_cloud.cfn_sagemaker import register_sagemaker_types
 from local_cloud.codebuild_service import CodeBuildService, install_codebuild
 from local_cloud.corrections import correct
 from local_cloud.extensions import SageMakerService, install_sagemaker
+from local_cloud.logging_corrections import correct_logging
 from local_cloud.registry import install_registry
 from local_cloud.sagemaker_control import SageMakerControl
 from local_cloud.sagemaker_runtime import SageMakerRuntime
@@ -41,12 +43,15 @@ class Services:
 def assemble(settings: CloudSettings) -> Services:
     """Register everything with MiniStack, which must not serve yet."""
     enter_account(settings)
-    control = SageMakerControl(settings)
+    alarms = Alarms(settings)
+    alarms.install()
+    control = SageMakerControl(settings, alarms)
     install_sagemaker(settings, SageMakerService(control, SageMakerRuntime(control)))
     register_sagemaker_types(control)
     builds = CodeBuildService(settings)
     install_codebuild(builds)
     correct()
+    correct_logging()
     install_registry(settings)
     create_deployer(settings)
     return Services(control, builds)

@@ -150,11 +150,17 @@ def allowed(
 
 
 class LogStream:
-    """Lines into one CloudWatch Logs stream, made on first use."""
+    """Lines into one CloudWatch Logs stream, made on first use.
 
-    def __init__(self, settings: CloudSettings, group: str, stream: str) -> None:
+    With `role` a service writes under a role of the account's: a group that isn't there is made if
+    the role may make it, and what the role may not write is lost, as on AWS.
+    """
+
+    def __init__(
+        self, settings: CloudSettings, group: str, stream: str, role: RoleSession | None = None
+    ) -> None:
         self.group, self.stream = group, stream
-        self._settings = settings
+        self._settings, self._role = settings, role
         self._made = False
 
     @property
@@ -166,12 +172,10 @@ class LogStream:
     def write(self, lines: Sequence[str]) -> None:
         """Append `lines`, stamped now. From any thread."""
         enter_account(self._settings)
+        if not self._made or self.group not in cloudwatch_logs._log_groups:
+            self._made = self._make()
         if not self._made:
-            cloudwatch_logs._create_log_group({"logGroupName": self.group})
-            cloudwatch_logs._create_log_stream(
-                {"logGroupName": self.group, "logStreamName": self.stream}
-            )
-            self._made = True
+            return
         now = int(time.time() * 1000)
         cloudwatch_logs._put_log_events(
             {
@@ -180,6 +184,25 @@ class LogStream:
                 # CloudWatch refuses empty messages.
                 "logEvents": [{"timestamp": now, "message": line or " "} for line in lines],
             }
+        )
+
+    def _make(self) -> bool:
+        """Whether there is a stream to write to."""
+        stream = f"log-stream:{self.stream}"
+        if self.group not in cloudwatch_logs._log_groups:
+            if not self._may("CreateLogGroup", "log-stream:"):
+                return False
+            cloudwatch_logs._create_log_group({"logGroupName": self.group})
+        if not (self._may("CreateLogStream", stream) and self._may("PutLogEvents", stream)):
+            return False
+        cloudwatch_logs._create_log_stream(
+            {"logGroupName": self.group, "logStreamName": self.stream}
+        )
+        return True
+
+    def _may(self, action: str, stream: str) -> bool:
+        return self._role is None or allowed(
+            self._settings, self._role.access_key, f"logs:{action}", f"{self.arn}:{stream}"
         )
 
 

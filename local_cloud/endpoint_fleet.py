@@ -25,6 +25,9 @@ DEFAULT_STARTUP_TIMEOUT_S = 600
 
 @dataclass
 class Variant:
+    """`config` names the endpoint configuration it is of."""
+
+    config: str
     name: str
     weight: float
     instances: int
@@ -100,11 +103,13 @@ class FleetStarter:
             self._settings,
             f"/aws/sagemaker/Endpoints/{endpoint}",
             f"{variant['VariantName']}/i-{number}",
+            role,
         )
         container = Container(self._settings, plan, log)
         # Listed before it starts: a delete that comes meanwhile has to find it.
         fleet.variants.append(
             Variant(
+                config=fleet.config["EndpointConfigName"],
                 name=variant["VariantName"],
                 weight=float(variant.get("InitialVariantWeight", 1.0)),
                 instances=int(variant.get("InitialInstanceCount", 1)),
@@ -119,5 +124,5 @@ class FleetStarter:
             raise ContainerFailed(
                 f"The primary container for production variant {variant['VariantName']} did not "
                 "pass the ping health check. Please check CloudWatch logs for this endpoint. "
-                f"{error}"
+                f"[Here AWS ends. The local cloud adds: {error}]"
             ) from error

@@ -25,7 +25,8 @@ STARTUP_PING_INTERVAL_S = 0.1
 
 
 class ContainerFailed(Exception):
-    """The container did not become healthy; the message is its own last word."""
+    """The container did not become healthy; the message is its last word, which AWS leaves in the
+    log."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,19 @@ class Container:
         return self._healthy.is_set()
 
     def start(self) -> None:
-        """Start and wait for `/ping`; ContainerFailed with the container's reason."""
+        """Start and wait for `/ping`; one that exits is started again. ContainerFailed with the
+        container's last words, and what was waited for."""
         self._launch()
         deadline = time.monotonic() + self._plan.startup_timeout_s
         while not self._stopping.is_set():
             if self._exited():
-                raise ContainerFailed(self._last_words())
-            if self._pinged():
+                if self.restarts + 1 >= self._settings.container_starts:
+                    raise ContainerFailed(
+                        f"{self._last_words()} (given up after {self._settings.container_starts} "
+                        f"starts; AWS goes on for {self._plan.startup_timeout_s:g} s)"
+                    )
+                self._restart("the process exited")
+            elif self._pinged():
                 self._healthy.set()
                 self._watcher = threading.Thread(target=self._watch, daemon=True)
                 self._watcher.start()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from local_cloud.alarms import Alarms
 from local_cloud.api_shapes import BadRequest, check_request
 from local_cloud.sagemaker_endpoints import Endpoints
 from local_cloud.sagemaker_models import Models
@@ -20,12 +21,12 @@ from local_cloud.settings import CloudSettings
 class SageMakerControl:
     """Every operation by name, and the records behind them for the runtime and CloudFormation."""
 
-    def __init__(self, settings: CloudSettings) -> None:
+    def __init__(self, settings: CloudSettings, alarms: Alarms) -> None:
         self.settings = settings
         self._lock = threading.RLock()
         self.tags = Tags()
         self.models = Models(settings, self.tags)
-        self.endpoints = Endpoints(settings, self.models, self.tags, self._lock)
+        self.endpoints = Endpoints(settings, self.models, self.tags, self._lock, alarms)
         self.training = TrainingJobs(settings, lambda kind, name: make_arn(settings, kind, name))
         self._operations: Operations = {
             **self.models.operations,

@@ -1,4 +1,9 @@
-"""SageMaker's endpoints: created, updated blue/green, rolled back, deleted."""
+"""SageMaker's endpoints: created, updated blue/green, rolled back, deleted.
+
+An update bakes: the new fleet takes the traffic, the old one stays for TerminationWaitInSeconds
+and takes it back when an alarm of AutoRollbackConfiguration is in ALARM during the deployment
+(developer guide, deployment-guardrails-configuration).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from local_cloud.alarms import Alarms
 from local_cloud.api_shapes import BadRequest
+from local_cloud.auto_rollback import AlarmTripped, AutoRollback
 from local_cloud.bridge import enter_account, run_in_account
 from local_cloud.endpoint_fleet import Fleet, FleetStarter
 from local_cloud.endpoint_process import ContainerFailed
@@ -24,10 +31,13 @@ from local_cloud.sagemaker_resources import (
 )
 from local_cloud.settings import CloudSettings
 
+BAKING_POLL_S = 0.05
+
 
 @dataclass
 class Endpoint:
-    """An endpoint and what serves it. `fleet` is None until the first one is healthy."""
+    """An endpoint and what serves it. `fleet` is None until the first one is healthy; `previous` is
+    the one before, while an update bakes."""
 
     name: str
     arn: str
@@ -38,6 +48,7 @@ class Endpoint:
     failure: str = ""
     fleet: Fleet | None = None
     starting: Fleet | None = None
+    previous: Fleet | None = None
     deployment: Mapping[str, Any] | None = None
     done: threading.Event = field(default_factory=threading.Event)
     """Set while no creation or update is under way."""
@@ -47,9 +58,15 @@ class Endpoints:
     """Endpoints by name. `lock` guards every change of their state."""
 
     def __init__(
-        self, settings: CloudSettings, models: Models, tags: Tags, lock: threading.RLock
+        self,
+        settings: CloudSettings,
+        models: Models,
+        tags: Tags,
+        lock: threading.RLock,
+        alarms: Alarms,
     ) -> None:
         self._settings, self._models, self._tags, self._lock = settings, models, tags, lock
+        self._alarms = alarms
         self._starter = FleetStarter(settings, ImageStore(settings.images))
         self.endpoints: dict[str, Endpoint] = {}
         self.operations: Operations = {
@@ -86,7 +103,7 @@ class Endpoints:
         )
         self.endpoints[name] = endpoint
         self._tags.put(arn, request)
-        self._roll_out(endpoint, config)
+        self._roll_out(endpoint, config, {})
         return {"EndpointArn": arn}
 
     def _update_endpoint(self, request: Request) -> Answer:
@@ -97,9 +114,12 @@ class Endpoints:
                 f'Cannot update in-progress endpoint "{endpoint.arn}".',
             )
         config = self._models.config(request["EndpointConfigName"])
-        endpoint.deployment = request.get("DeploymentConfig") or endpoint.deployment
+        deployment = request.get("DeploymentConfig") or {}
+        if request.get("RetainDeploymentConfig"):
+            deployment = endpoint.deployment or {}
+        endpoint.deployment = deployment or endpoint.deployment
         endpoint.status, endpoint.failure = "Updating", ""
-        self._roll_out(endpoint, config)
+        self._roll_out(endpoint, config, deployment)
         return {"EndpointArn": endpoint.arn}
 
     def _describe_endpoint(self, request: Request) -> Answer:
@@ -177,7 +197,9 @@ class Endpoints:
             raise BadRequest("ValidationException", f'Could not find endpoint "{self._arn(name)}".')
         return self.endpoints[name]
 
-    def _roll_out(self, endpoint: Endpoint, config: Mapping[str, Any]) -> None:
+    def _roll_out(
+        self, endpoint: Endpoint, config: Mapping[str, Any], deployment: Mapping[str, Any]
+    ) -> None:
         """Start a fleet beside the one that serves; swap when healthy, else keep the old one."""
         fleet = endpoint.starting = Fleet(config, [])
         endpoint.done.clear()
@@ -186,42 +208,79 @@ class Endpoints:
             for variant in config["ProductionVariants"]
         }
 
+        roles = (model["ExecutionRoleArn"] for model in models.values())
+        rollback = AutoRollback(self._settings, self._alarms, deployment, roles)
+
         def work() -> None:
             try:
+                rollback.check_allowed()
+                rollback.check()
                 self._starter.start(endpoint.name, config, models, fleet)
-            except (ContainerFailed, BadRequest, OSError) as error:
-                self._roll_back(endpoint, str(error))
-            else:
-                self._swap(endpoint, fleet)
+                rollback.check()
+                if endpoint.fleet and self._fault("endpoint-rollback"):
+                    # It rolls back by itself and gives no reason
+                    # (hashicorp/terraform-provider-aws#48997).
+                    self._roll_back(endpoint, fleet, "")
+                elif self._swap(endpoint, fleet):
+                    self._bake(endpoint, deployment, rollback)
+                    self._complete(endpoint)
+            except (AlarmTripped, ContainerFailed, BadRequest, OSError) as error:
+                self._roll_back(endpoint, fleet, str(error))
             finally:
                 endpoint.done.set()
 
         run_in_account(self._settings, work, f"endpoint-{endpoint.name}")
 
-    def _swap(self, endpoint: Endpoint, fleet: Fleet) -> None:
+    def _swap(self, endpoint: Endpoint, fleet: Fleet) -> bool:
+        """Traffic goes to the new fleet; False where the endpoint is deleted meanwhile."""
         with self._lock:
             if endpoint.status == "Deleting":
                 fleet.stop()
+                return False
+            endpoint.previous, endpoint.fleet = endpoint.fleet, fleet
+            endpoint.starting = None
+        return True
+
+    def _bake(
+        self, endpoint: Endpoint, deployment: Mapping[str, Any], rollback: AutoRollback
+    ) -> None:
+        policy = deployment.get("BlueGreenUpdatePolicy") or {}
+        wait_s = policy.get("TerminationWaitInSeconds", 0) * self._settings.time_scale
+        deadline = time.monotonic() + wait_s
+        while endpoint.previous and time.monotonic() < deadline:
+            rollback.check()
+            time.sleep(BAKING_POLL_S)
+
+    def _complete(self, endpoint: Endpoint) -> None:
+        with self._lock:
+            if endpoint.status == "Deleting" or endpoint.fleet is None:
                 return
-            old, endpoint.fleet, endpoint.starting = endpoint.fleet, fleet, None
-            endpoint.config, endpoint.status = fleet.config, "InService"
+            old, endpoint.previous = endpoint.previous, None
+            endpoint.config, endpoint.status = endpoint.fleet.config, "InService"
             endpoint.modified = time.time()
         if old:
             old.stop()
 
-    def _roll_back(self, endpoint: Endpoint, reason: str) -> None:
+    def _roll_back(self, endpoint: Endpoint, fleet: Fleet, reason: str) -> None:
         with self._lock:
             endpoint.starting, endpoint.failure = None, reason
+            if endpoint.fleet is fleet and endpoint.previous:
+                endpoint.fleet, endpoint.previous = endpoint.previous, None
             endpoint.modified = time.time()
             if endpoint.status != "Deleting":
                 endpoint.status = "InService" if endpoint.fleet else "Failed"
+        fleet.stop()
 
     def _end(self, endpoint: Endpoint) -> None:
         enter_account(self._settings)
         endpoint.status = "Deleting"
-        for fleet in (endpoint.starting, endpoint.fleet):
+        for fleet in (endpoint.starting, endpoint.fleet, endpoint.previous):
             if fleet:
                 fleet.stop()
+
+    def _fault(self, name: str) -> bool:
+        """Tests make AWS's own failures happen by a file of this name in `<state>/faults/`."""
+        return (self._settings.state / "faults" / name).exists()
 
     def _arn(self, name: str) -> str:
         return make_arn(self._settings, "endpoint", name)

@@ -164,11 +164,11 @@ class SageMakerRuntime:
     def _measure(
         self, endpoint: Endpoint, variant: Variant, answer: ContainerAnswer, total_s: float
     ) -> None:
-        put_metrics(
-            "AWS/SageMaker",
-            {"EndpointName": endpoint.name, "VariantName": variant.name},
-            invocation_metrics(answer, total_s, variant.instances),
-        )
+        metrics = invocation_metrics(answer, total_s, variant.instances)
+        dimensions = {"EndpointName": endpoint.name, "VariantName": variant.name}
+        # The second is each fleet's own (developer guide, deployment-guardrails-configuration).
+        for more in ({}, {"EndpointConfigName": variant.config}):
+            put_metrics("AWS/SageMaker", {**dimensions, **more}, metrics)
 
     @staticmethod
     def _model_error(error: ModelError) -> HttpAnswer:

@@ -15,6 +15,9 @@ class CloudSettings:
     """One local cloud.
 
     Seconds everywhere. The invocation limits are SageMaker's own; only tests shorten them.
+    `time_scale` is how long a second of AWS's takes where AWS only waits: an update's baking, an
+    alarm's periods and delays. `container_starts` is how often a container that exits is started
+    before it is given up, which AWS does when the start-up time-out is over.
     """
 
     port: int
@@ -25,6 +28,8 @@ class CloudSettings:
     max_body_bytes: int = 6_291_456
     ping_interval_s: float = 5.0
     unhealthy_restart_s: float = 60.0
+    time_scale: float = 0.01
+    container_starts: int = 2
 
     @property
     def url(self) -> str:

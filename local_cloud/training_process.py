@@ -139,6 +139,7 @@ class TrainingProcess:
             self.settings,
             "/aws/sagemaker/TrainingJobs",
             f"{self.name}/algo-1-{int(time.time())}",
+            self.role,
         )
         group = ProcessGroup(
             self.command.command,

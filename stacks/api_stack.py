@@ -1,5 +1,7 @@
 """The public side: REST API, front door, and the bucket its pictures wait in."""
 
+from urllib.parse import quote
+
 from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -8,6 +10,7 @@ from constructs import Construct
 from stacks.acknowledge import acknowledge
 from stacks.components.grants import grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
+from stacks.components.log_group import LogGroup
 from stacks.components.python_function import PythonFunction
 from stacks.settings import ENDPOINT_PREFIX, GATEWAY_TIMEOUT_S, LIMITS, VARIANT_PREFIX, Settings
 
@@ -15,7 +18,8 @@ from stacks.settings import ENDPOINT_PREFIX, GATEWAY_TIMEOUT_S, LIMITS, VARIANT_
 class ApiStack(Stack):
     """Exposes `url`, `front_door` (the PythonFunction), `images` and `api`.
 
-    It knows no variant: they register themselves.
+    It knows no variant: they register themselves. All it has of them is what SageMaker finds by
+    their names: log groups.
     """
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
@@ -63,6 +67,13 @@ class ApiStack(Stack):
             self, "Inference", front_door=self.front_door.function, settings=api
         )
         self.url = self.api.url
+        # Of every variant there can be: a destroyed one's log stays for its days, and so does that
+        # of one whose first deploy fails, which is the only place that tells why.
+        for variant in (settings.g5, settings.djl, settings.inf2):
+            name = variant.name.capitalize()
+            LogGroup(self, f"{name}Containers", days=api.log_days, name=variant.log_group)
+            link = _console_link(settings.region, variant.log_group)
+            CfnOutput(self, f"ContainerLog{name}", value=link)
         CfnOutput(self, "ApiUrl", value=self.url)
         CfnOutput(self, "ApiKeyId", value=self.api.key_id)
         CfnOutput(self, "ImageBucket", value=self.images.bucket_name)
@@ -89,3 +100,11 @@ class ApiStack(Stack):
             ["s3:PutObject", "s3:GetObject"],
             why="pictures are named by date and request; the bucket holds nothing else",
         )
+
+
+def _console_link(region: str, log_group: str) -> str:
+    # The console's own spelling: percent-encoded twice, with "$" for "%".
+    escaped = quote(quote(log_group, safe=""), safe="").replace("%", "$")
+    console = "console.amazonaws.cn" if region.startswith("cn-") else "console.aws.amazon.com"
+    place = f"{region}.{console}/cloudwatch/home?region={region}"
+    return f"https://{place}#logsV2:log-groups/log-group/{escaped}"

@@ -7,6 +7,7 @@ from constructs import Construct
 from stacks.api_stack import ApiStack
 from stacks.artifacts_stack import ArtifactsStack
 from stacks.compile_stack import CompileStack
+from stacks.components.endpoint_check import EndpointCheck
 from stacks.components.image_build import ImageBuild
 from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 from stacks.serving_environment import registration, serving_environment
@@ -64,15 +65,23 @@ class EndpointStack(Stack):
         )
         if built:
             endpoint.model.node.add_dependency(built.ready)
-        registered = ssm.CfnParameter(
+        check = EndpointCheck(
+            self,
+            "Check",
+            endpoint=endpoint,
+            served=served,
+            image=image,
+            manifest=f"{served.prefix}manifest.json" if compiled else None,
+            log_days=settings.api.log_days,
+        )
+        ssm.CfnParameter(
             self,
             "Registration",
             name=f"{VARIANT_PREFIX}/{variant.name}",
             type="String",
-            value=registration(settings, variant, served),
+            value=registration(settings, variant, served, check.built),
             description=f"What the front door knows of {variant.endpoint_name}",
         )
-        registered.node.add_dependency(endpoint.endpoint)
         CfnOutput(self, "EndpointName", value=endpoint.endpoint.attr_endpoint_name)
         CfnOutput(self, "ArtifactKey", value=served.artifact_key)
         CfnOutput(self, "ImageUri", value=image.uri)

@@ -41,9 +41,12 @@ def serving_environment(
     return environment
 
 
-def registration(settings: Settings, variant: VariantSettings, served: ServedModel) -> str:
-    """The JSON document the front door and the benchmark read, at most 4096 characters."""
-    price = settings.prices[variant.name]
+def registration(
+    settings: Settings, variant: VariantSettings, served: ServedModel, built: str
+) -> str:
+    """The JSON document the front door and the benchmark read, at most 4096 characters. `built` is
+    JSON that is known in the deploy alone."""
+    price = settings.prices.get(variant.name)
     document: Mapping[str, object] = {
         "name": variant.name,
         "endpoint_name": variant.endpoint_name,
@@ -67,4 +70,5 @@ def registration(settings: Settings, variant: VariantSettings, served: ServedMod
         "artifact_key": served.artifact_key,
         "default": variant.name == settings.api.default_model,
     }
-    return json.dumps(document, separators=(",", ":"))
+    text = json.dumps(document, separators=(",", ":"))
+    return f'{text[:-1]},"built":{built}}}'

@@ -48,6 +48,9 @@ BASE_REPOSITORIES = {
 # CloudWatch Logs takes no other retention below a year (PutRetentionPolicy).
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
 
+# docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
+GATEWAY_LOGS = ("off", "account-role", "set-account-role")
+
 SIZE = text(r"(64|[1-9]\d{2,3})x(64|[1-9]\d{2,3})", '"WIDTHxHEIGHT", multiples of 64 up to 1024')
 
 
@@ -101,7 +104,13 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """`rate_per_s` and `burst` throttle each API key; pictures stay in S3 for `image_days`."""
+    """`rate_per_s` and `burst` throttle each API key; pictures stay in S3 for `image_days`, logs of
+    requests, the containers' too, for `log_days`.
+
+    `gateway_logs` are API Gateway's own, of accesses and errors. It writes both under one role that
+    the account keeps for all its APIs: "account-role" takes the one that is there (none fails the
+    deploy), "set-account-role" makes one, in place of any other.
+    """
 
     default_model: str = setting(one_of(*VARIANTS))
     rate_per_s: float = setting(number(0.1, 10_000))
@@ -114,6 +123,7 @@ class ApiSettings:
     # A prompt and a negative prompt of 1000 characters, escaped to 12 bytes each, take 24 kB.
     max_body_bytes: int = setting(whole(1_024, 1_048_576))
     log_days: int = setting(one_of_numbers(*LOG_DAYS))
+    gateway_logs: str = setting(one_of(*GATEWAY_LOGS))
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,7 @@ class VariantSettings:
     `seconds_per_step` is the time of one image and denoising step at the first size; the front
     door refuses what would not finish within the gateway's limit by it. Time-outs are SageMaker's
     (60 to 3600 s). One instance unless someone asks for more: each costs from the first minute.
+    `auto_rollback` lets an alarm on the new fleet send an update back.
     Without `base_image_digest` a build takes what the tag of `base_image` stands for by then, and
     records its digest; AWS moves its tags, so it can't be known at synth.
     """
@@ -144,6 +155,7 @@ class VariantSettings:
     engine: str
     instance_type: str
     ami: str
+    auto_rollback: bool = setting(flag())
     instance_count: int = setting(whole(1, 20))
     price_usd_per_hour: float | None = setting(optional(number(0.001, 1_000)))
     base_image: str = setting(text(r"[a-z0-9-]+:[\w.-]+", "repository:tag of an AWS container"))
@@ -169,6 +181,11 @@ class VariantSettings:
     @property
     def endpoint_name(self) -> str:
         return f"{ENDPOINT_PREFIX}{self.name}"
+
+    @property
+    def log_group(self) -> str:
+        """SageMaker writes the containers' logs there, and nowhere else."""
+        return f"/aws/sagemaker/Endpoints/{self.endpoint_name}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,19 +7,17 @@ out. The answer goes back when the build has started; the wait condition does th
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from build_trigger.builds import Step
 from build_trigger.quota import HandedOver, NotWanted, tried_again
-from build_trigger.sending import shortened, signal
+from build_trigger.sending import signal
 from build_trigger.services import Services
+from cfn_requests.answering import Outcome, answer_request, patiently
 
 log = logging.getLogger(__name__)
 
-WAITS_FOR_POLICY_S = (5, 10, 15)
 # How long Delete waits for stopped builds to have ended, and how often it asks.
 STOPPED_WITHIN_S = 180
 ASKED_EVERY_S = 5
@@ -28,24 +26,14 @@ ASKED_EVERY_S = 5
 def handle_request(event: Mapping[str, Any], services: Services) -> None:
     """Answers on the event's ResponseURL, whatever happens, or has another invocation do so; raises
     only if that fails."""
-    answer = {
-        "Status": "SUCCESS",
-        "Reason": "",
-        "StackId": event["StackId"],
-        "RequestId": event["RequestId"],
-        "LogicalResourceId": event["LogicalResourceId"],
-        "PhysicalResourceId": event.get("PhysicalResourceId", event["RequestId"]),
-        "Data": {},
-    }
-    try:
-        answer["PhysicalResourceId"] = _carry_out(event, services)
-    except HandedOver:
-        return
-    except Exception as error:
-        # Unanswered, CloudFormation would wait for an hour.
-        log.exception("request failed")
-        answer |= {"Status": "FAILED", "Reason": shortened(f"{type(error).__name__}: {error}")}
-    services.put(event["ResponseURL"], answer)
+
+    def carry_out() -> Outcome | None:
+        try:
+            return Outcome(_carry_out(event, services))
+        except HandedOver:
+            return None
+
+    answer_request(event, carry_out, services.put)
 
 
 def _carry_out(event: Mapping[str, Any], services: Services) -> str:
@@ -63,23 +51,10 @@ def _carry_out(event: Mapping[str, Any], services: Services) -> str:
                 event,
                 step.quota,
                 services,
-                lambda: _patiently(lambda: _build(step, event, services), services.pause),
+                lambda: patiently(lambda: _build(step, event, services), services.pause),
             )
             # Another key makes another resource: CloudFormation then deletes the one it replaced.
             return f"build-step-{step.key}"
-
-
-def _patiently(build: Callable[[], None], pause: Callable[[float], None]) -> None:
-    """A policy made a moment ago, in the same deploy, takes some seconds to be in force."""
-    for wait_s in WAITS_FOR_POLICY_S:
-        try:
-            return build()
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
-                raise
-            log.info("not allowed yet, once more in %s s: %s", wait_s, error)
-            pause(wait_s)
-    return build()
 
 
 def _build(step: Step, event: Mapping[str, Any], services: Services) -> None:

@@ -32,6 +32,7 @@ def serve(
     """Never raises: whatever happens becomes a response with its request id, and a log line."""
     log = RequestLog(request_id(event, invocation_id), timer)
     try:
+        log.called(event)
         request = read_event(event, log.request_id)
         response = ok_response(log.request_id, front_door().answer(request, log))
     except Exception as error:  # noqa: BLE001 - the last resort: a 500 that tells nothing

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,15 @@ class RequestLog:
 
     def total_ms(self) -> float:
         return self._ms_since(self._start)
+
+    def called(self, event: Mapping[str, Any]) -> None:
+        """Who called what, which API Gateway's own log would tell if it were on."""
+        identity = (event.get("requestContext") or {}).get("identity") or {}
+        self._facts |= {
+            "api_key_id": identity.get("apiKeyId"),
+            "method": event.get("httpMethod"),
+            "path": event.get("resource"),  # the route's template, none of the caller's text
+        }
 
     def asked(self, fields: GenerationFields) -> None:
         """Notes what must not be logged, even where an error's text holds it."""

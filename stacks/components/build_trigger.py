@@ -45,6 +45,7 @@ class BuildTrigger(PythonFunction):
             stack,
             "BuildTrigger",
             package="build_trigger",
+            uses=["cfn_requests"],
             # As long as Lambda allows: a build may have to wait for a quota.
             timeout=Duration.minutes(15),
             memory_mb=256,

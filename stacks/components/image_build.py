@@ -56,8 +56,10 @@ class ImageBuild(Construct):
             {"variant": variant.name, "base": variant.base_image_pinned},
             {**files, "build_image.py": BUILD_SCRIPTS / "build_image.py"},
         )
-        self.image = ServingImage(repository, repository.repository_uri_for_tag(self.key))
-        self.record = f"images/{self.key}.json"
+        self.image = ServingImage(
+            repository, repository.repository_uri_for_tag(self.key), f"images/{self.key}.json"
+        )
+        self.record = self.image.record
         step = BuildStep(
             self,
             "Build",

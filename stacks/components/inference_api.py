@@ -1,5 +1,5 @@
-"""The public REST API: two routes to the front door, an API key with its plan, access logs, and
-the gateway's own refusals in the API's error form."""
+"""The public REST API: two routes to the front door, an API key with its plan, the gateway's own
+refusals in the API's error form, and its logs where they are asked for."""
 
 import json
 from dataclasses import dataclass
@@ -85,19 +85,28 @@ class InferenceApi(Construct):
         self, scope: Construct, id: str, *, front_door: lambda_.IFunction, settings: ApiSettings
     ) -> None:
         super().__init__(scope, id)
-        access_log = LogGroup(self, "AccessLog", days=settings.log_days)
+        logs = settings.gateway_logs != "off"
         self.api = apigateway.RestApi(
             self,
             "Api",
             description="Images from text",
             endpoint_types=[apigateway.EndpointType.REGIONAL],
-            cloud_watch_role=True,
+            # One role for all APIs of the account: another app's would be put out of its place.
+            cloud_watch_role=settings.gateway_logs == "set-account-role",
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 metrics_enabled=True,
-                logging_level=apigateway.MethodLoggingLevel.ERROR,
-                access_log_destination=apigateway.LogGroupLogDestination(access_log),
-                access_log_format=apigateway.AccessLogFormat.custom(_access_log_line()),
+                logging_level=apigateway.MethodLoggingLevel.ERROR if logs else None,
+                access_log_destination=(
+                    apigateway.LogGroupLogDestination(
+                        LogGroup(self, "AccessLog", days=settings.log_days)
+                    )
+                    if logs
+                    else None
+                ),
+                access_log_format=(
+                    apigateway.AccessLogFormat.custom(_access_log_line()) if logs else None
+                ),
             ),
         )
         # CDK's own output of the URL, under a name that nobody could guess; ApiUrl is ours.
@@ -113,10 +122,20 @@ class InferenceApi(Construct):
             )
         self._plan(settings)
         stage = self.api.deployment_stage
+        if logs:
+            # API Gateway's own, which without this it makes itself and nobody ever deletes.
+            stage.node.add_dependency(
+                LogGroup(
+                    self,
+                    "ExecutionLog",
+                    days=settings.log_days,
+                    name=f"API-Gateway-Execution-Logs_{self.api.rest_api_id}/{STAGE}",
+                )
+            )
         here = Stack.of(self)
         host = f"{self.api.rest_api_id}.execute-api.{here.region}.{here.url_suffix}"
         self.url = f"https://{host}/{stage.stage_name}"
-        self._acknowledge(stage)
+        self._acknowledge(stage, logs=logs)
 
     def _routes(self, front_door: lambda_.IFunction) -> None:
         integration = apigateway.LambdaIntegration(
@@ -150,7 +169,7 @@ class InferenceApi(Construct):
         )
         plan.add_api_key(key)
 
-    def _acknowledge(self, stage: apigateway.Stage) -> None:
+    def _acknowledge(self, stage: apigateway.Stage, *, logs: bool) -> None:
         acknowledge(
             self.api,
             "The front door validates every field and names the wrong one and its range; a model "
@@ -164,13 +183,24 @@ class InferenceApi(Construct):
             "ACL costs by the month and is the owner's to attach.",
             "AwsSolutions-APIG3",
         )
-        acknowledge(
-            self.api.node.find_child("CloudWatchRole"),
-            "API Gateway's one role an account for writing logs, of any API in it: AWS documents "
-            "this managed policy for it, and the role is no part of this app's data path.",
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
-            "AmazonAPIGatewayPushToCloudWatchLogs]",
-        )
+        if not logs:
+            acknowledge(
+                stage,
+                "The gateway logs under a role that is the account's, for all its APIs: setting or "
+                "needing it is the owner's choice (sd.api.gateway_logs). The front door logs each "
+                "request that passes, with the key's id; the stage's metrics count the refused.",
+                "AwsSolutions-APIG1",
+                "AwsSolutions-APIG6",
+            )
+        if role := self.api.node.try_find_child("CloudWatchRole"):
+            acknowledge(
+                role,
+                "API Gateway's one role an account for writing logs, of any API in it: AWS "
+                "documents this managed policy for it, and the role is no part of this app's data "
+                "path.",
+                "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+                "AmazonAPIGatewayPushToCloudWatchLogs]",
+            )
 
 
 def _access_log_line() -> str:

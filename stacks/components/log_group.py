@@ -1,4 +1,4 @@
-"""A CloudWatch log group with a retention, named by CloudFormation."""
+"""A CloudWatch log group with a retention."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -30,12 +30,22 @@ _RETENTION = dict(
 
 
 class LogGroup(logs.LogGroup):
-    """`days` is one of settings.LOG_DAYS. With `keep` the group stays when its stack goes."""
+    """`days` is one of settings.LOG_DAYS. With `keep` the group stays when its stack goes. `name`
+    is for a group that a service finds by its name."""
 
-    def __init__(self, scope: Construct, id: str, *, days: int, keep: bool = False) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        days: int,
+        keep: bool = False,
+        name: str | None = None,
+    ) -> None:
         super().__init__(
             scope,
             id,
+            log_group_name=name,
             retention=_RETENTION[days],
             removal_policy=(
                 RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else RemovalPolicy.DESTROY

@@ -1,6 +1,8 @@
 """A Lambda function from one package of lambda/, with a role of its own that holds no managed
 policy."""
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration, SymlinkFollowMode
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -13,7 +15,8 @@ from stacks.settings import ROOT
 
 
 class PythonFunction(Construct):
-    """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`.
+    """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`; `uses` are
+    others there that it imports.
 
     It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
     of asynchronous calls that failed three times.
@@ -28,6 +31,7 @@ class PythonFunction(Construct):
         timeout: Duration,
         memory_mb: int,
         log_days: int,
+        uses: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         dead_letters: sqs.IQueue | None = None,
     ) -> None:
@@ -35,7 +39,12 @@ class PythonFunction(Construct):
         log_group = LogGroup(self, "Log", days=log_days)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.role.add_to_policy(write_log(log_group))
-        with staged(files_below(ROOT / "lambda" / package, f"{package}/")) as folder:
+        files = {
+            place: path
+            for name in (package, *uses)
+            for place, path in files_below(ROOT / "lambda" / name, f"{name}/").items()
+        }
+        with staged(files) as folder:
             self.function = lambda_.Function(
                 self,
                 "Function",

@@ -25,6 +25,15 @@ from stacks.settings import VariantSettings
 # The one production variant; metrics carry it as VariantName.
 PRODUCTION_VARIANT = "main"
 
+# When an alarm is known to be in ALARM, at the latest after the first failing request: its period
+# is over, the metric has arrived (about 2 minutes for one of a minute's frequency:
+# docs.datadoghq.com, cloud-metric-delay), and the alarm is evaluated, which is once a minute.
+ALARM_PERIOD_S = 60
+ALARM_DELAY_S = ALARM_PERIOD_S + 120 + 60
+# How long an update bakes: the old fleet stays for a rollback to go back to at once. Requests that
+# begin to fail within the first six minutes send it back; each minute costs one of an instance.
+BAKING_S = ALARM_DELAY_S + 360
+
 
 @dataclass(frozen=True)
 class ServedModel:
@@ -40,8 +49,11 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class ServingImage:
+    """`record` is the object in the model bucket that says what it was built on."""
+
     repository: ecr.IRepository
     uri: str
+    record: str
 
 
 class SageMakerEndpoint(Construct):
@@ -101,7 +113,20 @@ class SageMakerEndpoint(Construct):
                 )
             ],
         )
-        failing = self._failing(variant)
+        self._failing(variant)
+        new_fleet = self._new_fleet_failing(variant)
+        # Not on the role: the model waits for all of that, and the alarm for the model.
+        alarm_policy = iam.Policy(
+            self,
+            "SeesAlarm",
+            # developer guide, deployment-guardrails-configuration
+            statements=[
+                iam.PolicyStatement(
+                    actions=["cloudwatch:DescribeAlarms"], resources=[new_fleet.attr_arn]
+                )
+            ],
+            roles=[self.role],
+        )
         self.endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",
@@ -116,14 +141,18 @@ class SageMakerEndpoint(Construct):
                             wait_interval_in_seconds=0,
                         )
                     ),
-                    # The old fleet stays this long for a rollback to go back to at once.
-                    termination_wait_in_seconds=120,
+                    termination_wait_in_seconds=BAKING_S if variant.auto_rollback else 0,
                 ),
-                auto_rollback_configuration=sagemaker.CfnEndpoint.AutoRollbackConfigProperty(
-                    alarms=[sagemaker.CfnEndpoint.AlarmProperty(alarm_name=failing.ref)]
+                auto_rollback_configuration=(
+                    sagemaker.CfnEndpoint.AutoRollbackConfigProperty(
+                        alarms=[sagemaker.CfnEndpoint.AlarmProperty(alarm_name=new_fleet.ref)]
+                    )
+                    if variant.auto_rollback
+                    else None
                 ),
             ),
         )
+        self.endpoint.node.add_dependency(alarm_policy)
 
     def _role(self, variant: VariantSettings, served: ServedModel, image: ServingImage) -> iam.Role:
         role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
@@ -150,9 +179,10 @@ class SageMakerEndpoint(Construct):
         )
         grant_log_streams(
             role,
-            f"/aws/sagemaker/Endpoints/{variant.endpoint_name}",
-            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-            why="SageMaker makes the group, and in it a stream for each instance, as they come",
+            variant.log_group,
+            # Not CreateLogGroup: a group made again after a destroy would be kept for good.
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            why="SageMaker makes a stream for each instance, as they come",
         )
         grant_unscoped(
             role,
@@ -169,23 +199,61 @@ class SageMakerEndpoint(Construct):
         )
         return role
 
-    def _failing(self, variant: VariantSettings) -> cloudwatch.CfnAlarm:
-        """Requests that fail in the container: while an update runs, it sends the endpoint back."""
+    def _failing(self, variant: VariantSettings) -> None:
+        """Requests fail in the container: for people to watch and attach actions to."""
+        self._alarm(
+            "Failing",
+            variant,
+            alarm_description=f"{variant.endpoint_name}: requests fail in the container",
+            evaluation_periods=2,
+        )
+
+    def _new_fleet_failing(self, variant: VariantSettings) -> cloudwatch.CfnAlarm:
+        """Sends an update back. It counts the fleet of this configuration alone, by a dimension
+        that metrics have from the update on (developer guide, deployment-guardrails-configuration):
+        else an endpoint that fails could not take the fix, and would be sent back to its fault.
+
+        Its name makes it another alarm with each configuration: a changed one keeps its state.
+        """
+        config = self.config.attr_endpoint_config_name
+        return self._alarm(
+            "NewFleetFailing",
+            variant,
+            alarm_name=f"{config}-failing",
+            alarm_description=f"{variant.endpoint_name}: requests fail in the newest fleet",
+            evaluation_periods=1,
+            config=config,
+        )
+
+    def _alarm(
+        self,
+        id: str,
+        variant: VariantSettings,
+        *,
+        alarm_description: str,
+        evaluation_periods: int,
+        alarm_name: str | None = None,
+        config: str | None = None,
+    ) -> cloudwatch.CfnAlarm:
+        dimensions = {
+            "EndpointName": variant.endpoint_name,
+            "VariantName": PRODUCTION_VARIANT,
+            **({"EndpointConfigName": config} if config else {}),
+        }
         return cloudwatch.CfnAlarm(
             self,
-            "Failing",
-            alarm_description=f"{variant.endpoint_name}: requests fail in the container",
+            id,
+            alarm_name=alarm_name,
+            alarm_description=alarm_description,
             namespace="AWS/SageMaker",
             metric_name="Invocation5XXErrors",
             dimensions=[
-                cloudwatch.CfnAlarm.DimensionProperty(
-                    name="EndpointName", value=variant.endpoint_name
-                ),
-                cloudwatch.CfnAlarm.DimensionProperty(name="VariantName", value=PRODUCTION_VARIANT),
+                cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value)
+                for name, value in dimensions.items()
             ],
             statistic="Sum",
-            period=60,
-            evaluation_periods=2,
+            period=ALARM_PERIOD_S,
+            evaluation_periods=evaluation_periods,
             threshold=3,
             comparison_operator="GreaterThanOrEqualToThreshold",
             treat_missing_data="notBreaching",

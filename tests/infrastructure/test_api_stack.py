@@ -1,12 +1,13 @@
 """The public side: what callers reach, what they are told, and what it costs at most."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from front_door.config import Config
-from tests.infrastructure.support import Synthesized, text_of
+from tests.infrastructure.support import Synthesized, synthesize, text_of
 
 STACK = "SdApiStack"
 
@@ -88,14 +89,44 @@ def test_a_picture_lives_at_least_as_long_as_its_url(aws: Synthesized) -> None:
     assert aws.settings.api.image_days * 86_400 >= aws.settings.api.url_ttl_s
 
 
-def test_every_request_is_in_the_access_log_and_no_prompt(aws: Synthesized) -> None:
+ACCOUNT = "AWS::ApiGateway::Account"
+
+
+def test_the_account_s_logging_role_is_neither_needed_nor_touched(aws: Synthesized) -> None:
+    """API Gateway keeps one for all APIs of an account; it refuses a stage that logs without it."""
+    assert not aws.resources(STACK, ACCOUNT)
     stage = aws.only(STACK, "AWS::ApiGateway::Stage")["Properties"]
+    assert "AccessLogSetting" not in stage
+    (settings,) = stage["MethodSettings"]
+    assert settings.get("LoggingLevel", "OFF") == "OFF"
+    assert settings["MetricsEnabled"] is True  # they count what the gateway refuses
+
+
+@pytest.mark.parametrize(("choice", "sets_role"), [("account-role", 0), ("set-account-role", 1)])
+def test_the_gateway_s_logs_have_every_request_and_no_prompt_where_they_are_on(
+    tmp_path: Path, choice: str, sets_role: int
+) -> None:
+    found = synthesize(tmp_path, **{"sd.variants": "g5", "sd.api.gateway_logs": choice})
+    assert len(found.resources(STACK, ACCOUNT)) == sets_role
+    for account in found.resources(STACK, ACCOUNT).values():
+        # Taken away, it would silence every other API of the account.
+        assert account["DeletionPolicy"] == "Retain"
+    ((_, resource),) = found.resources(STACK, "AWS::ApiGateway::Stage").items()
+    stage = resource["Properties"]
     line = json.loads(stage["AccessLogSetting"]["Format"])
     assert {"request_id", "status", "api_key_id", "latency_ms"} <= line.keys()
     (settings,) = stage["MethodSettings"]
+    assert settings["LoggingLevel"] == "ERROR"
     assert settings["DataTraceEnabled"] is False  # it would log bodies
-    for group in aws.resources(STACK, "AWS::Logs::LogGroup").values():
-        assert group["Properties"]["RetentionInDays"] == 30
+    # The one that API Gateway would make itself, without an end.
+    groups = found.resources(STACK, "AWS::Logs::LogGroup")
+    (own,) = [
+        name
+        for name, group in groups.items()
+        if text_of(group["Properties"].get("LogGroupName", "")).startswith("API-Gateway-Execution")
+    ]
+    assert own in resource["DependsOn"]
+    assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {30}
 
 
 def refusals(aws: Synthesized) -> dict[str, dict[str, Any]]:

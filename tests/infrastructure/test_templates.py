@@ -122,7 +122,10 @@ def test_what_differs_locally_follows_from_the_profile(
         ),
         "SdDjlStack/AWS::SageMaker::Model/PrimaryContainer/Environment/OPTION_ACCELERATION",
         "SdInf2Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_COMPILE_BACKEND",
-        *(f"Sd{variant}Stack/AWS::SSM::Parameter/Value" for variant in ("G5", "Djl", "Inf2")),
+        *(
+            f"Sd{variant}Stack/AWS::SSM::Parameter/Value/Fn::Join"
+            for variant in ("G5", "Djl", "Inf2")
+        ),
     }
 
 
@@ -161,6 +164,12 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
     assert named == {
         *(("AWS::SageMaker::Endpoint", f"sd-{v}") for v in ("g5", "djl", "inf2")),
         *(("AWS::SSM::Parameter", f"/sd/variants/{v}") for v in ("g5", "djl", "inf2")),
+        *(
+            ("AWS::Logs::LogGroup", f"/aws/sagemaker/Endpoints/sd-{v}")
+            for v in ("g5", "djl", "inf2")
+        ),
+        # What a check is about, no name of its own.
+        *(("Custom::EndpointCheck", f"sd-{v}") for v in ("g5", "djl", "inf2")),
         # Not unique: two APIs may have it.
         ("AWS::ApiGateway::RestApi", "Api"),
     }

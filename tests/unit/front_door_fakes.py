@@ -227,7 +227,11 @@ def post(body: Any, **changes: Any) -> dict[str, Any]:
         "path": "/images/generations",
         "httpMethod": "POST",
         "headers": {"Content-Type": "application/json", "x-api-key": "key"},
-        "requestContext": {"requestId": REQUEST_ID, "stage": "v1"},
+        "requestContext": {
+            "requestId": REQUEST_ID,
+            "stage": "v1",
+            "identity": {"apiKeyId": "key-1"},
+        },
         "body": body if isinstance(body, str) or body is None else json.dumps(body),
         "isBase64Encoded": False,
         **changes,

@@ -37,7 +37,8 @@ def settings(profile: str) -> Settings:
 
 def registered(profile: str, name: str) -> Variant:
     app = settings(profile)
-    return Variant.parse(registration(app, getattr(app, name), SERVED))
+    built = '{"base_image_digest":"sha256:0","quality":null}'
+    return Variant.parse(registration(app, getattr(app, name), SERVED, built))
 
 
 @pytest.mark.parametrize("profile", CONTEXTS)

@@ -10,6 +10,8 @@ from botocore.exceptions import ParamValidationError
 
 from tests.unit.front_door_fakes import REQUEST_ID, FakeRuntime, World, model_error, post
 
+CALLED = {"api_key_id": "key-1", "method": "POST", "path": "/images/generations"}
+
 
 def test_the_log_line() -> None:
     world = World()
@@ -19,6 +21,7 @@ def test_the_log_line() -> None:
             "event": "request",
             "request_id": REQUEST_ID,
             "status": 200,
+            **CALLED,
             "user": hashlib.sha256(b"someone@example.org").hexdigest()[:16],
             "model": "g5",
             "n": 2,
@@ -49,6 +52,7 @@ def test_a_refused_request_is_logged_by_code_and_field() -> None:
             "event": "request",
             "request_id": REQUEST_ID,
             "status": 400,
+            **CALLED,
             "error": "InvalidRequest",
             "code": "out_of_range",
             "param": "n",

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
 from local_cloud.image_store import OCI_INDEX_TYPE, OCI_MANIFEST_TYPE, manifest_of
-from tests.local_fakes import IMAGE, VARIANT, make_toy, wait_for
+from tests.local_fakes import IMAGE, VARIANT, ToyEndpoint, make_toy, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -23,63 +23,15 @@ def cloud() -> Iterator[ChildCloud]:
         yield running
 
 
-class Deployment:
-    """A model, its configuration and endpoint, all under one name."""
-
-    def __init__(self, cloud: ChildCloud, name: str) -> None:
-        self.cloud, self.name = cloud, name
-        self.sagemaker, self.runtime = cloud.client("sagemaker"), cloud.client("sagemaker-runtime")
-
-    def model(self, suffix: str = "", **container: Any) -> str:
-        name = self.name + suffix
-        source = {
-            "S3Uri": "s3://models/toy/",
-            "S3DataType": "S3Prefix",
-            "CompressionType": "None",
-        }
-        self.sagemaker.create_model(
-            ModelName=name,
-            ExecutionRoleArn="arn:aws:iam::000000000000:role/endpoint",
-            PrimaryContainer={
-                "Image": IMAGE,
-                "ModelDataSource": {"S3DataSource": source},
-                **container,
-            },
-        )
-        variant = {**VARIANT, "ModelName": name}
-        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
-        return name
-
-    def create(self, **container: Any) -> dict[str, Any]:
-        config = self.model(**container)
-        self.sagemaker.create_endpoint(EndpointName=self.name, EndpointConfigName=config)
-        return self.settled()
-
-    def settled(self) -> dict[str, Any]:
-        while True:
-            described: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=self.name)
-            if described["EndpointStatus"] not in ("Creating", "Updating"):
-                return described
-            time.sleep(0.05)
-
-    def invoke(self, **request: Any) -> Any:
-        body = json.dumps(request).encode()
-        answer = self.runtime.invoke_endpoint(EndpointName=self.name, Body=body)
-        return json.loads(answer["Body"].read())
-
-    def delete(self) -> None:
-        self.sagemaker.delete_endpoint(EndpointName=self.name)
-
-
 @pytest.fixture(scope="module")
-def healthy(cloud: ChildCloud) -> Deployment:
-    deployment = Deployment(cloud, "healthy")
+def healthy(cloud: ChildCloud) -> ToyEndpoint:
+    deployment = ToyEndpoint(cloud, "healthy")
     assert deployment.create(Environment={"TOY": "yes"})["EndpointStatus"] == "InService"
     return deployment
 
 
 def test_serves_the_model_data_with_the_models_environment_and_no_credentials(
-    healthy: Deployment,
+    healthy: ToyEndpoint,
 ) -> None:
     facts = healthy.invoke()
 
@@ -90,7 +42,7 @@ def test_serves_the_model_data_with_the_models_environment_and_no_credentials(
 
 @pytest.mark.parametrize(("status", "side"), [(400, "client"), (500, "server")])
 def test_a_containers_error_becomes_a_model_error_with_its_status_and_message(
-    healthy: Deployment, status: int, side: str
+    healthy: ToyEndpoint, status: int, side: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
         healthy.invoke(status=status)
@@ -104,7 +56,7 @@ def test_a_containers_error_becomes_a_model_error_with_its_status_and_message(
 
 
 def test_an_invocation_past_the_limit_is_a_model_error_with_status_zero(
-    healthy: Deployment,
+    healthy: ToyEndpoint,
 ) -> None:
     with pytest.raises(ClientError) as caught:
         healthy.invoke(sleep=3)
@@ -114,7 +66,7 @@ def test_an_invocation_past_the_limit_is_a_model_error_with_status_zero(
     assert "timed out" in caught.value.response["OriginalMessage"]
 
 
-def test_a_body_above_six_megabytes_is_refused(healthy: Deployment) -> None:
+def test_a_body_above_six_megabytes_is_refused(healthy: ToyEndpoint) -> None:
     with pytest.raises(ClientError) as caught:
         healthy.runtime.invoke_endpoint(EndpointName="healthy", Body=b"x" * 6_291_457)
 
@@ -122,7 +74,7 @@ def test_a_body_above_six_megabytes_is_refused(healthy: Deployment) -> None:
     assert "6291456" in caught.value.response["Error"]["Message"]
 
 
-def test_an_answer_above_six_megabytes_is_refused(healthy: Deployment) -> None:
+def test_an_answer_above_six_megabytes_is_refused(healthy: ToyEndpoint) -> None:
     with pytest.raises(ClientError) as caught:
         healthy.invoke(size=6_291_456)
 
@@ -130,7 +82,7 @@ def test_an_answer_above_six_megabytes_is_refused(healthy: Deployment) -> None:
 
 
 def test_invocations_are_measured_in_microseconds_by_endpoint_and_variant(
-    healthy: Deployment,
+    healthy: ToyEndpoint,
 ) -> None:
     healthy.invoke(sleep=0.2)
 
@@ -150,7 +102,7 @@ def test_invocations_are_measured_in_microseconds_by_endpoint_and_variant(
     assert metrics["Datapoints"][0]["Unit"] == "Microseconds"
 
 
-def test_the_log_is_in_cloudwatch(healthy: Deployment) -> None:
+def test_the_log_is_in_cloudwatch(healthy: ToyEndpoint) -> None:
     healthy.invoke()
     logs = healthy.cloud.client("logs")
 
@@ -159,7 +111,7 @@ def test_the_log_is_in_cloudwatch(healthy: Deployment) -> None:
     assert any("POST /invocations" in event["message"] for event in events)
 
 
-def test_an_unknown_endpoint_is_a_validation_error(healthy: Deployment) -> None:
+def test_an_unknown_endpoint_is_a_validation_error(healthy: ToyEndpoint) -> None:
     with pytest.raises(ClientError) as caught:
         healthy.runtime.invoke_endpoint(EndpointName="nobody", Body=b"{}")
 
@@ -167,15 +119,28 @@ def test_an_unknown_endpoint_is_a_validation_error(healthy: Deployment) -> None:
     assert "Endpoint nobody of account 000000000000 not found" in str(caught.value)
 
 
-def test_a_model_that_cannot_load_fails_the_endpoint_with_its_reason(cloud: ChildCloud) -> None:
-    described = Deployment(cloud, "broken").create(Environment={"TOY": "broken"})
+def test_a_model_that_cannot_load_is_told_in_aws_s_words_and_its_reason_as_an_addition(
+    cloud: ChildCloud,
+) -> None:
+    described = ToyEndpoint(cloud, "broken").create(Environment={"TOY": "broken"})
 
     assert described["EndpointStatus"] == "Failed"
-    assert described["FailureReason"].endswith("FATAL: weights.txt is not a model")
+    aws, ours = described["FailureReason"].split(" [Here AWS ends. The local cloud adds: ")
+    assert aws == (
+        "The primary container for production variant AllTraffic did not pass the ping health "
+        "check. Please check CloudWatch logs for this endpoint."
+    )
+    assert ours.startswith("FATAL: weights.txt is not a model (given up after 2 starts; AWS goes ")
+    events = cloud.client("logs").filter_log_events(logGroupName="/aws/sagemaker/Endpoints/broken")[
+        "events"
+    ]
+    said = [event["message"] for event in events]
+    assert said.count("FATAL: weights.txt is not a model") == 2
+    assert "Container restarted: the process exited" in said
 
 
 def test_a_crashed_container_is_started_again(cloud: ChildCloud) -> None:
-    deployment = Deployment(cloud, "crash")
+    deployment = ToyEndpoint(cloud, "crash")
     deployment.create()
     before = deployment.invoke()["pid"]
 
@@ -188,7 +153,7 @@ def test_a_crashed_container_is_started_again(cloud: ChildCloud) -> None:
 
 
 def test_an_update_swaps_only_when_the_new_container_is_healthy(cloud: ChildCloud) -> None:
-    deployment = Deployment(cloud, "update")
+    deployment = ToyEndpoint(cloud, "update")
     deployment.create(Environment={"TOY": "old"})
     bad = deployment.model("-bad", Environment={"TOY": "broken"})
     good = deployment.model("-good", Environment={"TOY": "new"})
@@ -208,7 +173,7 @@ def test_an_update_swaps_only_when_the_new_container_is_healthy(cloud: ChildClou
 def test_a_deleted_endpoint_leaves_no_process(cloud: ChildCloud) -> None:
     import psutil
 
-    deployment = Deployment(cloud, "deleted")
+    deployment = ToyEndpoint(cloud, "deleted")
     deployment.create()
     pid = deployment.invoke()["pid"]
 
@@ -218,7 +183,7 @@ def test_a_deleted_endpoint_leaves_no_process(cloud: ChildCloud) -> None:
 
 
 def test_model_data_outside_the_roles_policy_is_refused(cloud: ChildCloud) -> None:
-    deployment = Deployment(cloud, "foreign")
+    deployment = ToyEndpoint(cloud, "foreign")
     source = {
         "S3Uri": "s3://models/other/",
         "S3DataType": "S3Prefix",
@@ -274,7 +239,7 @@ def test_a_caller_needs_permission_for_the_very_endpoint(cloud: ChildCloud) -> N
     ],
 )
 def test_a_wrong_endpoint_configuration_is_refused_as_on_aws(
-    healthy: Deployment, change: dict[str, Any], message: str
+    healthy: ToyEndpoint, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
         healthy.sagemaker.create_endpoint_config(
@@ -294,14 +259,14 @@ def test_a_wrong_endpoint_configuration_is_refused_as_on_aws(
     ],
 )
 def test_a_model_needs_an_image_that_is_there(
-    healthy: Deployment, container: dict[str, Any], message: str
+    healthy: ToyEndpoint, container: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ClientError, match=message):
-        Deployment(healthy.cloud, "imageless").model(**container)
+        ToyEndpoint(healthy.cloud, "imageless").model(**container)
 
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST_TYPE, OCI_INDEX_TYPE])
-def test_an_oci_manifest_is_refused_in_aws_s_words(healthy: Deployment, media_type: str) -> None:
+def test_an_oci_manifest_is_refused_in_aws_s_words(healthy: ToyEndpoint, media_type: str) -> None:
     tag = "index" if media_type == OCI_INDEX_TYPE else "manifest"
     healthy.cloud.client("ecr").put_image(
         repositoryName="toy",
@@ -312,4 +277,4 @@ def test_an_oci_manifest_is_refused_in_aws_s_words(healthy: Deployment, media_ty
     image = f"{IMAGE.rpartition(':')[0]}:{tag}"
     said = re.escape(f"Unsupported manifest media type {media_type} for image {image}. Ensure that")
     with pytest.raises(ClientError, match=said):
-        Deployment(healthy.cloud, f"oci-{tag}").model(Image=image)
+        ToyEndpoint(healthy.cloud, f"oci-{tag}").model(Image=image)

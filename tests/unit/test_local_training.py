@@ -58,19 +58,26 @@ def cloud() -> Iterator[ChildCloud]:
             "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"],
             "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"],
         }
+        logging = {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": "arn:aws:logs:*:*:log-group:/aws/sagemaker/TrainingJobs:*",
+        }
         iam.create_role(RoleName="training", AssumeRolePolicyDocument=policy(trusted))
-        iam.put_role_policy(RoleName="training", PolicyName="p", PolicyDocument=policy(allowed))
+        iam.put_role_policy(
+            RoleName="training", PolicyName="p", PolicyDocument=policy(allowed, logging)
+        )
         keyed = {"Effect": "Allow", "Action": "kms:Encrypt", "Resource": KEY}
         iam.create_role(RoleName="encrypting", AssumeRolePolicyDocument=policy(trusted))
-        for name, statement in (("p", allowed), ("key", keyed)):
+        for name, statement in (("p", allowed), ("log", logging), ("key", keyed)):
             iam.put_role_policy(
                 RoleName="encrypting", PolicyName=name, PolicyDocument=policy(statement)
             )
         yield running
 
 
-def policy(statement: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 class Job:

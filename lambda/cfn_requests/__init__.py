@@ -1,0 +1,1 @@
+"""CloudFormation's requests about a custom resource: carried out, and answered whatever happens."""

@@ -1,0 +1,80 @@
+"""Holds the registration back until the endpoint is what the deploy asked for, and finds out for it
+what the endpoint was built from."""
+
+from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stacks.components.python_function import PythonFunction
+from stacks.components.sagemaker_endpoint import SageMakerEndpoint, ServedModel, ServingImage
+
+
+class EndpointCheck(Construct):
+    """`built` is JSON, known in the deploy: `{"base_image_digest": …, "quality": …}`. Without a
+    `manifest`, which says what a compile came to, quality is null.
+
+    The deploy fails here where SageMaker has rolled the endpoint back by itself, which
+    CloudFormation takes for a success.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        endpoint: SageMakerEndpoint,
+        served: ServedModel,
+        image: ServingImage,
+        manifest: str | None,
+        log_days: int,
+    ) -> None:
+        super().__init__(scope, id)
+        check = PythonFunction(
+            self,
+            "Check",
+            package="endpoint_check",
+            uses=["cfn_requests"],
+            timeout=Duration.minutes(3),
+            memory_mb=256,
+            log_days=log_days,
+        )
+        name = endpoint.endpoint.endpoint_name
+        objects = [image.record, *([manifest] if manifest else [])]
+        for statement in (
+            iam.PolicyStatement(
+                actions=["sagemaker:DescribeEndpoint"],
+                resources=[
+                    Stack.of(self).format_arn(
+                        service="sagemaker", resource="endpoint", resource_name=name
+                    )
+                ],
+            ),
+            iam.PolicyStatement(
+                actions=["s3:GetObject"],
+                resources=[served.bucket.arn_for_objects(key) for key in objects],
+            ),
+            # Tells an object that isn't there from one that mustn't be read.
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[served.bucket.bucket_arn],
+                conditions={"StringEquals": {"s3:prefix": objects}},
+            ),
+            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[served.encryption_key.key_arn]),
+        ):
+            check.role.add_to_policy(statement)
+        resource = CustomResource(
+            self,
+            "Resource",
+            resource_type="Custom::EndpointCheck",
+            service_token=check.function.function_arn,
+            service_timeout=Duration.minutes(5),
+            properties={
+                "EndpointName": name,
+                "EndpointConfigName": endpoint.config.attr_endpoint_config_name,
+                "Bucket": served.bucket.bucket_name,
+                "ImageRecord": image.record,
+                **({"Manifest": manifest} if manifest else {}),
+            },
+        )
+        resource.node.add_dependency(endpoint.endpoint, check.role)
+        self.built = resource.get_att_string("Built")

@@ -1,0 +1,210 @@
+"""What guards an endpoint: the check before it is registered, its alarms, its log group."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_cloud.alarms import evaluated_state
+from tests.infrastructure.support import Synthesized, synthesize, text_of
+from tests.infrastructure.test_endpoint_stacks import (
+    CONFIG,
+    ENDPOINT,
+    MODEL,
+    PARAMETER,
+    STACKS,
+    container,
+    production_variant,
+)
+
+
+@pytest.fixture(params=STACKS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def permissions(aws: Synthesized, stack: str, role: str) -> dict[str, Any]:
+    """Resources by action, of the role's own policy."""
+    (policy,) = [
+        policy["Properties"]["PolicyDocument"]
+        for name, policy in aws.resources(stack, "AWS::IAM::Policy").items()
+        if name.startswith(role)
+    ]
+    return {
+        action: statement["Resource"]
+        for statement in policy["Statement"]
+        for action in listed(statement["Action"])
+    }
+
+
+def test_only_an_endpoint_on_the_configuration_asked_for_is_registered(
+    aws: Synthesized, variant: str
+) -> None:
+    """hashicorp/terraform-provider-aws#48997: one in service may be on its old one."""
+    stack = STACKS[variant]
+    ((name, check),) = aws.resources(stack, "Custom::EndpointCheck").items()
+    (endpoint,), (config,) = aws.resources(stack, ENDPOINT), aws.resources(stack, CONFIG)
+    assert f"<{name}.Built>" in text_of(aws.only(stack, PARAMETER)["Properties"]["Value"])
+    assert endpoint in check["DependsOn"]
+    properties = check["Properties"]
+    assert properties["EndpointName"] == f"sd-{variant}"
+    assert text_of(properties["EndpointConfigName"]) == f"<{config}.EndpointConfigName>"
+    key = text_of(container(aws, variant)["Image"]).rsplit(":", 1)[1]
+    assert properties["ImageRecord"] == f"images/{key}.json"
+    served = container(aws, variant)["Environment"]["SD_ARTIFACT_KEY"]
+    compiled = f"compiled/{served}/manifest.json" if variant == "inf2" else None
+    assert properties.get("Manifest") == compiled
+
+
+def test_the_check_may_look_at_its_endpoint_and_read_what_it_is_told_of(
+    aws: Synthesized, variant: str
+) -> None:
+    stack = STACKS[variant]
+    check = aws.only(stack, "Custom::EndpointCheck")["Properties"]
+    objects = [check["ImageRecord"], *([check["Manifest"]] if "Manifest" in check else [])]
+    granted = {
+        action: [text_of(resource).rsplit(":", 1)[-1] for resource in listed(resources)]
+        for action, resources in permissions(aws, stack, "CheckRole").items()
+    }
+    assert granted["sagemaker:DescribeEndpoint"] == [f"endpoint/sd-{variant}"]
+    assert [name.split("/", 1)[1] for name in granted["s3:GetObject"]] == objects
+    assert granted.keys() == {
+        "sagemaker:DescribeEndpoint",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "kms:Decrypt",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    }
+
+
+def alarms(aws: Synthesized, variant: str) -> dict[str, dict[str, Any]]:
+    """Their properties by the names of their dimensions."""
+    found = aws.resources(STACKS[variant], "AWS::CloudWatch::Alarm").values()
+    return {
+        "+".join(d["Name"] for d in alarm["Properties"]["Dimensions"]): alarm["Properties"]
+        for alarm in found
+    }
+
+
+OF_ENDPOINT = "EndpointName+VariantName"
+OF_NEW_FLEET = "EndpointName+VariantName+EndpointConfigName"
+
+
+def test_the_alarms_see_the_metrics_of_the_endpoint_and_of_its_newest_fleet(
+    aws: Synthesized, variant: str
+) -> None:
+    """With all dimensions of theirs, or they would never see a thing."""
+    found = alarms(aws, variant)
+    assert found.keys() == {OF_ENDPOINT, OF_NEW_FLEET}
+    (config,) = aws.resources(STACKS[variant], CONFIG)
+    for alarm in found.values():
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SageMaker", "Invocation5XXErrors")
+        assert alarm["TreatMissingData"] == "notBreaching"
+        values = {d["Name"]: text_of(d["Value"]) for d in alarm["Dimensions"]}
+        newest = f"<{config}.EndpointConfigName>"
+        assert values.pop("EndpointConfigName", newest) == newest
+        assert values == {
+            "EndpointName": f"sd-{variant}",
+            "VariantName": production_variant(aws, variant)["VariantName"],
+        }
+
+
+def test_an_update_goes_back_by_its_own_fleet_s_errors_alone(
+    aws: Synthesized, variant: str
+) -> None:
+    """Those of the old one, which a fix is to end, don't count; nor does the state they have put an
+    alarm into: each configuration has an alarm of its own."""
+    stack = STACKS[variant]
+    deployment = aws.only(stack, ENDPOINT)["Properties"]["DeploymentConfig"]
+    (watched,) = deployment["AutoRollbackConfiguration"]["Alarms"]
+    alarm = aws.resources(stack, "AWS::CloudWatch::Alarm")[watched["AlarmName"]["Ref"]]
+    assert alarm["Properties"] == alarms(aws, variant)[OF_NEW_FLEET]
+    (config,) = aws.resources(stack, CONFIG)
+    assert text_of(alarm["Properties"]["AlarmName"]) == f"<{config}.EndpointConfigName>-failing"
+
+
+def test_the_alarm_of_a_failing_fleet_goes_off_well_before_the_old_one_ends(
+    aws: Synthesized, variant: str
+) -> None:
+    """By the local cloud's evaluation of it, from whichever second of a minute on it fails."""
+    alarm = {**alarms(aws, variant)[OF_NEW_FLEET], "StateValue": "OK"}
+    deployment = aws.only(STACKS[variant], ENDPOINT)["Properties"]["DeploymentConfig"]
+    baking_s = deployment["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"]
+
+    def delay_s(first_second: int) -> int:
+        # A failing request every ten seconds.
+        points = [{"Timestamp": float(first_second + n), "Value": 1.0} for n in range(0, 1200, 10)]
+        minutes = range(first_second // 60, first_second // 60 + 30)
+        off = (60 * m for m in minutes if evaluated_state(alarm, points, 60.0 * m) == "ALARM")
+        return next(off) - first_second
+
+    slowest = max(delay_s(60_000 + second) for second in range(60))
+    assert slowest <= baking_s / 2
+
+
+def test_sagemaker_may_look_at_the_alarm(aws: Synthesized, variant: str) -> None:
+    """Developer guide, deployment-guardrails-configuration: the execution role has to."""
+    stack = STACKS[variant]
+    policies = aws.resources(stack, "AWS::IAM::Policy")
+    ((name, policy),) = [
+        (name, policy)
+        for name, policy in policies.items()
+        if "cloudwatch:DescribeAlarms" in json.dumps(policy)
+    ]
+    deployment = aws.only(stack, ENDPOINT)["Properties"]["DeploymentConfig"]
+    (watched,) = deployment["AutoRollbackConfiguration"]["Alarms"]
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == {"Fn::GetAtt": [watched["AlarmName"]["Ref"], "Arn"]}
+    (role,) = policy["Properties"]["Roles"]
+    model = aws.only(stack, MODEL)["Properties"]
+    assert model["ExecutionRoleArn"]["Fn::GetAtt"][0] == role["Ref"]
+    assert name in aws.only(stack, ENDPOINT)["DependsOn"]
+
+
+def test_one_deploy_may_go_without_the_rollback(tmp_path: Path) -> None:
+    context = {"sd.variants": "g5", "sd.g5.auto_rollback": "false"}
+    once = synthesize(tmp_path, **context)
+    deployment = once.only("SdG5Stack", ENDPOINT)["Properties"]["DeploymentConfig"]
+    assert "AutoRollbackConfiguration" not in deployment
+    assert deployment["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] == 0
+
+
+def test_a_container_s_log_group_is_ours_and_sagemaker_cannot_make_another(
+    aws: Synthesized, variant: str
+) -> None:
+    """In a stack that is there before the endpoint: the log of a first deploy that fails stays."""
+    name = f"/aws/sagemaker/Endpoints/sd-{variant}"
+    groups = aws.resources("SdApiStack", "AWS::Logs::LogGroup").values()
+    (group,) = [group for group in groups if group["Properties"].get("LogGroupName") == name]
+    assert group["DeletionPolicy"] == "Delete"
+    assert group["Properties"]["RetentionInDays"] == aws.settings.api.log_days
+    assert "SdApiStack" in aws.dependencies[STACKS[variant]]
+    link = aws.templates["SdApiStack"]["Outputs"][f"ContainerLog{variant.capitalize()}"]["Value"]
+    assert link.endswith(name.replace("/", "$252F"))
+    granted = permissions(aws, STACKS[variant], "ServingRole")
+    assert "logs:CreateLogGroup" not in granted
+    assert any(name in text_of(resource) for resource in listed(granted["logs:PutLogEvents"]))
+
+
+def test_every_function_s_asset_has_what_its_handler_imports(aws: Synthesized) -> None:
+    """Packages that several share are staged into each."""
+    entries = {
+        (str(properties["Handler"]), str(properties["Code"]["S3Key"]).removesuffix(".zip"))
+        for stack in aws.templates
+        for function in aws.resources(stack, "AWS::Lambda::Function").values()
+        if (properties := function["Properties"])["Handler"].endswith(".handler.handler")
+    }
+    assert len({handler for handler, _ in entries}) == 3
+    for handler, asset in entries:
+        folder = aws.folder / f"asset.{asset}"
+        module = handler.removesuffix(".handler")
+        code = f"import sys; sys.path.insert(0, {str(folder)!r}); import {module}"
+        subprocess.run([sys.executable, "-I", "-c", code], check=True)

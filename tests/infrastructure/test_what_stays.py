@@ -1,0 +1,70 @@
+"""docs/operations.md names all that outlives `cdk destroy --all`, held against the templates."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stacks.settings import ROOT
+from tests.infrastructure.support import Synthesized, synthesize, text_of
+from tests.infrastructure.test_permissions import statements
+
+Kept = set[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[list[str]]:
+    """The table's cells."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    section = page.split("## What stays after a destroy\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.fixture(scope="module")
+def told(rows: list[list[str]]) -> Kept:
+    """(stack, type) of each row that names both."""
+    return {
+        (stack, kind)
+        for _, kinds, owners, _ in rows
+        for stack in re.findall(r"`(Sd\w+)`", owners)
+        for kind in re.findall(r"`(AWS::[\w:]+)`", kinds)
+    }
+
+
+def kept(synthesized: Synthesized) -> Kept:
+    return {
+        (stack, resource["Type"])
+        for stack, template in synthesized.templates.items()
+        for resource in template["Resources"].values()
+        if resource.get("DeletionPolicy", "Delete").startswith("Retain")
+    }
+
+
+def test_all_that_stays_is_listed_and_nothing_else(
+    aws: Synthesized, told: Kept, tmp_path: Path
+) -> None:
+    logging = synthesize(tmp_path, **{"sd.api.gateway_logs": "set-account-role"})
+    assert told == kept(aws) | kept(logging)
+
+
+def test_each_says_what_removes_it(rows: list[list[str]]) -> None:
+    for what, _, owner, command in rows:
+        assert what
+        assert owner
+        assert re.search(r"`aws |the same|goes with|nothing can", command), what
+
+
+def test_groups_that_a_service_makes_by_itself_are_listed(
+    aws: Synthesized, rows: list[list[str]]
+) -> None:
+    """Those of roles that may make one: no template deletes it."""
+    made = {
+        found[1]
+        for statement in statements(aws)
+        if "logs:CreateLogGroup" in statement.actions
+        for resource in statement.resources
+        if (found := re.search(r":log-group:([^:]+)", text_of(resource)))
+    }
+    assert made
+    assert made <= {name for _, kinds, _, _ in rows for name in re.findall(r"`(/[^`]+)`", kinds)}
