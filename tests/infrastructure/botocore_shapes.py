@@ -142,7 +142,7 @@ def _converted(api: Api, shape: Any, value: Any, path: str) -> Any:
             for step in outer:
                 holder, inside = holder.setdefault(step, {}), inside.members[step]
             holder[last] = _converted(api, _shape_of(inside, last), item, inner_path)
-        return result
+        return {**api.filled.get(path, {}), **result}
     if shape.type_name == "list" and isinstance(value, list):
         return [_converted(api, shape.member, item, path) for item in value]
     if shape.type_name == "map" and isinstance(value, list):

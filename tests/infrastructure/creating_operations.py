@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Api:
     documents: frozenset[str] = frozenset()
     """Paths of what the API takes as JSON's text."""
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+    filled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Members, by their structure's path, that CloudFormation adds where the template has none."""
     own: frozenset[str] = frozenset()
     """Properties that tell CloudFormation something, or that an operation without values is for."""
     each: str = ""
@@ -156,6 +159,8 @@ APIS = {
             "LifecycleConfiguration/Rules/ExpirationInDays": "Expiration/Days",
             "LifecycleConfiguration/Rules/Prefix": "Filter/Prefix",
         },
+        # PutBucketLifecycleConfiguration wants one in every rule, the template reference doesn't.
+        filled={"LifecycleConfiguration/Rules": {"Filter": {"Prefix": ""}}},
         elsewhere={
             "BucketEncryption": Elsewhere(
                 "PutBucketEncryption", "ServerSideEncryptionConfiguration", beside=_BUCKET
@@ -189,6 +194,11 @@ APIS = {
     "AWS::SageMaker::Endpoint": Api(
         "sagemaker",
         "CreateEndpoint",
+        filled={
+            "DeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration": {
+                "WaitIntervalInSeconds": 0
+            }
+        },
         own=frozenset(
             {
                 "ExcludeRetainedVariantProperties",

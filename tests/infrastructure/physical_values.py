@@ -149,7 +149,8 @@ def generated_name(stack: str, logical_id: str, longest: int = 255, *, lower: bo
 class PhysicalValues:
     """One account's and region's values for a whole app's templates, by stack name.
 
-    `known` are physical ids that are known better, by (stack, logical id)."""
+    `known` are physical ids that are known better, by (stack, logical id), and attributes, by
+    (stack, "<logical id>.<attribute>")."""
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class PhysicalValues:
         known: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         self._templates = templates
-        self._known = known or {}
+        self._known = {} if known is None else known
         self._place = {"region": region, "account": ACCOUNT, "suffix": "amazonaws.com"}
         self._exports = {
             export["Name"]: (stack, output["Value"])
@@ -180,8 +181,11 @@ class PhysicalValues:
         given = resource.get("Properties", {}).get(identity.named_by)
         if given is not None:
             return str(self.fill(stack, given))
-        if identity.ref == "{name}" and (stack, logical_id) in self._known:
-            return self._known[stack, logical_id]
+        known = self._known.get((stack, logical_id))
+        if known and identity.ref == "{name}":
+            return known
+        if known and identity.ref.endswith("/{name}"):  # an ARN or URL
+            return known.rpartition("/")[2]
         return generated_name(stack, logical_id, identity.longest, lower=identity.lower)
 
     def fill(self, stack: str, value: Any) -> Any:
@@ -232,19 +236,20 @@ class PhysicalValues:
             return pseudo[name]
         if (stack, name) in self._known:
             return self._known[stack, name]
-        return self._form(stack, name, self._identity_of(stack, name).ref)
+        return self._form(
+            stack, name, _identity(self._templates[stack]["Resources"][name]["Type"]).ref
+        )
 
     def _attribute(self, stack: str, logical_id: str, attribute: str) -> str:
-        identity = self._identity_of(stack, logical_id)
-        if self._templates[stack]["Resources"][logical_id]["Type"].startswith("Custom::"):
+        kind = self._templates[stack]["Resources"][logical_id]["Type"]
+        if (stack, f"{logical_id}.{attribute}") in self._known:
+            return self._known[stack, f"{logical_id}.{attribute}"]
+        if kind.startswith("Custom::"):
             return CUSTOM_ATTRIBUTE
+        identity = _identity(kind)
         if attribute not in identity.attributes:
-            kind = self._templates[stack]["Resources"][logical_id]["Type"]
             raise ValueError(f"{kind} has no attribute {attribute} here: add it to {__name__}")
         return self._form(stack, logical_id, identity.attributes[attribute])
-
-    def _identity_of(self, stack: str, logical_id: str) -> Identity:
-        return _identity(self._templates[stack]["Resources"][logical_id]["Type"])
 
     def _form(self, stack: str, logical_id: str, form: str) -> str:
         name = self.name(stack, logical_id) if "{name}" in form else ""
