@@ -105,6 +105,7 @@ READ_OTHERWISE = frozenset({"AddPermission"})
 NOT_IN_THE_ANSWER = frozenset(
     {
         ("CreateFunction", "Code"),
+        ("CreateQueue", "QueueName"),
         ("CreateUsagePlanKey", "keyType"),
         ("PutIntegration", "integrationHttpMethod"),  # it is "httpMethod" there
         ("PutParameter", "Description"),
