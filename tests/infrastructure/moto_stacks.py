@@ -102,6 +102,7 @@ def _create_stack(deployed: Deployed, stack: str) -> None:
     stack_id = cloudformation.create_stack(
         StackName=stack, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
     )["StackId"]
+    deployed.known[stack, "AWS::StackId"] = stack_id
     for logical_id, resource in template["Resources"].items():
         if resource["Type"].startswith("Custom::"):
             moto.send(
@@ -145,8 +146,18 @@ def template_for_moto(deployed: Deployed, stack: str) -> dict[str, Any]:
             if function in ("Ref", "Fn::GetAtt") and target in resources:
                 kind = resources[target]["Type"]
                 if kind in BY_API or kind in LEFT_OUT or kind.startswith("Custom::"):
-                    return deployed.values.fill(stack, value)
+                    return instead_of(value, target, kind)
         return {name: filled(item) for name, item in value.items()}
+
+    def instead_of(value: dict[str, Any], target: str, kind: str) -> Any:
+        """A value; where the template says how the gap is called, that in the value's form."""
+        named_by = IDENTITIES[kind].named_by if kind in IDENTITIES else ""
+        given = resources[target].get("Properties", {}).get(named_by)
+        text = deployed.values.fill(stack, value)
+        if given is None:
+            return text
+        before, _, after = text.partition(deployed.values.name(stack, target))
+        return {"Fn::Join": ["", [before, filled(given), after]]}
 
     template: dict[str, Any] = filled(copy.deepcopy(deployed.app.templates[stack]))
     for (kind, path), (instead, _) in ALTERED.items():

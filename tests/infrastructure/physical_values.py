@@ -149,8 +149,8 @@ def generated_name(stack: str, logical_id: str, longest: int = 255, *, lower: bo
 class PhysicalValues:
     """One account's and region's values for a whole app's templates, by stack name.
 
-    `known` are physical ids that are known better, by (stack, logical id), and attributes, by
-    (stack, "<logical id>.<attribute>")."""
+    `known` is what is known better: by (stack, x), where x is what Ref takes or what GetAtt does
+    ("<logical id>.<attribute>")."""
 
     def __init__(
         self,
@@ -232,10 +232,10 @@ class PhysicalValues:
             "AWS::StackName": stack,
             "AWS::URLSuffix": self._place["suffix"],
         }
-        if name in pseudo:
-            return pseudo[name]
         if (stack, name) in self._known:
             return self._known[stack, name]
+        if name in pseudo:
+            return pseudo[name]
         return self._form(
             stack, name, _identity(self._templates[stack]["Resources"][name]["Type"]).ref
         )
