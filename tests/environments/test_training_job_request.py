@@ -19,6 +19,7 @@ from tests.environments import test_sagemaker_sdk
 from tests.infrastructure.physical_values import PhysicalValues
 from tests.infrastructure.places import PROFILES, REGIONS, in_region
 from tests.infrastructure.support import Synthesized
+from tests.infrastructure.test_compile_stack import environment
 from tests.sagemaker_fake import fake_aws
 
 pytestmark = pytest.mark.environments
@@ -45,9 +46,8 @@ def build_environment(app: Synthesized) -> dict[str, str]:
         and "SD_INSTANCE_TYPE" in (variables := variables_of(values, stack, logical_id))
     ]
     return {
+        **environment(app),
         **env,
-        # The build trigger's, and CodeBuild's own.
-        "SD_KEY": json.loads(env["SD_HYPERPARAMETERS"])["key"],
         "AWS_REGION": app.settings.region,
         "CODEBUILD_BUILD_ID": "project:01234567-89ab-cdef-0123-456789abcdef",
     }
