@@ -8,6 +8,7 @@ from __future__ import annotations
 
 BY_API = (
     "AWS::S3::BucketPolicy",
+    "AWS::SQS::QueuePolicy",
     "AWS::CodeBuild::Project",
     "AWS::CloudWatch::Alarm",
     "AWS::ApiGateway::Stage",
@@ -72,6 +73,7 @@ NOT_KEPT = {
     ("CreateEndpoint", "EndpointName"): "moto's CloudFormation gives it a name of its own",
     ("CreateEndpointConfig", "ProductionVariants/InstanceType"): "altered, see above",
     ("CreateFunction", "Architectures"): "moto's CloudFormation doesn't read it",
+    ("CreateFunction", "DeadLetterConfig/TargetArn"): "moto's CloudFormation doesn't read it",
     ("CreateFunction", "LoggingConfig/LogGroup"): "moto doesn't know it",
     ("CreateKey", "Description"): "moto can't read a key whose policy a template gave",
     ("CreateModel", "EnableNetworkIsolation"): "moto's CloudFormation doesn't read it",
