@@ -15,10 +15,18 @@ import pytest
 from cfnlint.api import lint_by_config
 from cfnlint.config import ManualArgs
 
-from local_cloud.api_shapes import pattern_is_checked
+from local_cloud.api_shapes import pattern_is_checked, service_model
+from stacks.settings_sections import (
+    COMPILE_INSTANCES,
+    GPU_AMIS,
+    GPU_INSTANCES,
+    INF2_INSTANCES,
+    NEURON_AMIS,
+    VARIANTS,
+)
 from tests.infrastructure.botocore_shapes import patterns_used
 from tests.infrastructure.places import PROFILES, REGIONS, in_region
-from tests.infrastructure.support import Synthesized
+from tests.infrastructure.support import Synthesized, synthesize
 from tests.infrastructure.template_problems import problems
 from tests.infrastructure.test_templates import LINT_LEFT
 
@@ -34,6 +42,65 @@ def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_no_service_would_refuse_a_property(app: Synthesized) -> None:
     assert list(problems(app.templates, app.settings.region)) == []
+
+
+# As many as settings take.
+SIZES = [f"{width}x{height}" for width in range(64, 1025, 64) for height in range(64, 1025, 64)][
+    :130
+]
+LEAST = {
+    "sd.api.rate_per_s": "0.1",
+    "sd.api.burst": "1",
+    "sd.api.requests_per_day": "1",
+    "sd.api.image_days": "1",
+    "sd.api.log_days": "1",
+    "sd.builds.weights_timeout_min": "5",
+    "sd.builds.image_timeout_min": "5",
+    "sd.builds.log_days": "1",
+    "sd.compile.timeout_min": "10",
+    "sd.g5.startup_timeout_s": "60",
+    **{f"sd.{variant}.download_timeout_s": "60" for variant in VARIANTS},
+}
+MOST = {
+    "sd.api.rate_per_s": "10000",
+    "sd.api.burst": "5000",
+    "sd.api.requests_per_day": "100000000",
+    "sd.api.image_days": "365",
+    "sd.api.log_days": "365",
+    "sd.builds.weights_timeout_min": "600",
+    "sd.builds.image_timeout_min": "600",
+    "sd.builds.log_days": "365",
+    "sd.compile.timeout_min": "600",
+    "sd.g5.sizes": ",".join(SIZES),
+    "sd.inf2.sizes": ",".join(SIZES),
+    **{f"sd.{variant}.instance_count": "20" for variant in VARIANTS},
+    **{f"sd.{variant}.startup_timeout_s": "3600" for variant in VARIANTS},
+    **{f"sd.{variant}.download_timeout_s": "3600" for variant in VARIANTS},
+    **{f"sd.{variant}.seconds_per_step_source": "s" * 200 for variant in VARIANTS},
+}
+
+
+@pytest.mark.parametrize("context", [LEAST, MOST], ids=["least", "most"])
+def test_no_service_would_refuse_what_settings_allow(
+    context: dict[str, str], tmp_path: Path
+) -> None:
+    app = synthesize(tmp_path, **context)
+    assert list(problems(app.templates, app.settings.region)) == []
+
+
+def test_services_know_every_value_that_settings_offer() -> None:
+    sagemaker = service_model("sagemaker")
+    hosts, trainers, amis = (
+        set(sagemaker.shape_for(shape).enum)
+        for shape in (
+            "ProductionVariantInstanceType",
+            "TrainingInstanceType",
+            "ProductionVariantInferenceAmiVersion",
+        )
+    )
+    assert {*GPU_INSTANCES, *INF2_INSTANCES} - hosts == set()
+    assert set(COMPILE_INSTANCES) - trainers == set()
+    assert {*GPU_AMIS, *NEURON_AMIS} - amis == set()
 
 
 def test_no_other_region_is_written_into_a_template(app: Synthesized) -> None:
