@@ -32,8 +32,12 @@ def service_model(service: str) -> Any:
 
 def check_request(service: str, operation: str, request: Mapping[str, Any]) -> None:
     """Raise BadRequest(ValidationException) with every constraint that `request` breaks."""
-    shape = service_model(service).operation_model(operation).input_shape
-    problems = list(_problems(shape, request, ""))
+    check_shape(service_model(service).operation_model(operation).input_shape, request)
+
+
+def check_shape(shape: Any, value: Mapping[str, Any]) -> None:
+    """As `check_request`, for any of a service model's shapes."""
+    problems = list(_problems(shape, value, ""))
     if problems:
         noun = "error" if len(problems) == 1 else "errors"
         raise BadRequest(
@@ -47,7 +51,11 @@ def coerced(service: str, operation: str, properties: Mapping[str, Any]) -> dict
 
     BadRequest names a property that the API does not have, as CloudFormation does.
     """
-    shape = service_model(service).operation_model(operation).input_shape
+    return coerced_to(service_model(service).operation_model(operation).input_shape, properties)
+
+
+def coerced_to(shape: Any, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """As `coerced`, for any of a service model's structures."""
     result: dict[str, Any] = _coerce(shape, properties, "#")
     return result
 
@@ -128,6 +136,7 @@ def _length_problems(metadata: Mapping[str, Any], value: Any, path: str) -> Any:
 # Java's classes that Python's re lacks, as what goes between brackets.
 _CLASSES = {
     "\\p{ASCII}": "\\x00-\\x7f",
+    "\\p{Alnum}": "a-zA-Z0-9",
     "\\p{Print}": "\\x20-\\x7e",
     "\\p{L}": "\\w",
     "\\p{N}": "\\d",
@@ -150,6 +159,11 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
         return re.compile(python)
     except re.error:
         return None
+
+
+def pattern_is_checked(pattern: str) -> bool:
+    """False where it can't be put into Python's words, so that any value passes."""
+    return _compiled(pattern) is not None
 
 
 def _matches(pattern: str, value: str) -> bool:

@@ -43,12 +43,22 @@ def model_problems(model: ModelSettings) -> list[Problem]:
     return []
 
 
+# One of a container's environment variables (SageMaker, ContainerDefinition.Environment).
+MOST_ENVIRONMENT_CHARACTERS = 1024
+
+
 def size_problems(variant: VariantSettings) -> list[Problem]:
-    return [
-        Problem(f"sd.{variant.name}.sizes", size, "multiples of 64 from 64 to 1024")
+    named = f"sd.{variant.name}.sizes"
+    problems = [
+        Problem(named, size, "multiples of 64 from 64 to 1024")
         for size in variant.sizes
         if any(int(side) % 64 or int(side) > 1024 for side in size.split("x"))
     ]
+    written = ",".join(variant.sizes)
+    if len(written) > MOST_ENVIRONMENT_CHARACTERS:
+        allowed = f"at most {MOST_ENVIRONMENT_CHARACTERS} characters, with commas between the sizes"
+        problems.append(Problem(named, f"{len(variant.sizes)} sizes", allowed))
+    return problems
 
 
 def region_problems(variant: VariantSettings, region: str) -> list[Problem]:

@@ -179,6 +179,15 @@ def test_sizes_the_model_has_no_latent_for_are_refused(size: str) -> None:
     assert "multiples of 64" in mistakes({**CONTEXT, "sd.g5.sizes": size})["sd.g5.sizes"]
 
 
+def test_more_sizes_than_a_container_s_environment_takes_are_refused() -> None:
+    """CreateModel would, once the image is built: 1024 characters of one variable."""
+    every = [f"{width}x{height}" for width in range(64, 1025, 64) for height in range(64, 1025, 64)]
+    assert load({**CONTEXT, "sd.g5.sizes": ",".join(every[:130])}).g5.sizes == tuple(every[:130])
+    found = mistakes({**CONTEXT, "sd.g5.sizes": ",".join(every[:131])})
+    assert "131 sizes" in found["sd.g5.sizes"]
+    assert "at most 1024 characters" in found["sd.g5.sizes"]
+
+
 def test_a_setting_that_is_missing_is_named() -> None:
     assert "missing" in mistakes(without("g5", "steps"))["sd.g5.steps"]
     assert "missing" in mistakes({"sd": {}})["sd.model"]

@@ -1,0 +1,16 @@
+"""Makes the compile's training job once for each environment that standard input has, as the build
+would: a JSON list of them."""
+
+import json
+import sys
+
+import boto3
+
+from stacks.builds.neuron_compile import CompileBuild
+from stacks.builds.training_job import submit
+
+# Kept by region: AWS's models take a second to read.
+sessions: dict[str, boto3.Session] = {}
+for env in json.load(sys.stdin):
+    job = CompileBuild.from_env(env).job
+    submit(job, sessions.setdefault(job.region, boto3.Session(region_name=job.region)))

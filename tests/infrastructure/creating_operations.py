@@ -1,0 +1,212 @@
+"""Which operation of which service makes a resource of a template, and where its properties differ
+from that operation's members. A property that stands in neither is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A property that another operation takes: whole, as `member`, or "" by its own members; by one
+    request for each of its items, or one for all. `beside` are properties that go along.
+
+    `shape` stands in for an operation that takes patches, of which the model says nothing.
+    """
+
+    operation: str = ""
+    member: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    each: bool = False
+    shape: str = ""
+    without: frozenset[str] = frozenset()
+    """Members that only say which item is meant."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """Paths are of property names, joined by "/", lists' items not counted."""
+
+    service: str
+    operation: str = ""
+    shape: str = ""
+    """As in `Elsewhere`."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """By path, the member (or path of members) that stands in its place."""
+    documents: frozenset[str] = frozenset()
+    """Paths of what the API takes as JSON's text."""
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+    filled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Members, by their structure's path, that CloudFormation adds where the template has none."""
+    own: frozenset[str] = frozenset()
+    """Properties that tell CloudFormation something, or that an operation without values is for."""
+    each: str = ""
+    """The property, a list, that there is a request for each item of."""
+    rest: str = ""
+    """The member, a map of texts, that takes all other properties."""
+
+
+_ROLE = {"RoleName": "RoleName"}
+_METHOD = {"RestApiId": "restApiId", "ResourceId": "resourceId", "HttpMethod": "httpMethod"}
+_REPOSITORY = {"RepositoryName": "repositoryName"}
+_BUCKET = {"BucketName": "Bucket"}
+
+# The template reference's page of each type, beside botocore's model of its service.
+APIS = {
+    "AWS::ApiGateway::Account": Api("apigateway", shape="Account"),
+    "AWS::ApiGateway::ApiKey": Api("apigateway", "CreateApiKey"),
+    "AWS::ApiGateway::Deployment": Api("apigateway", "CreateDeployment"),
+    "AWS::ApiGateway::GatewayResponse": Api("apigateway", "PutGatewayResponse"),
+    "AWS::ApiGateway::Method": Api(
+        "apigateway",
+        "PutMethod",
+        elsewhere={"Integration": Elsewhere("PutIntegration", beside=_METHOD)},
+    ),
+    "AWS::ApiGateway::Resource": Api("apigateway", "CreateResource"),
+    "AWS::ApiGateway::RestApi": Api("apigateway", "CreateRestApi"),
+    "AWS::ApiGateway::Stage": Api(
+        "apigateway",
+        "CreateStage",
+        elsewhere={
+            "AccessLogSetting": Elsewhere(shape="AccessLogSettings"),
+            "MethodSettings": Elsewhere(
+                shape="MethodSetting", each=True, without=frozenset({"HttpMethod", "ResourcePath"})
+            ),
+        },
+    ),
+    "AWS::ApiGateway::UsagePlan": Api(
+        "apigateway", "CreateUsagePlan", renamed={"UsagePlanName": "name"}
+    ),
+    "AWS::ApiGateway::UsagePlanKey": Api("apigateway", "CreateUsagePlanKey"),
+    "AWS::CloudWatch::Alarm": Api("cloudwatch", "PutMetricAlarm"),
+    "AWS::CodeBuild::Project": Api("codebuild", "CreateProject"),
+    "AWS::ECR::Repository": Api(
+        "ecr",
+        "CreateRepository",
+        elsewhere={
+            "LifecyclePolicy": Elsewhere("PutLifecyclePolicy", beside=_REPOSITORY),
+            "RepositoryPolicyText": Elsewhere(
+                "SetRepositoryPolicy", "policyText", beside=_REPOSITORY
+            ),
+        },
+        documents=frozenset({"RepositoryPolicyText"}),
+        own=frozenset({"EmptyOnDelete"}),
+    ),
+    "AWS::Events::Rule": Api(
+        "events",
+        "PutRule",
+        documents=frozenset({"EventPattern"}),
+        elsewhere={"Targets": Elsewhere("PutTargets", "Targets", beside={"Name": "Rule"})},
+    ),
+    "AWS::IAM::Policy": Api(
+        "iam",
+        "PutRolePolicy",
+        each="Roles",
+        renamed={"Roles": "RoleName"},
+        documents=frozenset({"PolicyDocument"}),
+    ),
+    "AWS::IAM::Role": Api(
+        "iam",
+        "CreateRole",
+        documents=frozenset({"AssumeRolePolicyDocument", "Policies/PolicyDocument"}),
+        elsewhere={
+            "ManagedPolicyArns": Elsewhere(
+                "AttachRolePolicy", "PolicyArn", beside=_ROLE, each=True
+            ),
+            "Policies": Elsewhere("PutRolePolicy", beside=_ROLE, each=True),
+        },
+    ),
+    "AWS::KMS::Key": Api(
+        "kms",
+        "CreateKey",
+        renamed={"KeyPolicy": "Policy"},
+        documents=frozenset({"KeyPolicy"}),
+        own=frozenset({"EnableKeyRotation"}),
+    ),
+    "AWS::Lambda::Function": Api(
+        "lambda",
+        "CreateFunction",
+        elsewhere={
+            "ReservedConcurrentExecutions": Elsewhere(
+                "PutFunctionConcurrency",
+                "ReservedConcurrentExecutions",
+                beside={"FunctionName": "FunctionName"},
+            )
+        },
+    ),
+    "AWS::Lambda::Permission": Api("lambda", "AddPermission"),
+    "AWS::Logs::LogGroup": Api(
+        "logs",
+        "CreateLogGroup",
+        elsewhere={
+            "RetentionInDays": Elsewhere(
+                "PutRetentionPolicy", "retentionInDays", beside={"LogGroupName": "logGroupName"}
+            )
+        },
+    ),
+    "AWS::S3::Bucket": Api(
+        "s3",
+        "CreateBucket",
+        renamed={
+            "BucketName": "Bucket",
+            "BucketEncryption/ServerSideEncryptionConfiguration": "Rules",
+            "BucketEncryption/ServerSideEncryptionConfiguration/ServerSideEncryptionByDefault": (
+                "ApplyServerSideEncryptionByDefault"
+            ),
+            "LifecycleConfiguration/Rules/ExpirationInDays": "Expiration/Days",
+            "LifecycleConfiguration/Rules/Prefix": "Filter/Prefix",
+        },
+        # PutBucketLifecycleConfiguration wants one in every rule, the template reference doesn't.
+        filled={"LifecycleConfiguration/Rules": {"Filter": {"Prefix": ""}}},
+        elsewhere={
+            "BucketEncryption": Elsewhere(
+                "PutBucketEncryption", "ServerSideEncryptionConfiguration", beside=_BUCKET
+            ),
+            "LifecycleConfiguration": Elsewhere(
+                "PutBucketLifecycleConfiguration", "LifecycleConfiguration", beside=_BUCKET
+            ),
+            "OwnershipControls": Elsewhere(
+                "PutBucketOwnershipControls", "OwnershipControls", beside=_BUCKET
+            ),
+            "PublicAccessBlockConfiguration": Elsewhere(
+                "PutPublicAccessBlock", "PublicAccessBlockConfiguration", beside=_BUCKET
+            ),
+        },
+    ),
+    "AWS::S3::BucketPolicy": Api(
+        "s3",
+        "PutBucketPolicy",
+        renamed={"PolicyDocument": "Policy"},
+        documents=frozenset({"PolicyDocument"}),
+    ),
+    "AWS::SQS::Queue": Api("sqs", "CreateQueue", rest="Attributes"),
+    "AWS::SQS::QueuePolicy": Api(
+        "sqs",
+        "SetQueueAttributes",
+        each="Queues",
+        renamed={"Queues": "QueueUrl", "PolicyDocument": "Attributes/Policy"},
+        documents=frozenset({"PolicyDocument"}),
+    ),
+    "AWS::SSM::Parameter": Api("ssm", "PutParameter"),
+    "AWS::SageMaker::Endpoint": Api(
+        "sagemaker",
+        "CreateEndpoint",
+        filled={
+            "DeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration": {
+                "WaitIntervalInSeconds": 0
+            }
+        },
+        own=frozenset(
+            {
+                "ExcludeRetainedVariantProperties",
+                "RetainAllVariantProperties",
+                "RetainDeploymentConfig",
+            }
+        ),
+    ),
+    "AWS::SageMaker::EndpointConfig": Api("sagemaker", "CreateEndpointConfig"),
+    "AWS::SageMaker::Model": Api("sagemaker", "CreateModel"),
+}

@@ -1,0 +1,92 @@
+"""What moto (5.2.5) can't do with these templates, and what is done about it: each gap once.
+
+test_moto.py fails where one has closed, and where no template comes near it any more. One gap isn't
+listed: a custom resource's function would run in Docker, so its answer is sent in its place.
+"""
+
+from __future__ import annotations
+
+BY_API = (
+    "AWS::S3::BucketPolicy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::CodeBuild::Project",
+    "AWS::CloudWatch::Alarm",
+    "AWS::ApiGateway::Stage",
+    "AWS::ApiGateway::GatewayResponse",
+    "AWS::ApiGateway::ApiKey",
+    "AWS::ApiGateway::UsagePlan",
+    "AWS::ApiGateway::UsagePlanKey",
+)
+"""Types that moto's CloudFormation doesn't have: the requests of their APIs are sent instead, in
+this order. What refers to one of them has a value of its form filled in."""
+
+LEFT_OUT = {
+    "AWS::CloudFormation::WaitConditionHandle": "moto passes over it",
+    "AWS::CloudFormation::WaitCondition": "moto passes over it, so nothing waits",
+    "AWS::ApiGateway::Account": "moto's CloudFormation has no such type, and its API takes patches",
+}
+"""Types. Of a Stage, which is made by its API, what that takes as patches is left out too."""
+
+SENT_AFTERWARDS = (
+    "PutBucketLifecycleConfiguration",
+    "PutBucketOwnershipControls",
+    "PutLifecyclePolicy",
+    "PutPublicAccessBlock",
+)
+"""Operations whose properties moto's CloudFormation doesn't read: the requests are sent instead."""
+
+ALTERED: dict[tuple[str, str], tuple[str | None, str]] = {
+    ("AWS::ECR::Repository", "RepositoryName"): (
+        None,
+        "moto's generated name has capitals, which a repository's can't have",
+    ),
+    ("AWS::SageMaker::EndpointConfig", "ProductionVariants/0/InstanceType"): (
+        "ml.g4dn.xlarge",
+        "moto's list of instance types ends before g5 and inf2",
+    ),
+}
+"""By type and property's path: what moto is given (None: the name that CloudFormation would
+generate), and why. It refuses the template else."""
+
+ATTRIBUTES = {
+    ("AWS::Logs::LogGroup", "Arn"): (
+        "arn:aws:logs:{region}:{account}:log-group:{name}",
+        "moto's ends in the name, AWS's in ':*'",
+    ),
+}
+
+_DEPLOYMENT = "moto's CloudFormation doesn't read DeploymentConfig"
+NOT_KEPT = {
+    ("AttachRolePolicy", "PolicyArn"): "moto's CloudFormation doesn't read ManagedPolicyArns",
+    ("CreateEndpoint", "DeploymentConfig/AutoRollbackConfiguration/Alarms"): _DEPLOYMENT,
+    ("CreateEndpoint", "DeploymentConfig/BlueGreenUpdatePolicy/TerminationWaitInSeconds"): (
+        _DEPLOYMENT
+    ),
+    (
+        "CreateEndpoint",
+        "DeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration/Type",
+    ): _DEPLOYMENT,
+    (
+        "CreateEndpoint",
+        "DeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration/WaitIntervalInSeconds",
+    ): _DEPLOYMENT,
+    ("CreateEndpoint", "EndpointName"): "moto's CloudFormation gives it a name of its own",
+    ("CreateEndpointConfig", "ProductionVariants/InstanceType"): "altered, see above",
+    ("CreateFunction", "Architectures"): "moto's CloudFormation doesn't read it",
+    ("CreateFunction", "DeadLetterConfig/TargetArn"): "moto's CloudFormation doesn't read it",
+    ("CreateFunction", "LoggingConfig/LogGroup"): "moto doesn't know it",
+    ("CreateKey", "Description"): "moto can't read a key whose policy a template gave",
+    ("CreateModel", "EnableNetworkIsolation"): "moto's CloudFormation doesn't read it",
+    ("CreateProject", "encryptionKey"): "moto always has the account's own",
+    ("CreateRepository", "imageScanningConfiguration/scanOnPush"): (
+        "moto's CloudFormation keeps it by the template's name, ScanOnPush"
+    ),
+    ("CreateRestApi", "endpointConfiguration/types"): (
+        "moto's CloudFormation keeps it by the template's name, Types"
+    ),
+    ("PutBucketEncryption", "ServerSideEncryptionConfiguration/Rules/BucketKeyEnabled"): (
+        "moto's CloudFormation doesn't read it"
+    ),
+    ("PutIntegration", "timeoutInMillis"): "moto's CloudFormation doesn't read it",
+}
+"""By operation and path: what was asked for and isn't read again, or not as it was asked."""

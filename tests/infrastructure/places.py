@@ -1,0 +1,20 @@
+"""The regions and settings that the app's templates are checked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.infrastructure.support import Synthesized, synthesize
+
+REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
+PROFILES: dict[str, dict[str, str]] = {
+    "aws": {},
+    "local": {"profile": "local"},
+    "aws without Trainium": {"sd.compile.compute": "codebuild-cpu"},
+}
+PRICES = {f"sd.{variant}.price_usd_per_hour": "1" for variant in ("g5", "djl", "inf2")}
+"""Where stacks/data/prices.json has none."""
+
+
+def in_region(folder: Path, region: str, profile: str) -> Synthesized:
+    return synthesize(folder, **{"sd.region": region, **PRICES, **PROFILES[profile]})

@@ -1,0 +1,130 @@
+"""Every property of every template, held against the models of the services that it goes to.
+
+Refs and attributes are filled with values of the right form and length (physical_values.py), the
+resources turned into the requests that make them (botocore_shapes.py), and those checked as the
+services do; limits that aren't in the models stand in service_limits.py. That a fault would be
+found is test_aws_models_find_faults.py's.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cfnlint.api import lint_by_config
+from cfnlint.config import ManualArgs
+
+from local_cloud.api_shapes import pattern_is_checked, service_model
+from stacks.settings_sections import (
+    COMPILE_INSTANCES,
+    GPU_AMIS,
+    GPU_INSTANCES,
+    INF2_INSTANCES,
+    NEURON_AMIS,
+    VARIANTS,
+)
+from tests.infrastructure.botocore_shapes import patterns_used
+from tests.infrastructure.places import PROFILES, REGIONS, in_region
+from tests.infrastructure.support import Synthesized, synthesize
+from tests.infrastructure.template_problems import problems
+from tests.infrastructure.test_templates import LINT_LEFT
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(region, profile) for region in REGIONS for profile in PROFILES],
+    ids=lambda param: f"{param[0]}, {param[1]}",
+)
+def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    return in_region(tmp_path_factory.mktemp("app"), *request.param)
+
+
+def test_no_service_would_refuse_a_property(app: Synthesized) -> None:
+    assert list(problems(app.templates, app.settings.region)) == []
+
+
+# As many as settings take.
+SIZES = [f"{width}x{height}" for width in range(64, 1025, 64) for height in range(64, 1025, 64)][
+    :130
+]
+LEAST = {
+    "sd.api.rate_per_s": "0.1",
+    "sd.api.burst": "1",
+    "sd.api.requests_per_day": "1",
+    "sd.api.image_days": "1",
+    "sd.api.log_days": "1",
+    "sd.builds.weights_timeout_min": "5",
+    "sd.builds.image_timeout_min": "5",
+    "sd.builds.log_days": "1",
+    "sd.compile.timeout_min": "10",
+    "sd.g5.startup_timeout_s": "60",
+    **{f"sd.{variant}.download_timeout_s": "60" for variant in VARIANTS},
+}
+MOST = {
+    "sd.api.rate_per_s": "10000",
+    "sd.api.burst": "5000",
+    "sd.api.requests_per_day": "100000000",
+    "sd.api.image_days": "365",
+    "sd.api.log_days": "365",
+    "sd.builds.weights_timeout_min": "600",
+    "sd.builds.image_timeout_min": "600",
+    "sd.builds.log_days": "365",
+    "sd.compile.timeout_min": "600",
+    "sd.g5.sizes": ",".join(SIZES),
+    "sd.inf2.sizes": ",".join(SIZES),
+    **{f"sd.{variant}.instance_count": "20" for variant in VARIANTS},
+    **{f"sd.{variant}.startup_timeout_s": "3600" for variant in VARIANTS},
+    **{f"sd.{variant}.download_timeout_s": "3600" for variant in VARIANTS},
+    **{f"sd.{variant}.seconds_per_step_source": "s" * 200 for variant in VARIANTS},
+}
+
+
+@pytest.mark.parametrize("context", [LEAST, MOST], ids=["least", "most"])
+def test_no_service_would_refuse_what_settings_allow(
+    context: dict[str, str], tmp_path: Path
+) -> None:
+    app = synthesize(tmp_path, **context)
+    assert list(problems(app.templates, app.settings.region)) == []
+
+
+def test_services_know_every_value_that_settings_offer() -> None:
+    sagemaker = service_model("sagemaker")
+    hosts, trainers, amis = (
+        set(sagemaker.shape_for(shape).enum)
+        for shape in (
+            "ProductionVariantInstanceType",
+            "TrainingInstanceType",
+            "ProductionVariantInferenceAmiVersion",
+        )
+    )
+    assert {*GPU_INSTANCES, *INF2_INSTANCES} - hosts == set()
+    assert set(COMPILE_INSTANCES) - trainers == set()
+    assert {*GPU_AMIS, *NEURON_AMIS} - amis == set()
+
+
+def test_no_other_region_is_written_into_a_template(app: Synthesized) -> None:
+    others = set(REGIONS) - {app.settings.region}
+    for stack, template in app.templates.items():
+        text = json.dumps(template)
+        assert [region for region in others if region in text] == [], stack
+
+
+@pytest.mark.parametrize("region", [region for region in REGIONS if region != "us-east-1"])
+def test_cfn_lint_leaves_nothing_open_in(region: str, tmp_path: Path) -> None:
+    """It knows which types and values a region has; test_templates.py does it for us-east-1."""
+    in_region(tmp_path, region, "aws")
+    templates = [str(path) for path in sorted(tmp_path.glob("*.template.json"))]
+    arguments = ManualArgs(templates=templates, regions=[region])
+    arguments["ignore_checks"] = list(LINT_LEFT)
+    assert [f"{match.filename}: {match}" for match in lint_by_config(arguments)] == []
+
+
+def test_every_pattern_in_these_models_is_checked() -> None:
+    """One that Python can't read would let everything through."""
+    unchecked = {
+        (service, pattern)
+        for service, pattern in patterns_used()
+        if not pattern_is_checked(pattern)
+    }
+    assert unchecked == set()
