@@ -1,5 +1,6 @@
 """What no single setting can show: settings that contradict each other or the region."""
 
+from sd_contract.model_folder import NotAModel, read_folder
 from stacks.images import base_image_problem
 from stacks.settings_parsing import Problem
 from stacks.settings_sections import (
@@ -14,9 +15,12 @@ from stacks.settings_sections import (
 def model_problems(model: ModelSettings) -> list[Problem]:
     if model.source == "hub":
         return []
-    if not model.folder or not (model.folder_path / "model_index.json").is_file():
-        allowed = "a folder in diffusers format, with model_index.json in it"
-        return [Problem("sd.model.folder", model.folder, allowed)]
+    try:
+        read_folder(model.folder_path, model.folder)
+    except NotAModel as error:
+        allowed = "a folder with a whole Stable Diffusion 2 in diffusers' layout"
+        found = "; ".join(error.problems)
+        return [Problem("sd.model.folder", model.folder, f"{allowed}, but {found}")]
     return []
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from inf2.compile import parse_job
 from stacks.builds.neuron_compile import CompileBuild
-from stacks.compile_key import compile_keys, compile_sources
+from stacks.compile_key import PACKAGES, compile_keys, compile_sources
 from stacks.settings import ROOT, load
 from tests.infrastructure.support import Synthesized, synthesize, text_of
 
@@ -254,6 +254,8 @@ def test_another_bar_asks_again_but_keeps_the_graphs() -> None:
         ("inf2/graphs.py", True),
         ("inf2/exact_shapes.py", True),
         ("sd_serving/diffusers_parts.py", True),
+        ("sd_contract/model_layout.py", True),
+        ("sd_contract/model_checks.py", False),
         ("inf2/inference.py", False),
         ("inf2/Dockerfile", False),
         ("sd_serving/server.py", False),
@@ -262,7 +264,7 @@ def test_another_bar_asks_again_but_keeps_the_graphs() -> None:
 def test_sources_count_where_the_compile_uses_them(
     tmp_path: Path, module: str, matters: bool
 ) -> None:
-    for package in ("inf2", "sd_serving"):
+    for package in PACKAGES:
         shutil.copytree(MODEL_ASSETS / package, tmp_path / package)
     assert keys(root=tmp_path) == keys()
     with (tmp_path / module).open("a") as file:
