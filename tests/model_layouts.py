@@ -48,10 +48,11 @@ def in_the_hub_s_cache(folder: Path) -> None:
 
 
 def without_a_framework(folder: Path) -> None:
-    """As programs write safetensors that don't go through diffusers."""
+    """As programs write safetensors that don't go through the libraries: no word of PyTorch, and
+    the text encoder's tensors by the module's own names in transformers 5."""
     in_the_hub_s_cache(folder)
     for path in sorted(folder.rglob("*.safetensors")):
-        state = load_file(path)
+        state = {name.removeprefix("text_model."): value for name, value in load_file(path).items()}
         path.unlink()
         save_file(state, path)
 

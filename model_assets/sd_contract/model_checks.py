@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sd_contract.model_layout import CONFIGS, INDEX, SCHEDULER_CONFIG, WEIGHTS
+from sd_contract.model_weights import laid_out_name
 from sd_contract.tensor_file import Header, Tensor
 
 # Library and classes by component, as model_index.json has them. Of the scheduler only the noise
@@ -133,9 +134,9 @@ def tensor_problems(component: str, config: Config, files: Mapping[str, Header])
             if tensor.dtype not in FLOATS and not name.endswith("position_ids")
         ]
         problems += strange[:1]
-        twice = [f"{path} has {name} once more" for name in header.tensors if name in tensors]
-        problems += twice[:1]
-        tensors |= header.tensors
+        named = {laid_out_name(component, name): header.tensors[name] for name in header.tensors}
+        problems += [f"{path} has {name} once more" for name in named if name in tensors][:1]
+        tensors |= named
     where = next(iter(files)) if len(files) == 1 else f"{WEIGHTS[component]} (in shards)"
     for name, shape in _needed(component, config).items():
         found = [tensors[name].shape] if name in tensors else []

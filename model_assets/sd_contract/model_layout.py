@@ -2,8 +2,8 @@
 
 diffusers 0.16.0 takes no shards, transformers before 5 no tokenizer.json alone, and without a
 `variant` no library looks for `*.fp16.safetensors`. So the import stores one plain file a network,
-the VAE's attention by its names of before diffusers 0.17 (which every later version translates),
-and the tokenizer as vocab.json and merges.txt.
+its tensors by the names that old versions know and later ones translate (model_weights.py), and the
+tokenizer as vocab.json and merges.txt.
 """
 
 INDEX = "model_index.json"

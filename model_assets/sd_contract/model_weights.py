@@ -1,5 +1,6 @@
-"""Which of a component's files are its weights, by the names that diffusers and transformers give:
+"""Which of a component's files are its weights, and what its tensors are called.
 
+Files have the names that diffusers and transformers give:
 stem.safetensors, or shards and stem.safetensors.index.json, which lists them; of a variant ("fp16")
 stem.fp16.safetensors, or shards and stem.safetensors.index.fp16.json (older: .fp16.index.json).
 """
@@ -17,6 +18,11 @@ _SUFFIX = re.compile(
     r"(\.(?P<variant>\w+))?\.safetensors"
     r"(?P<index>(\.(?P<older>\w+))?\.index(\.(?P<newer>\w+))?\.json)?"
 )
+# diffusers 0.17 renamed the VAE's attention; transformers 5 drops the beginning of the text
+# encoder's names, if not in the files that it writes itself.
+_NEW_ATTENTION = re.compile(r"(\.attentions\.\d+\.)(to_q|to_k|to_v|to_out\.0)(?=\.(weight|bias)$)")
+_OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+_TEXT_MODEL = ("embeddings.", "encoder.", "final_layer_norm.")
 _OTHER_FORMATS = (".bin", ".ckpt", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors")
 
 
@@ -48,6 +54,15 @@ def weight_files(component: str, texts: Texts) -> WeightFiles | None:
     if (variant, False) in found:
         return WeightFiles((found[variant, False],))
     return _shards(found[variant, True], component, texts)
+
+
+def laid_out_name(component: str, tensor: str) -> str:
+    """A tensor's name as every version of the libraries loads it."""
+    if component == "vae":
+        return _NEW_ATTENTION.sub(lambda match: match[1] + _OLD_ATTENTION[match[2]], tensor)
+    if component == "text_encoder" and tensor.startswith(_TEXT_MODEL):
+        return f"text_model.{tensor}"
+    return tensor
 
 
 def _shards(index: str, component: str, texts: Texts) -> WeightFiles | None:

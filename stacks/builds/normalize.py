@@ -7,7 +7,6 @@ names, a tokenizer.json taken apart (sd_contract/model_layout.py says why).
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -16,15 +15,12 @@ from typing import BinaryIO, cast
 from sd_contract.model_folder import ModelFolder
 from sd_contract.model_layout import ADDED_TOKENS, MERGES, VOCAB, WEIGHTS
 from sd_contract.model_tokenizer import TOKENIZER_JSON, Tokenizer
+from sd_contract.model_weights import laid_out_name
 from sd_contract.tensor_file import Header, NotTensors, Tensor, read_header, write_header
 from stacks.builds.retry import TransferError
 from stacks.builds.upload import MADE, File, checked
 
 Open = Callable[[str], BinaryIO]
-
-# diffusers 0.17 renamed the VAE's attention; every version from then on loads the old names too.
-_NEW_ATTENTION = re.compile(r"(\.attentions\.\d+\.)(to_q|to_k|to_v|to_out\.0)(\.(?:weight|bias))")
-_OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,7 @@ def _weights(
     size = 0
     for path, header in headers.items():
         for name, tensor in header.tensors.items():
-            name = _NEW_ATTENTION.sub(_old_name, name) if component == "vae" else name
-            tensors[name] = Tensor(
+            tensors[laid_out_name(component, name)] = Tensor(
                 tensor.dtype, tensor.shape, tensor.start + size, tensor.end + size
             )
         size += files[path].size - header.data_start
@@ -92,10 +87,6 @@ def _weights(
         return chain([beginning], chain.from_iterable(parts))
 
     return Stored(file, lambda: cast(BinaryIO, _Pieces(pieces())))
-
-
-def _old_name(match: re.Match[str]) -> str:
-    return f"{match[1]}{_OLD_NAMES[match[2]]}{match[3]}"
 
 
 def _data(file: File, header: Header, open_file: Open) -> Iterator[bytes]:
