@@ -1,5 +1,5 @@
 import sys
 from pathlib import Path
 
-# `sd_contract` has this name in the containers too.
-sys.path.append(str(Path(__file__).parent.parent / "model_assets"))
+# What the stacks and the containers must agree on is stated once, below model_assets.
+sys.path.append(str(Path(__file__).parents[1] / "model_assets"))

@@ -1,5 +1,6 @@
 """Tries again where the network, the hub or a damaged file got in the way."""
 
+import re
 from collections.abc import Callable
 from http.client import HTTPException
 from typing import TypeVar
@@ -22,7 +23,7 @@ TRANSIENT = (OSError, HTTPException, TransferError)
 def retry(
     what: str, do: Callable[[], T], say: Callable[[str], None], pause: Callable[[float], None]
 ) -> T:
-    """What `do` gives, after waits of 2, 4, 8 and 16 s or what a Retry-After asks for.
+    """What `do` gives, after waits of 2, 4, 8 and 16 s or what the answer asks for.
 
     Raises `do`'s own error when it has failed ATTEMPTS times, or at once where the answer would be
     the same again (an HTTP status such as 404), and those that aren't TRANSIENT.
@@ -35,7 +36,7 @@ def retry(
                 if error.code not in (408, 429) and error.code < 500:
                     raise
                 error.close()
-            wait, asked = 2.0**attempt, _retry_after(error)
+            wait, asked = 2.0**attempt, _asked_for(error)
             note = ""
             if asked is not None:
                 wait = min(asked, MAX_WAIT_S)
@@ -45,7 +46,13 @@ def retry(
     return do()
 
 
-def _retry_after(error: Exception) -> float | None:
-    """In seconds; a date, which the header may have as well, is passed over."""
-    value = error.headers.get("Retry-After", "") if isinstance(error, HTTPError) else ""
-    return float(value) if value.isdecimal() else None
+def _asked_for(error: Exception) -> float | None:
+    """In seconds: by Retry-After (a date, which it may have as well, is passed over), or by the
+    hub's `RateLimit: "api";r=0;t=55`, plus a second (as huggingface_hub does, utils/_http.py)."""
+    if not isinstance(error, HTTPError):
+        return None
+    value = error.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    limit = re.search(r";\s*t=(\d+)", error.headers.get("RateLimit", ""))
+    return float(limit[1]) + 1 if limit and error.code == 429 else None

@@ -6,6 +6,7 @@ import json
 import urllib.error
 from collections.abc import Mapping
 from email.message import Message
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -149,6 +150,30 @@ BESIDES = {
     "v2-1_512-ema-pruned.ckpt": b"all",
     "v2-1_512-nonema-pruned.safetensors": b"all",
 }
+
+
+def without(*paths: str) -> dict[str, bytes]:
+    return {path: data for path, data in NEEDED.items() if path not in paths}
+
+
+def sharded(stem: str = "unet/diffusion_pytorch_model", variant: str = "") -> dict[str, bytes]:
+    """The UNet in two shards, by the names of diffusers 0.42 (seen)."""
+    names = list(SHAPES[UNET])
+    dot = f".{variant}" if variant else ""
+    first, second = (f"{stem}{dot}-0000{n}-of-00002.safetensors" for n in (1, 2))
+    halves = {first: names[:2], second: names[2:]}
+    places = {name: Path(path).name for path, half in halves.items() for name in half}
+    return {
+        **{path: tensors({n: SHAPES[UNET][n] for n in half}) for path, half in halves.items()},
+        f"{stem}.safetensors.index{dot}.json": as_json({"weight_map": places}),
+    }
+
+
+def lone_tokenizer(**changes: object) -> dict[str, bytes]:
+    merges = [["a", "b</w>"]]
+    document = {"model": {"type": "BPE", "vocab": VOCAB, "merges": merges}, "added_tokens": []}
+    files = without("tokenizer/vocab.json", "tokenizer/merges.txt")
+    return {**files, "tokenizer/tokenizer.json": as_json({**document, **changes})}
 
 
 class FakeHub:

@@ -24,9 +24,11 @@ from tests.unit.builds_fakes import (
     VOCAB,
     Import,
     as_json,
+    lone_tokenizer,
+    sharded,
     tensors,
+    without,
 )
-from tests.unit.test_model_folder import lone_tokenizer, sharded, without
 
 INDEX = "model_index.json"
 
@@ -137,9 +139,10 @@ def test_a_wait_is_capped_and_the_log_says_so(job: Import) -> None:
     job.hub.refusals = [
         ("", 429, {"Retry-After": "86400"}),
         ("", 429, {"Retry-After": "Wed, 25 Nov 2026 07:28:00 GMT"}),
+        ("", 429, {"RateLimit": '"api";r=0;t=55'}),
     ]
     job.run()
-    assert job.waited == [MAX_WAIT_S, 4]
+    assert job.waited == [MAX_WAIT_S, 4, 56]
     assert any("once more in 300 s, as asked (86400 s)" in line for line in job.said)
 
 

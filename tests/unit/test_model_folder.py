@@ -27,7 +27,10 @@ from tests.unit.builds_fakes import (
     VAE_CONFIG,
     VOCAB,
     as_json,
+    lone_tokenizer,
+    sharded,
     tensors,
+    without,
 )
 
 SMALL_MODEL = ROOT / "model_assets" / "tiny" / "weights"
@@ -49,30 +52,6 @@ def problems(changes: Mapping[str, bytes | None]) -> list[str]:
         read({path: data for path, data in {**NEEDED, **changes}.items() if data is not None})
     assert all(problem in str(caught.value) for problem in caught.value.problems)
     return list(caught.value.problems)
-
-
-def without(*paths: str) -> dict[str, bytes]:
-    return {path: data for path, data in NEEDED.items() if path not in paths}
-
-
-def sharded(stem: str = "unet/diffusion_pytorch_model", variant: str = "") -> dict[str, bytes]:
-    """The UNet in two shards, by the names of diffusers 0.42 (seen)."""
-    names = list(SHAPES[UNET])
-    dot = f".{variant}" if variant else ""
-    first, second = (f"{stem}{dot}-0000{n}-of-00002.safetensors" for n in (1, 2))
-    halves = {first: names[:2], second: names[2:]}
-    places = {name: Path(path).name for path, half in halves.items() for name in half}
-    return {
-        **{path: tensors({n: SHAPES[UNET][n] for n in half}) for path, half in halves.items()},
-        f"{stem}.safetensors.index{dot}.json": as_json({"weight_map": places}),
-    }
-
-
-def lone_tokenizer(**changes: object) -> dict[str, bytes]:
-    merges = [["a", "b</w>"]]
-    document = {"model": {"type": "BPE", "vocab": VOCAB, "merges": merges}, "added_tokens": []}
-    files = without("tokenizer/vocab.json", "tokenizer/merges.txt")
-    return {**files, "tokenizer/tokenizer.json": as_json({**document, **changes})}
 
 
 def test_only_what_is_used_is_taken() -> None:
