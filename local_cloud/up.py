@@ -25,7 +25,7 @@ from local_cloud.picture import (
     make_picture,
     make_picture_patiently,
 )
-from local_cloud.weights import WeightsWrong, weights_context
+from local_cloud.weights import weights_context
 
 STACK = "SdG5Stack"
 GATEWAY_TIMEOUT_S = 29.0
@@ -73,7 +73,7 @@ def main(port: int, *, command: str, further: Sequence[str] = ()) -> int:
         _say("Ended; nothing is left running.")
         return 0
     except (BenchmarkFailed, CheckFailed, CloudFailed, DeployFailed, NodeMissing, PictureFailed,
-            WeightsWrong, OSError) as error:  # fmt: skip
+            OSError) as error:  # fmt: skip
         print(f"\n{_advice(error)}", file=sys.stderr)
         return 1
 

@@ -13,22 +13,14 @@ REAL_SIZE = (
 )
 
 
-class WeightsWrong(Exception):
-    """SD_WEIGHTS names no model; the message says what it takes."""
-
-
 def weights_context(value: str) -> tuple[str, ...]:
-    """Context pairs for SD_WEIGHTS: empty, "hub", or a diffusers folder. WeightsWrong."""
+    """Context pairs for SD_WEIGHTS: empty, "hub", or a diffusers folder, which the app's settings
+    check."""
     if not value:
         return ()
     if value == HUB:
         return ("sd.model.source=hub", *_model_of_the_hub(), *REAL_SIZE)
     folder = Path(value).expanduser().resolve()
-    if not (folder / "model_index.json").is_file():
-        raise WeightsWrong(
-            f"SD_WEIGHTS={value}: no model_index.json there. Give a folder in diffusers' layout, "
-            'or "hub".'
-        )
     return (f"sd.model.folder={folder}", "sd.model.id=custom", *REAL_SIZE)
 
 

@@ -15,7 +15,7 @@ from stacks.settings import ROOT, Settings
 
 MODEL_ASSETS = ROOT / "model_assets"
 ENTRY = "inf2.compile"
-PACKAGES = ("inf2", "sd_serving")
+PACKAGES = ("inf2", "sd_contract", "sd_serving")
 # Of the model bucket: what a compile needs and leaves on its way to "compiled/".
 WORK_FOLDER = "compile-jobs/"
 # What a graph is made by; the compile itself only puts these together.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sd_contract.model_folder import NotAModel, read_folder
 from stacks.hosts import (
     AMIS,
     gpu_amis_for,
@@ -37,9 +38,12 @@ class Notice:
 def model_problems(model: ModelSettings) -> list[Problem]:
     if model.source == "hub":
         return []
-    if not model.folder or not (model.folder_path / "model_index.json").is_file():
-        allowed = "a folder in diffusers format, with model_index.json in it"
-        return [Problem("sd.model.folder", model.folder, allowed)]
+    try:
+        read_folder(model.folder_path, model.folder)
+    except NotAModel as error:
+        allowed = "a folder with a whole Stable Diffusion 2 in diffusers' layout"
+        found = "; ".join(error.problems)
+        return [Problem("sd.model.folder", model.folder, f"{allowed}, but {found}")]
     return []
 
 

@@ -17,12 +17,10 @@ from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Parts
 from sd_serving.errors import ConfigError, ModelUnusable
 from sd_serving.logs import Log
-from sd_serving.manifest import check_manifest
+from sd_serving.weights import check_weights
 
 if TYPE_CHECKING:
     import torch
-
-MODEL_INDEX = "model_index.json"
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,7 @@ def load_engine(
 ) -> BatchEngine:
     """Raises ModelUnusable or ConfigError; whatever else goes wrong in DeepSpeed becomes the
     former, or a logged fallback where the options allow one."""
-    if not (options.model_dir / MODEL_INDEX).is_file():
-        raise ModelUnusable(f"{options.model_dir} lacks {MODEL_INDEX}: no diffusers model is there")
-    check_manifest(options.model_dir, config.artifact_key, "weights")
+    check_weights(options.model_dir, config.artifact_key)
     if options.acceleration == PYTORCH:
         return _ready(_plain(options, config, machine), config)
     if config.dtype not in ("auto", "float16"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.errors import ModelUnusable
-from sd_serving.manifest import check_manifest
+from sd_serving.weights import check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ def load(model_dir: Path, config: ServingConfig) -> DiffusersParts:
     """Raises ModelUnusable for an artifact or a device that isn't what was deployed for."""
     import torch
 
-    check_manifest(model_dir, config.artifact_key, "weights")
+    check_weights(model_dir, config.artifact_key)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     on_gpu = device.type == "cuda"
     if on_gpu:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from inf2.artifact import graph_name, graph_path
 from inf2.backends import CORES, Backend
+from sd_contract.model_layout import SCALING_FACTOR, SCHEDULER_CONFIG
 from sd_serving.config import Size
-from sd_serving.diffusers_parts import SCHEDULER_CONFIG, PromptTokenizer, SchedulerFactory
+from sd_serving.diffusers_parts import PromptTokenizer, SchedulerFactory
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +137,7 @@ def load_parts(
         make_scheduler=SchedulerFactory(folder / SCHEDULER_CONFIG),
         latent_channels=int(unet["in_channels"]),
         vae_scale=int(2 ** (len(vae["block_out_channels"]) - 1)),
-        scaling_factor=float(vae["scaling_factor"]),
+        scaling_factor=float(vae.get("scaling_factor", SCALING_FACTOR)),
         # Neuron graphs take and give tensors of the host.
         device=torch.device("cpu"),
         dtype=getattr(torch, dtype),

@@ -14,28 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sd_contract.model_layout import SCHEDULER_CONFIG, WEIGHTS
 from sd_serving.config import Size
 from sd_serving.errors import ModelUnusable
 
 if TYPE_CHECKING:
     import torch
-
-UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-VAE_WEIGHTS = "vae/diffusion_pytorch_model.safetensors"
-TEXT_ENCODER_WEIGHTS = "text_encoder/model.safetensors"
-SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
-REQUIRED_FILES = (
-    SCHEDULER_CONFIG,
-    "text_encoder/config.json",
-    TEXT_ENCODER_WEIGHTS,
-    "tokenizer/merges.txt",
-    "tokenizer/tokenizer_config.json",
-    "tokenizer/vocab.json",
-    "unet/config.json",
-    UNET_WEIGHTS,
-    "vae/config.json",
-    VAE_WEIGHTS,
-)
 
 SAMPLER: Mapping[str, Any] = {
     "algorithm_type": "dpmsolver++",
@@ -172,10 +156,11 @@ def load_module(
 
     # Renamed in transformers 4.56, and the old name warns in 5.
     clip_dtype_key = "dtype" if int(version("transformers").split(".")[0]) >= 5 else "torch_dtype"
-    loader, weights, dtype_key = {
-        "text_encoder": (CLIPTextModel, TEXT_ENCODER_WEIGHTS, clip_dtype_key),
-        "unet": (UNet2DConditionModel, UNET_WEIGHTS, "torch_dtype"),
-        "vae": (AutoencoderKL, VAE_WEIGHTS, "torch_dtype"),
+    weights = WEIGHTS[part]
+    loader, dtype_key = {
+        "text_encoder": (CLIPTextModel, clip_dtype_key),
+        "unet": (UNet2DConditionModel, "torch_dtype"),
+        "vae": (AutoencoderKL, "torch_dtype"),
     }[part]
     try:
         loaded, info = loader.from_pretrained(
@@ -206,13 +191,10 @@ def load_diffusers(
     channels_last: bool = False,
 ) -> DiffusersParts:
     """The model in `model_dir`, in evaluation mode, whatever dtype its files have (float16 weights
-    become float32 exactly). Reads nothing but that folder.
+    become float32 exactly). Reads nothing but that folder, laid out as the import does it.
 
-    Raises ModelUnusable that names missing files, or the first weights a file lacks.
+    Raises ModelUnusable that names a file which can't be loaded, or the first weights it lacks.
     """
-    missing = [name for name in REQUIRED_FILES if not (model_dir / name).is_file()]
-    if missing:
-        raise ModelUnusable(f"{model_dir} lacks {', '.join(missing)}")
     text_encoder, unet, vae = (
         load_module(model_dir, part, dtype=dtype, device=device, channels_last=channels_last)
         for part in ("text_encoder", "unet", "vae")

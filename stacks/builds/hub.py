@@ -5,9 +5,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from stacks.builds.retry import ATTEMPTS, retry
 from stacks.builds.upload import File
 
 # Opens a URL; raises urllib's HTTPError and URLError.
@@ -27,12 +29,15 @@ def open_url(url: str) -> BinaryIO:
 @dataclass(frozen=True)
 class Hub:
     """One repository at one commit. Every file's digest is the hub's: SHA-256 of large files, the
-    git blob id of small ones (huggingface.co/docs/hub/api, `?blobs=true`)."""
+    git blob id of small ones (huggingface.co/docs/hub/api, `?blobs=true`). `say` prints, `pause`
+    waits for seconds."""
 
     url: str
     model_id: str
     revision: str
     transport: Transport
+    say: Callable[[str], None]
+    pause: Callable[[float], None]
 
     @property
     def name(self) -> str:
@@ -41,13 +46,17 @@ class Hub:
     def files(self) -> list[File]:
         """Raises HubError."""
         where = f"{self.url}/api/models/{self.model_id}/revision/{self.revision}?blobs=true"
-        try:
+
+        def ask() -> Any:
             with self.transport(where) as response:
-                answer = json.load(response)
+                return json.load(response)
+
+        try:
+            answer = retry(f"the file list of {self.name}", ask, self.say, self.pause)
         except urllib.error.HTTPError as error:
             with error:
                 raise HubError(_explain(self.name, error.code)) from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise HubError(f"{self.url} can't be reached: {error}") from error
         if answer.get("sha") != self.revision:
             raise HubError(f"{self.name}: the hub answered for {answer.get('sha')!r}")
@@ -70,4 +79,4 @@ def _explain(name: str, status: int) -> str:
             f"{name} is not to be had from the hub (HTTP {status}): it was removed, is private, or "
             "asks for its terms to be accepted; name another with sd.model.id and sd.model.revision"
         )
-    return f"{name}: the hub answered with HTTP {status}; try again"
+    return f"{name}: the hub answered {ATTEMPTS} times with HTTP {status}; try again later"

@@ -17,9 +17,11 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from sd_contract.model_folder import ModelFolder, NotAModel, folder_sizes, read_model
 from stacks.builds.hub import Hub, HubError, Transport, open_url
-from stacks.builds.pipeline_files import INDEX, NotAPipeline, choose
-from stacks.builds.upload import File, Store, TransferError
+from stacks.builds.normalize import normalized
+from stacks.builds.retry import TRANSIENT, TransferError, retry
+from stacks.builds.upload import File, Store, checked
 
 
 class Source(Protocol):
@@ -41,12 +43,9 @@ class Folder:
 
     def files(self) -> list[File]:
         found = []
-        for path in sorted(self.root.rglob("*")):
-            if path.is_file():
-                with path.open("rb") as content:
-                    digest = file_digest(content, "sha256").hexdigest()
-                name = path.relative_to(self.root).as_posix()
-                found.append(File(name, path.stat().st_size, "sha256", digest))
+        for path, size in folder_sizes(self.root).items():
+            with (self.root / path).open("rb") as content:
+                found.append(File(path, size, "sha256", file_digest(content, "sha256").hexdigest()))
         return found
 
     def open(self, path: str) -> BinaryIO:
@@ -54,18 +53,14 @@ class Folder:
 
 
 def import_weights(env: Mapping[str, str], source: Source, store: Store) -> None:
-    """Raises HubError, NotAPipeline, TransferError."""
+    """Raises HubError, NotAModel, TransferError; NotAModel before anything large is fetched."""
     listed = {file.path: file for file in source.files()}
-    if INDEX not in listed:
-        raise NotAPipeline(source.name, [INDEX])
-    with source.open(INDEX) as content:
-        index = json.load(content)
-    chosen = choose(listed, index, source.name)
-    stored = {}
-    for target, path in sorted(chosen.items()):
-        file = listed[path]
-        sha256 = store.put(target, file, lambda path=path: source.open(path))  # type: ignore[misc]
-        stored[target] = {"size": file.size, "sha256": sha256}
+    model = _read(source, listed, store)
+    files = normalized(model, listed, source.open)
+    stored = {
+        path: {"size": made.file.size, "sha256": store.put(path, made.file, made.open)}
+        for path, made in sorted(files.items())
+    }
     manifest = {
         "key": env["SD_KEY"],
         "kind": "weights",
@@ -75,14 +70,34 @@ def import_weights(env: Mapping[str, str], source: Source, store: Store) -> None
         "files": stored,
     }
     store.put_json("manifest.json", json.dumps(manifest, indent=1).encode())
-    total = sum(listed[path].size for path in chosen.values())
+    total = sum(made.file.size for made in files.values())
     print(f"{len(stored)} files, {total:,} bytes in s3://{store.bucket}/{store.prefix}")
 
 
-def source_from(env: Mapping[str, str], transport: Transport) -> Source:
+def _read(source: Source, listed: Mapping[str, File], store: Store) -> ModelFolder:
+    sizes = {path: file.size for path, file in listed.items()}
+
+    def opened(path: str) -> BinaryIO:
+        # A text that came damaged is to be fetched again, not found to be wrong.
+        return checked(listed[path], source.open(path))
+
+    try:
+        return retry(
+            "the model's texts and headers",
+            lambda: read_model(source.name, sizes, opened),
+            store.say,
+            store.pause,
+        )
+    except TRANSIENT as error:
+        raise TransferError(f"{source.name} can't be read: {error}") from error
+
+
+def source_from(env: Mapping[str, str], transport: Transport, store: Store) -> Source:
+    """A hub says what it waits for, and waits, as the store does."""
     where = env["SD_SOURCE"]
     if where.startswith(("http://", "https://")):
-        return Hub(where, env["SD_MODEL_ID"], env["SD_REVISION"], transport)
+        model, commit = env["SD_MODEL_ID"], env["SD_REVISION"]
+        return Hub(where, model, commit, transport, store.say, store.pause)
     return Folder(Path(where))
 
 
@@ -92,8 +107,8 @@ def main() -> None:
     env = os.environ
     store = Store(boto3.client("s3"), env["SD_BUCKET"], env["SD_PREFIX"])
     try:
-        import_weights(env, source_from(env, open_url), store)
-    except (HubError, NotAPipeline, TransferError) as error:
+        import_weights(env, source_from(env, open_url, store), store)
+    except (HubError, NotAModel, TransferError) as error:
         sys.exit(str(error))
 
 

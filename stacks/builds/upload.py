@@ -2,24 +2,22 @@
 
 import hashlib
 import io
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-ATTEMPTS = 3
-# What git holds itself; anything larger is a large file with a SHA-256, streamed.
-MAX_IN_MEMORY = 64 * 1024 * 1024
+from stacks.builds.retry import TRANSIENT, TransferError, retry
 
-
-class TransferError(Exception):
-    """A file that didn't arrive as announced."""
+# Of a file that the import puts together itself.
+MADE = "made"
 
 
 @dataclass(frozen=True)
 class File:
-    """`kind` "sha256" or "git" (a git blob's SHA-1) says what `digest` is."""
+    """`kind` says what `digest` is: "sha256", "git" (a git blob's SHA-1), or "made": of what it is
+    made from."""
 
     path: str
     size: int
@@ -40,26 +38,23 @@ class Store:
     def put(self, path: str, file: File, opened: Callable[[], BinaryIO]) -> str:
         """Stores `file` as `path` unless it is there; gives its SHA-256.
 
-        Raises TransferError when it came damaged or broke off three times. What is damaged never
+        Raises TransferError when it came damaged or broke off every time. What is damaged never
         becomes an object.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                stored = self._stored(path, file)
-                if stored:
-                    self.say(f"{path}: there already")
-                    return stored
-                self.say(f"{path}: {file.size:,} bytes")
-                with opened() as content:
-                    return self._send(path, file, content)
-            except (OSError, HTTPException, TransferError) as error:
-                if attempt == ATTEMPTS:
-                    raise TransferError(
-                        f"{file.path} failed {ATTEMPTS} times, last: {error}"
-                    ) from error
-                self.say(f"{path}: {error}; once more")
-                self.pause(2.0**attempt)
-        raise AssertionError("unreachable")
+
+        def attempt() -> str:
+            stored = self._stored(path, file)
+            if stored:
+                self.say(f"{path}: there already")
+                return stored
+            self.say(f"{path}: {file.size:,} bytes")
+            with opened() as content:
+                return self._send(path, file, content)
+
+        try:
+            return retry(path, attempt, self.say, self.pause)
+        except TRANSIENT as error:
+            raise TransferError(f"{file.path} can't be had: {error}") from error
 
     def put_json(self, path: str, document: bytes) -> None:
         self.s3.put_object(
@@ -82,40 +77,42 @@ class Store:
         return str(metadata["sha256"]) if same else None
 
     def _send(self, path: str, file: File, content: BinaryIO) -> str:
-        body: BinaryIO | _Checked
-        if file.kind == "git":
-            if file.size > MAX_IN_MEMORY:
-                raise TransferError(f"{file.path}: {file.size:,} bytes without a SHA-256")
-            whole = content.read(file.size + 1)
-            _check_git(file, whole)
-            sha256, body = hashlib.sha256(whole).hexdigest(), io.BytesIO(whole)
-        else:
-            sha256, body = file.digest, _Checked(file, content)
+        if file.kind == "sha256":
+            self._upload(path, file, Checked(file, content), file.digest)
+            return file.digest
+        # The object carries its SHA-256, which is known when all of it has come.
+        with tempfile.TemporaryFile() as whole:
+            digest = hashlib.sha256()
+            checked = content if file.kind == MADE else Checked(file, content)
+            while piece := checked.read(1 << 20):
+                digest.update(piece)
+                whole.write(piece)
+            whole.seek(0)
+            self._upload(path, file, whole, digest.hexdigest())
+            return digest.hexdigest()
+
+    def _upload(self, path: str, file: File, body: "BinaryIO | Checked", sha256: str) -> None:
         self.s3.upload_fileobj(
             body,
             self.bucket,
             self.prefix + path,
             ExtraArgs={"Metadata": {"sha256": sha256, "source": f"{file.kind}:{file.digest}"}},
         )
-        return sha256
 
 
-def _check_git(file: File, content: bytes) -> None:
-    header = f"blob {len(content)}\0".encode()
-    # git's own choice of hash; this guards against damage, not against forgery.
-    found = hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
-    if len(content) != file.size or found != file.digest:
-        raise TransferError(f"{file.path} came damaged: {len(content):,} bytes, {found}")
-
-
-class _Checked(io.RawIOBase):
-    """Reads on; at the end, raises TransferError unless size and SHA-256 are as announced, so that
-    the upload it feeds is given up instead of completed."""
+class Checked(io.RawIOBase):
+    """Reads on; at the end, or with the last byte, raises TransferError unless size and digest are
+    as announced, so that the upload it feeds is given up instead of completed."""
 
     def __init__(self, file: File, content: BinaryIO) -> None:
         self._file = file
         self._content = content
-        self._hash = hashlib.sha256()
+        if file.kind == "git":
+            # git's own choice of hash; this guards against damage, not against forgery.
+            header = f"blob {file.size}\0".encode()
+            self._hash = hashlib.sha1(header, usedforsecurity=False)
+        else:
+            self._hash = hashlib.sha256()
         self._size = 0
 
     def readable(self) -> bool:
@@ -125,10 +122,18 @@ class _Checked(io.RawIOBase):
         piece = self._content.read(size) if size >= 0 else self._content.read()
         self._hash.update(piece)
         self._size += len(piece)
-        ended = not piece or size < 0
+        ended = not piece or size < 0 or self._size >= self._file.size
         if ended and (self._size, self._hash.hexdigest()) != (self._file.size, self._file.digest):
             raise TransferError(
                 f"{self._file.path} came damaged: {self._size:,} of {self._file.size:,} bytes, "
-                f"SHA-256 {self._hash.hexdigest()}"
+                f"digest {self._hash.hexdigest()}"
             )
         return piece
+
+    def close(self) -> None:
+        self._content.close()
+        super().close()
+
+
+def checked(file: File, content: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, Checked(file, content))

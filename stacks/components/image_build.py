@@ -23,6 +23,7 @@ MODEL_ASSETS = ROOT / "model_assets"
 def context_files(variant: str) -> dict[str, Path]:
     """The docker context, by paths below it: the request path and the variant's own folder."""
     return {
+        **files_below(MODEL_ASSETS / "sd_contract", "sd_contract/"),
         **files_below(MODEL_ASSETS / "sd_serving", "sd_serving/"),
         **files_below(MODEL_ASSETS / variant, f"{variant}/"),
     }

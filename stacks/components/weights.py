@@ -1,27 +1,37 @@
 """The model's weights in S3, brought there by CodeBuild from the hub or from a local folder."""
 
+from pathlib import Path
+
 from aws_cdk import Duration
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from sd_contract.model_folder import read_folder
 from stacks.components.build_step import BuildSpec, BuildStep, S3Output
 from stacks.components.grants import grant_listing, grant_objects
 from stacks.content import content_key, files_below
-from stacks.settings import ModelSettings, Settings
+from stacks.settings import ROOT, ModelSettings, Settings
 
-# Raise it when import_weights.py picks or names files differently, so that they come in anew. (Its
+# Raise it when normalize.py makes other files of the same source, so that they come in anew. (Its
 # source isn't in the key: a reworded comment would recompile the Inf2 variant.)
-LAYOUT = 1
+LAYOUT = 2
+CONTRACT = "model_assets/sd_contract"
 
 
 def weights_key(model: ModelSettings) -> str:
-    """Hub: by id and commit. Folder: by its files, wherever it lies."""
+    """Hub: by id and commit. Folder: by those of its files that are of use, wherever it lies."""
     if model.source == "hub":
         described = {"layout": LAYOUT, "id": model.id, "revision": model.revision}
         return content_key(described, {})
-    return content_key({"layout": LAYOUT}, files_below(model.folder_path))
+    return content_key({"layout": LAYOUT}, _files_of_use(model))
+
+
+def _files_of_use(model: ModelSettings, prefix: str = "") -> dict[str, Path]:
+    """Of a folder, by path below it, put below `prefix`."""
+    root = model.folder_path
+    return {f"{prefix}{path}": root / path for path in read_folder(root, model.folder).files}
 
 
 class Weights(Construct):
@@ -53,8 +63,11 @@ class Weights(Construct):
             spec=BuildSpec(
                 name="weights",
                 commands=["python3 -m stacks.builds.import_weights"],
-                scripts=["import_weights.py", "hub.py", "pipeline_files.py", "upload.py"],
-                files={} if from_hub else files_below(model.folder_path, "weights/"),
+                scripts=["import_weights.py", "hub.py", "normalize.py", "retry.py", "upload.py"],
+                files={
+                    **files_below(ROOT / CONTRACT, f"{CONTRACT}/"),
+                    **({} if from_hub else _files_of_use(model, "weights/")),
+                },
                 environment={
                     "SD_BUCKET": bucket.bucket_name,
                     "SD_PREFIX": self.prefix,

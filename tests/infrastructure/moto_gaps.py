@@ -23,7 +23,6 @@ this order. What refers to one of them has a value of its form filled in."""
 LEFT_OUT = {
     "AWS::CloudFormation::WaitConditionHandle": "moto passes over it",
     "AWS::CloudFormation::WaitCondition": "moto passes over it, so nothing waits",
-    "AWS::ApiGateway::Account": "moto's CloudFormation has no such type, and its API takes patches",
 }
 """Types. Of a Stage, which is made by its API, what that takes as patches is left out too."""
 
@@ -57,7 +56,6 @@ ATTRIBUTES = {
 
 _DEPLOYMENT = "moto's CloudFormation doesn't read DeploymentConfig"
 NOT_KEPT = {
-    ("AttachRolePolicy", "PolicyArn"): "moto's CloudFormation doesn't read ManagedPolicyArns",
     ("CreateEndpoint", "DeploymentConfig/AutoRollbackConfiguration/Alarms"): _DEPLOYMENT,
     ("CreateEndpoint", "DeploymentConfig/BlueGreenUpdatePolicy/TerminationWaitInSeconds"): (
         _DEPLOYMENT

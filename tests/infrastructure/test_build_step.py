@@ -19,7 +19,9 @@ from stacks.components.build_step import (
     EcrOutput,
     S3Output,
 )
+from stacks.components.image_build import MODEL_ASSETS, context_files
 from stacks.content import content_key
+from stacks.settings import VARIANTS
 from tests.infrastructure.support import Synthesized, text_of
 
 RUN, READY = "Custom::BuildStep", "AWS::CloudFormation::WaitCondition"
@@ -317,9 +319,17 @@ def test_a_build_finds_its_scripts_and_files_where_it_looks(aws: Synthesized) ->
         "stacks/builds/send_signal.py",
         "stacks/builds/build_image.py",
         "context/g5/Dockerfile",
+        "context/sd_contract/model_folder.py",
         "context/sd_serving/server.py",
     ):
         assert (source / name).is_file()
         assert not (source / name).is_symlink()
     assert not (source / "context/tiny").exists()
     assert not list(source.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_image_copies_all_that_its_context_brings(variant: str) -> None:
+    packages = {name.split("/")[0] for name in context_files(variant)}
+    dockerfile = (MODEL_ASSETS / variant / "Dockerfile").read_text()
+    assert {name for name in packages if f"COPY {name} /opt/sd/{name}\n" in dockerfile} == packages

@@ -308,6 +308,8 @@ def test_another_gate_asks_again_but_keeps_the_graphs(tmp_path: Path, module: st
         ("inf2/graphs.py", True),
         ("inf2/exact_shapes.py", True),
         ("sd_serving/diffusers_parts.py", True),
+        ("sd_contract/model_layout.py", True),
+        ("sd_contract/model_checks.py", False),
         ("inf2/inference.py", False),
         ("inf2/Dockerfile", False),
         ("sd_serving/server.py", False),
@@ -316,7 +318,7 @@ def test_another_gate_asks_again_but_keeps_the_graphs(tmp_path: Path, module: st
 def test_sources_count_where_the_compile_uses_them(
     tmp_path: Path, module: str, matters: bool
 ) -> None:
-    for package in ("inf2", "sd_serving"):
+    for package in PACKAGES:
         shutil.copytree(MODEL_ASSETS / package, tmp_path / package)
     assert keys(root=tmp_path) == keys()
     with (tmp_path / module).open("a") as file:

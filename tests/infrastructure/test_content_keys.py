@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,17 +60,78 @@ def test_staging_lays_files_out_by_name_and_goes(tree: Path) -> None:
     assert not folder.exists()
 
 
-def test_weights_are_known_by_commit_or_by_content(tree: Path) -> None:
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ROOT / "model_assets" / "tiny" / "weights", tmp_path / "model"))
+
+
+def model_key(folder: Path, **changes: str) -> str:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    (tree / "model_index.json").write_text("{}")
-    folder = {"sd.model.source": "folder", "sd.model.folder": str(tree)}
+    context |= {"sd.model.source": "folder", "sd.model.folder": str(folder)}
+    return weights_key(load({**context, **{f"sd.model.{k}": v for k, v in changes.items()}}).model)
+
+
+def test_weights_are_known_by_commit_or_by_content(model: Path) -> None:
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
     hub = weights_key(load(context).model)
     assert hub != weights_key(load({**context, "sd.model.revision": "f" * 40}).model)
     assert hub == weights_key(load({**context, "sd.g5.steps": 30}).model)
-    local = weights_key(load({**context, **folder}).model)
-    assert local == weights_key(load({**context, **folder, "sd.model.license": "mit"}).model)
-    (tree / "two.py").write_text("other weights")
-    assert local != weights_key(load({**context, **folder}).model)
+    local = model_key(model)
+    assert local == model_key(model, license="mit")
+    assert local == model_key(Path(model.rename(model.parent / "moved")))
+    config = model.parent / "moved" / "vae" / "config.json"
+    config.write_text(config.read_text() + " ")
+    assert local != model_key(model.parent / "moved")
+
+
+BESIDES = (
+    "README.md",
+    ".git/HEAD",
+    ".gitattributes",
+    ".cache/huggingface/download/unet/config.json.metadata",
+    "logs/text2image/events.out.tfevents.1",
+    "checkpoint-500/unet/diffusion_pytorch_model.safetensors",
+    "unet/.DS_Store",
+    "unet/diffusion_pytorch_model.bin",
+    "safety_checker/model.safetensors",
+    "feature_extractor/preprocessor_config.json",
+    "v2-1_512-ema-pruned.safetensors",
+)
+
+
+def add_what_is_never_used(model: Path) -> None:
+    for name in BESIDES:
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_text("x")
+
+
+@pytest.mark.parametrize("name", BESIDES)
+def test_what_is_never_used_changes_no_key(model: Path, name: str) -> None:
+    before = model_key(model)
+    (model / name).parent.mkdir(parents=True, exist_ok=True)
+    (model / name).write_text("x")
+    assert model_key(model) == before
+
+
+def test_the_import_is_sent_what_is_used_and_what_it_needs_to_run(
+    model: Path, tmp_path: Path
+) -> None:
+    used = {p.relative_to(model).as_posix() for p in model.rglob("*") if p.is_file()}
+    add_what_is_never_used(model)
+    made = synthesize(tmp_path / "out", profile="local", **{"sd.model.folder": str(model)})
+    (source,) = (path.parent for path in made.folder.glob("asset.*/weights"))
+    sent = {p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()}
+    assert {name.removeprefix("weights/") for name in sent if name.startswith("weights/")} == used
+    # As the build runs it, in that folder, as far as its first need of AWS.
+    done = subprocess.run(
+        [sys.executable, "-c", "from stacks.builds.import_weights import main"],
+        cwd=source,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def keys_of(synthesized: Synthesized) -> dict[str, str]:

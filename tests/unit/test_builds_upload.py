@@ -12,7 +12,8 @@ import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
 
-from stacks.builds.upload import File, Store, TransferError
+from stacks.builds.retry import ATTEMPTS, TransferError
+from stacks.builds.upload import File, Store
 
 # Above boto3's 8 MB, so that it goes up in parts.
 LARGE = b"x" * 9_000_000
@@ -77,7 +78,7 @@ def test_what_arrives_damaged_is_given_up(wire: FakeWire, store: Store, received
     with pytest.raises(TransferError, match="damaged"):
         store.put("unet/model", large(LARGE), lambda: io.BytesIO(received))
     assert "complete parts" not in wire.did
-    assert wire.did.count("give up parts") == 3
+    assert wire.did.count("give up parts") == ATTEMPTS
 
 
 def test_a_small_damaged_file_is_not_even_sent(wire: FakeWire, store: Store) -> None:

@@ -1,129 +1,36 @@
 """The weights' import: what is taken, that it arrives whole, and what is said when it can't."""
 
 import hashlib
-import io
 import json
 import urllib.error
-from collections.abc import Mapping
-from email.message import Message
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+import numpy as np
 import pytest
-from botocore.exceptions import ClientError
+from safetensors.numpy import load, save
 
+from sd_contract.model_folder import NotAModel
 from stacks.builds.hub import Hub, HubError
-from stacks.builds.import_weights import Folder, Source, import_weights, source_from
-from stacks.builds.pipeline_files import INDEX, NotAPipeline
-from stacks.builds.upload import Store, TransferError
-from tests.unit.builds_fakes import BESIDES, NEEDED
+from stacks.builds.import_weights import Folder
+from stacks.builds.retry import ATTEMPTS, MAX_WAIT_S, TransferError
+from tests.unit.builds_fakes import (
+    BESIDES,
+    COMMIT,
+    NEEDED,
+    SHAPES,
+    UNET,
+    VAE,
+    VOCAB,
+    Import,
+    as_json,
+    lone_tokenizer,
+    sharded,
+    tensors,
+    without,
+)
 
-COMMIT = "4e63672c03103b6c636b8fb4119ba982469b2955"
-ENV = {
-    "SD_KEY": "k" * 64,
-    "SD_MODEL_ID": "owner/model",
-    "SD_REVISION": COMMIT,
-    "SD_LICENSE": "openrail++",
-}
-
-
-class FakeHub:
-    """The hub's API over a dictionary of files; `break_off` and `damage` each happen once."""
-
-    url = "https://hub.test"
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = dict(files)
-        self.commit = COMMIT
-        self.status = 200
-        self.asked: list[str] = []
-        self.damage: set[str] = set()
-        self.break_off: set[str] = set()
-        self.always_damaged = ""
-
-    def __call__(self, url: str) -> BinaryIO:
-        self.asked.append(url)
-        if self.status != 200:
-            raise urllib.error.HTTPError(url, self.status, "", Message(), io.BytesIO(b"no"))
-        if url == f"{self.url}/api/models/owner/model/revision/{COMMIT}?blobs=true":
-            siblings = [self._sibling(path, data) for path, data in self.files.items()]
-            return io.BytesIO(json.dumps({"sha": self.commit, "siblings": siblings}).encode())
-        path = url.removeprefix(f"{self.url}/owner/model/resolve/{COMMIT}/")
-        data = self.files[path]
-        if path in self.damage or path == self.always_damaged:
-            self.damage.discard(path)
-            data = b"?" + data[1:]
-        if path in self.break_off:
-            self.break_off.remove(path)
-            data = data[: len(data) // 2]
-        return io.BytesIO(data)
-
-    @staticmethod
-    def _sibling(path: str, data: bytes) -> dict[str, Any]:
-        git = hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()
-        entry: dict[str, Any] = {"rfilename": path, "size": len(data), "blobId": git}
-        if path.endswith((".safetensors", ".bin", ".ckpt")):
-            sha256 = hashlib.sha256(data).hexdigest()
-            entry["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 134}
-        return entry
-
-
-class FakeS3:
-    """Like boto3's: an upload whose file fails to be read leaves no object."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.order: list[str] = []
-
-    def list_objects_v2(self, Bucket: str, Prefix: str) -> dict[str, Any]:
-        assert Bucket == "models"
-        found = [
-            {"Key": key, "Size": len(data)}
-            for key, (data, _) in sorted(self.objects.items())
-            if key.startswith(Prefix)
-        ]
-        return {"Contents": found} if found else {}
-
-    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        assert Bucket == "models"
-        if Key not in self.objects:  # as to a role that may list below a prefix only
-            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
-        return {"Metadata": self.objects[Key][1]}
-
-    def upload_fileobj(
-        self, body: BinaryIO, bucket: str, key: str, ExtraArgs: dict[str, dict[str, str]]
-    ) -> None:
-        assert bucket == "models"
-        pieces = []
-        while piece := body.read(1024):
-            pieces.append(piece)
-        self.objects[key] = (b"".join(pieces), ExtraArgs["Metadata"])
-        self.order.append(key)
-
-    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:
-        assert (Bucket, ContentType) == ("models", "application/json")
-        self.objects[Key] = (Body, {})
-        self.order.append(Key)
-
-
-class Import:
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.hub, self.s3 = FakeHub(files), FakeS3()
-        self.said: list[str] = []
-
-    def run(self, source: Source | None = None) -> dict[str, Any]:
-        """The manifest."""
-        store = Store(self.s3, "models", "weights/k/", self.said.append, lambda _: None)
-        env = {**ENV, "SD_SOURCE": self.hub.url}
-        import_weights(env, source or source_from(env, self.hub), store)
-        manifest: dict[str, Any] = json.loads(self.s3.objects["weights/k/manifest.json"][0])
-        return manifest
-
-    @property
-    def stored(self) -> dict[str, bytes]:
-        found = {key.removeprefix("weights/k/"): data for key, (data, _) in self.s3.objects.items()}
-        found.pop("manifest.json", None)
-        return found
+INDEX = "model_index.json"
 
 
 @pytest.fixture
@@ -158,33 +65,34 @@ def test_an_interrupted_import_goes_on_where_it_ended(job: Import) -> None:
     del job.s3.objects["weights/k/vae/config.json"]
     job.hub.asked.clear()
     manifest = job.run()
-    fetched = [url.split(COMMIT + "/")[1] for url in job.hub.asked if "/resolve/" in url]
-    assert fetched == [INDEX, "vae/config.json"]  # the index is read to know what to take
+    said = [line for line in job.said if not line.endswith("there already")]
+    assert said[-1] == f"vae/config.json: {len(NEEDED['vae/config.json'])} bytes"
+    assert len(said) == len(NEEDED) + 1
     assert len(manifest["files"]) == len(NEEDED)
 
 
 def test_an_object_that_came_from_another_file_is_not_taken_for_this_one(job: Import) -> None:
     job.run()
-    job.hub.files["unet/diffusion_pytorch_model.safetensors"] = b"ten" + b"u" * 3997
+    job.hub.files[UNET] = NEEDED[UNET][:-1] + b"?"
     job.run()
     assert job.stored == {k: job.hub.files[k] for k in NEEDED}
 
 
-@pytest.mark.parametrize("path", ["unet/diffusion_pytorch_model.safetensors", "vae/config.json"])
+@pytest.mark.parametrize("path", [UNET, "vae/config.json"])
 @pytest.mark.parametrize("how", ["damage", "break_off"])
 def test_a_file_that_comes_damaged_is_fetched_again(job: Import, path: str, how: str) -> None:
-    getattr(job.hub, how).add(path)
+    getattr(job.hub, how)[path] = 2  # the first was to look into it
     job.run()
     assert job.stored == NEEDED
     assert any("damaged" in line for line in job.said)
 
 
 def test_a_file_that_stays_damaged_is_never_stored_and_leaves_no_manifest(job: Import) -> None:
-    path = "unet/diffusion_pytorch_model.safetensors"
-    job.hub.always_damaged = path
-    with pytest.raises(TransferError, match=r"unet/diffusion.*3 times.*damaged"):
+    job.hub.always_damaged = UNET
+    with pytest.raises(TransferError, match=r"unet/diffusion.*damaged"):
         job.run()
-    assert path not in job.stored
+    assert UNET not in job.stored
+    assert job.waited == [2, 4, 8, 16]
     assert "weights/k/manifest.json" not in job.s3.objects
 
 
@@ -197,16 +105,52 @@ def test_a_model_that_was_taken_down_is_said_to_be(job: Import, status: int) -> 
 
 def test_a_hub_out_of_order_is_said_to_be(job: Import) -> None:
     job.hub.status = 500
-    with pytest.raises(HubError, match="try again"):
+    with pytest.raises(HubError, match=rf"answered {ATTEMPTS} times with HTTP 500; try again"):
         job.run()
+    assert len(job.hub.asked) == ATTEMPTS
 
 
 def test_a_hub_out_of_reach_is_said_to_be() -> None:
     def transport(url: str) -> BinaryIO:
         raise urllib.error.URLError(f"no route to {url}")
 
+    waited: list[float] = []
+    hub = Hub("https://hub.test", "owner/model", COMMIT, transport, print, waited.append)
     with pytest.raises(HubError, match="can't be reached"):
-        Hub("https://hub.test", "owner/model", COMMIT, transport).files()
+        hub.files()
+    assert len(waited) == ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("path", ["", INDEX, "vae/config.json", UNET])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_hub_is_asked_again_after_what_it_asks_for(
+    job: Import, path: str, status: int
+) -> None:
+    """The file list as well as the files."""
+    job.hub.refusals = [(path, status, {"Retry-After": "7"}), (path, status, {})]
+    job.run()
+    assert job.stored == NEEDED
+    assert job.waited == [7, 4]
+    assert any(line.endswith("once more in 7 s, as asked") for line in job.said)
+
+
+def test_a_wait_is_capped_and_the_log_says_so(job: Import) -> None:
+    """The hub counts in windows of five minutes; a date is passed over."""
+    job.hub.refusals = [
+        ("", 429, {"Retry-After": "86400"}),
+        ("", 429, {"Retry-After": "Wed, 25 Nov 2026 07:28:00 GMT"}),
+        ("", 429, {"RateLimit": '"api";r=0;t=55'}),
+    ]
+    job.run()
+    assert job.waited == [MAX_WAIT_S, 4, 56]
+    assert any("once more in 300 s, as asked (86400 s)" in line for line in job.said)
+
+
+def test_what_isn_t_there_is_asked_for_once(job: Import) -> None:
+    job.hub.refusals = [(UNET, 404, {})]
+    with pytest.raises(TransferError, match="404"):
+        job.run()
+    assert job.waited == []
 
 
 def test_another_commit_than_asked_for_is_refused(job: Import) -> None:
@@ -218,12 +162,114 @@ def test_another_commit_than_asked_for_is_refused(job: Import) -> None:
 def test_a_local_folder_makes_the_same_artifact(job: Import, tmp_path: Path) -> None:
     for path, data in {**NEEDED, **BESIDES}.items():
         target = tmp_path / path
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
     from_folder = Import({}).run(Folder(tmp_path))
     assert from_folder["files"] == job.run()["files"]
 
 
-def test_without_an_index_it_is_no_pipeline() -> None:
-    with pytest.raises(NotAPipeline, match=r"model_index\.json"):
+def test_without_an_index_it_is_no_model() -> None:
+    with pytest.raises(NotAModel, match=r"model_index\.json is missing"):
         Import({"unet/config.json": b"{}"}).run()
+
+
+def test_a_text_that_comes_damaged_isn_t_taken_for_a_wrong_one(job: Import) -> None:
+    job.hub.break_off["tokenizer/vocab.json"] = 1
+    job.run()
+    assert job.stored == NEEDED
+
+
+def test_a_wrong_model_is_refused_before_anything_is_stored(job: Import) -> None:
+    job.hub.files["vae/config.json"] = b'{"latent_channels": 16}'
+    with pytest.raises(NotAModel, match=r"vae/config\.json: latent_channels is 16"):
+        job.run()
+    assert job.s3.objects == {}
+    assert not [url for url in job.hub.asked if url.endswith(".safetensors")]
+
+
+# One layout for the libraries of every container.
+
+
+@pytest.mark.parametrize("variant", ["", "fp16"])
+def test_shards_become_one_file(variant: str) -> None:
+    job = Import({**without(UNET), **sharded(variant=variant)})
+    job.run()
+    assert job.stored.keys() == NEEDED.keys()
+    joined, whole = load(job.stored[UNET]), load(NEEDED[UNET])
+    assert joined.keys() == whole.keys()
+    assert {name: value.shape for name, value in joined.items()} == SHAPES[UNET]
+    assert b'"format":"pt"' in job.stored[UNET][:200]
+    digest = hashlib.sha256(job.stored[UNET]).hexdigest()
+    assert job.run()["files"][UNET] == {"size": len(job.stored[UNET]), "sha256": digest}
+
+
+def test_a_variant_gets_the_plain_name() -> None:
+    half = VAE.replace(".safetensors", ".fp16.safetensors")
+    job = Import({**without(VAE), half: NEEDED[VAE]})
+    job.run()
+    assert job.stored == NEEDED
+
+
+def test_the_vae_s_attention_gets_the_names_that_every_version_loads() -> None:
+    old = load(NEEDED[VAE])
+    new = {name.replace(".query.", ".to_q."): value for name, value in old.items()}
+    out = "decoder.mid_block.attentions.0.to_out.0.weight"
+    new[out] = np.ones((5, 5), np.float16)
+    job = Import({**NEEDED, VAE: save(new, {"format": "pt"})})
+    job.run()
+    stored = load(job.stored[VAE])
+    assert stored.keys() == {*old, "decoder.mid_block.attentions.0.proj_attn.weight"}
+    assert all((stored[name] == value).all() for name, value in old.items())
+
+
+def test_a_file_that_names_no_framework_gets_pytorch_s() -> None:
+    """transformers 4 and diffusers 0.16 refuse it as it is."""
+    job = Import({**NEEDED, UNET: save(load(NEEDED[UNET]))})
+    job.run()
+    assert b'"__metadata__":{"format":"pt"}' in job.stored[UNET][:200]
+    assert {n: v.tolist() for n, v in load(job.stored[UNET]).items()} == {
+        n: v.tolist() for n, v in load(NEEDED[UNET]).items()
+    }
+
+
+def test_a_tokenizer_json_alone_is_taken_apart() -> None:
+    added = [{"id": 4, "content": "<end>"}]
+    job = Import(lone_tokenizer(added_tokens=added))
+    job.run()
+    assert json.loads(job.stored["tokenizer/vocab.json"]) == VOCAB
+    assert job.stored["tokenizer/merges.txt"] == NEEDED["tokenizer/merges.txt"]
+    assert job.stored.keys() == NEEDED.keys()
+    config = as_json({**json.loads(NEEDED["text_encoder/config.json"]), "vocab_size": 6})
+    shapes = {**SHAPES["text_encoder/model.safetensors"]}
+    shapes["text_model.embeddings.token_embedding.weight"] = (6, 3)
+    more = Import(
+        {
+            **lone_tokenizer(added_tokens=[*added, {"id": 5, "content": "<cat>"}]),
+            "text_encoder/config.json": config,
+            "text_encoder/model.safetensors": tensors(shapes),
+        }
+    )
+    more.run()
+    assert json.loads(more.stored["tokenizer/added_tokens.json"]) == {"<cat>": 5}
+
+
+def test_what_is_put_together_goes_on_where_it_ended_and_is_checked() -> None:
+    files = {**without(UNET), **sharded()}
+    job = Import(files)
+    job.hub.damage[next(iter(sharded()))] = 2
+    job.run()
+    whole = job.stored[UNET]
+    assert any("damaged" in line for line in job.said)
+    del job.s3.objects["weights/k/manifest.json"]
+    job.said.clear()
+    job.run()
+    assert f"{UNET}: there already" in job.said
+    assert job.stored[UNET] == whole
+
+
+def test_a_shard_that_stays_damaged_is_never_stored() -> None:
+    job = Import({**without(UNET), **sharded()})
+    job.hub.always_damaged = list(sharded())[1]
+    with pytest.raises(TransferError, match="damaged"):
+        job.run()
+    assert UNET not in job.stored

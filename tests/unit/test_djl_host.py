@@ -191,7 +191,7 @@ def test_a_missing_model_index_is_fatal(tmp_path: Path) -> None:
     weights = make_artifact(tmp_path / "weights")
     (weights / "model_index.json").unlink()
     assert last_words(start(ASSETS / "djl", weights)) == (
-        f"FATAL: {weights} lacks model_index.json: no diffusers model is there"
+        f"FATAL: {weights}/manifest.json: model_index.json is missing"
     )
 
 

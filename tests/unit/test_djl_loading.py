@@ -99,7 +99,7 @@ def test_deepspeed_s_kernels_are_float16(artifact: Path, acceleration: str) -> N
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("model_index.json", "lacks model_index.json"),
+        ("model_index.json", "model_index.json is missing"),
         ("manifest.json", "manifest.json is missing"),
         ("unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors"),
     ],
@@ -108,6 +108,14 @@ def test_names_what_the_model_directory_lacks(tmp_path: Path, missing: str, mess
     folder = make_artifact(tmp_path / "weights")
     (folder / missing).unlink()
     with pytest.raises(ServingError, match=message):
+        load_engine(options(folder, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
+
+
+def test_refuses_what_the_import_would(tmp_path: Path) -> None:
+    folder = make_artifact(tmp_path / "weights")
+    config_json = folder / "unet" / "config.json"
+    config_json.write_text(config_json.read_text().replace('"in_channels": 4', '"in_channels": 9'))
+    with pytest.raises(ModelUnusable, match=r"unet/config\.json: in_channels is 9"):
         load_engine(options(folder, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
 
 

@@ -50,6 +50,13 @@ def test_refuses_a_half_download(model: Path) -> None:
         load(model, config())
 
 
+def test_refuses_what_the_import_would(model: Path) -> None:
+    vocabulary = model / "tokenizer" / "vocab.json"
+    vocabulary.write_text(vocabulary.read_text().replace("49407}", "99999}"))
+    with pytest.raises(ModelUnusable, match=r"tokenizer/vocab\.json has ids up to 99999"):
+        load(model, config())
+
+
 # torch.compile's own imports warn of torch.jit's end.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 def test_compiles_only_where_a_setting_asks(model: Path) -> None:
@@ -89,6 +96,7 @@ def test_the_image_holds_what_its_entry_point_needs() -> None:
     text = (ASSETS / "g5" / "Dockerfile").read_text()
     copied = dict(re.findall(r"^COPY (\S+) (\S+)$", text, re.MULTILINE))
     assert all((ASSETS / source).exists() for source in copied)
+    assert copied["sd_contract"] == "/opt/sd/sd_contract"
     assert copied["sd_serving"] == "/opt/sd/sd_serving"
     assert copied["g5"] == "/opt/sd/g5"
     assert "SD_LOADER=g5.inference:load" in text

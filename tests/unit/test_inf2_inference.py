@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
-from inf2.compiled_parts import CompiledParts, SizedGraphs
+from inf2.backends import backend
+from inf2.compiled_parts import CompiledParts, SizedGraphs, load_parts
 from inf2.inference import load
 from inf2.parity import psnr_db
 from sd_serving.contract import GenerationRequest
@@ -85,6 +87,17 @@ def test_describes_itself(engine: Engine) -> None:
     assert described["neuron_sdk"] == SDK
     assert described["quality"]["parity"] == "passed"
     assert described["quality"]["pictures_db_min"] >= 40
+
+
+def test_a_vae_that_doesn_t_say_its_scaling_has_the_libraries_own(tmp_path: Path) -> None:
+    """Stable Diffusion 2's config.json is older than the setting."""
+    folder = shutil.copytree(artifact(), tmp_path / "artifact")
+    path = folder / "vae" / "config.json"
+    known = json.loads(path.read_text())
+    del known["scaling_factor"]
+    path.write_text(json.dumps(known))
+    parts = load_parts(folder, backend("torchscript"), ((64, 64),), "float32")
+    assert parts.scaling_factor == AutoencoderKL.from_config(known).config.scaling_factor == 0.18215
 
 
 # --- pairs -----------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from local_cloud.settings import REPOSITORY
-from local_cloud.weights import WeightsWrong, weights_context
-from stacks.settings import Settings, load
+from local_cloud.weights import weights_context
+from stacks.settings import Settings, SettingsError, load
 
 
 def _settings(value: str) -> Settings:
@@ -38,6 +38,6 @@ def test_the_hub_serves_the_model_of_aws() -> None:
     assert settings.model.license == "openrail++"
 
 
-def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsWrong, match=r"no model_index\.json"):
-        weights_context(str(tmp_path))
+def test_a_folder_without_a_model_is_refused_by_the_settings(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"model_index\.json is missing"):
+        _settings(str(tmp_path))

@@ -14,20 +14,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sd_contract.model_layout import WEIGHTS as LAID_OUT
 from sd_serving.contract import GenerationRequest
-from sd_serving.diffusers_parts import (
-    REQUIRED_FILES,
-    TEXT_ENCODER_WEIGHTS,
-    UNET_WEIGHTS,
-    DiffusersParts,
-    PromptTokenizer,
-    load_diffusers,
-)
+from sd_serving.diffusers_parts import DiffusersParts, PromptTokenizer, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.errors import ModelUnusable
 from tests.serving_fakes import config, request
 
 WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
+TEXT_ENCODER_WEIGHTS, UNET_WEIGHTS = LAID_OUT["text_encoder"], LAID_OUT["unet"]
 CPU = torch.device("cpu")
 
 
@@ -188,16 +183,6 @@ def test_the_scheduler_is_dpm_solver_on_the_models_own_noise_schedule(
     scheduler.set_timesteps(25)
     assert scheduler.timesteps[:3].tolist() == [999, 959, 919]
     assert parts.make_scheduler() is not scheduler
-
-
-@pytest.mark.parametrize("name", REQUIRED_FILES)
-def test_names_a_missing_file(tmp_path: Path, name: str) -> None:
-    for other in REQUIRED_FILES:
-        if other != name:
-            (tmp_path / other).parent.mkdir(exist_ok=True)
-            (tmp_path / other).touch()
-    with pytest.raises(ModelUnusable, match=f"lacks {name}$"):
-        load(tmp_path)
 
 
 @pytest.mark.parametrize("weights", [TEXT_ENCODER_WEIGHTS, UNET_WEIGHTS])

@@ -1,6 +1,7 @@
 """Settings: merged in order, checked together, every mistake told at once."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from stacks.images import BaseImage
 from stacks.settings import LIMITS, ROOT, Settings, SettingsError, load
 from stacks.settings_checks import host_notices
 
+LOCAL_MODEL = ROOT / "model_assets" / "tiny" / "weights"
 CDK_JSON = json.loads((ROOT / "cdk.json").read_text())
 CONTEXT: dict[str, Any] = CDK_JSON["context"]
 
@@ -199,11 +201,21 @@ def test_a_misspelt_setting_is_an_error_that_knows_the_right_name() -> None:
     assert "no parts" in mistakes({**CONTEXT, "sd.g5.steps.min": 3})["sd.g5.steps.min"]
 
 
-def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_whole_model_is_refused_before_anything_is_built(
+    tmp_path: Path,
+) -> None:
     context = {**CONTEXT, "sd.model.source": "folder", "sd.model.folder": str(tmp_path)}
-    assert "model_index.json" in mistakes(context)["sd.model.folder"]
-    (tmp_path / "model_index.json").write_text("{}")
+    assert "model_index.json is missing" in mistakes(context)["sd.model.folder"]
+    shutil.copytree(LOCAL_MODEL, tmp_path, dirs_exist_ok=True)
     assert load(context).model.folder_path == tmp_path
+    weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "vae" / "config.json").write_text("")
+    found = mistakes(context)["sd.model.folder"]
+    assert "vae/config.json is empty" in found
+    (tmp_path / "vae" / "config.json").write_bytes((LOCAL_MODEL / "vae/config.json").read_bytes())
+    found = mistakes(context)["sd.model.folder"]
+    assert "unet/diffusion_pytorch_model.safetensors is a git-lfs pointer" in found
 
 
 def test_the_neuron_sdk_has_to_be_the_image_s() -> None:
