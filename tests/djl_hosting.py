@@ -20,7 +20,10 @@ from typing import Any
 import httpx
 import psutil
 
+from local_cloud.dockerfile import parse_dockerfile
+
 ROOT = Path(__file__).parents[1]
+DOCKERFILE = ROOT / "model_assets" / "djl" / "Dockerfile"
 PATIENCE_S = 120.0
 """Against a hang alone."""
 PREFIX = re.compile(r"\[INFO \] PyProcess - W-\d+-\w+-stdout: \[1,0\]<stdout>:")
@@ -43,6 +46,17 @@ def handle(inputs):
     return output
 """
 """Answers with the body; runs it first where the header X-Run is there."""
+
+
+def image_environment() -> dict[str, str]:
+    """What the image of the variant sets."""
+    instructions = list(parse_dockerfile(DOCKERFILE.read_text()))
+    return {
+        name: value
+        for instruction in instructions
+        if instruction.name == "ENV"
+        for name, value in instruction.pairs().items()
+    }
 
 
 def echo_model(folder: Path) -> Path:
