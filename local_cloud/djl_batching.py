@@ -1,38 +1,57 @@
-"""How DJL Serving v0.27.0 gathers requests into a batch and takes the answers apart again.
+"""How DJL Serving v0.27.0 gathers requests into a batch, takes the answers apart again, and what
+becomes of it once its Python process is lost.
 
-Followed: wlm/BatchAggregator.java and PermanentBatchAggregator.java (how long a batch is waited
-for), engines/python PyPredictor.java (how it is packed: one code and one set of properties for all
-its answers), setup/djl_python_engine.py (what becomes of what the handler returns or raises).
+Followed: wlm/WorkLoadManager.java (what is refused), BatchAggregator.java and
+PermanentBatchAggregator.java (how long a batch is waited for), WorkerThread.java (what ends a
+worker), engines/python PyPredictor.java (how a batch is packed: one code and one set of properties
+for all its answers).
 """
 
 from __future__ import annotations
 
-import logging
 import queue
 import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Protocol
 
 from local_cloud.djl_messages import BATCH_SIZE, Input, Output, PairList
+from local_cloud.djl_process import ProcessLost
 
-Handle = Callable[[Input], object]
-Observe = Callable[[int], None]
-"""Told the size of every batch that is more than one request."""
-
+STALE_S = 60.0
+"""A dead worker keeps its place this long (WorkerThread.isStale)."""
 _BATCH_KEY = re.compile(r"batch_(\d+)\.(.*)", re.DOTALL)
-_OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
-
-logger = logging.getLogger("local_cloud.djl")
 
 
-class BadBatch(Exception):
-    """The handler's answer doesn't fit its batch: DJL's TranslateException, HTTP 400."""
+class DjlError(Exception):
+    """What DJL answers itself; subclasses are named as in Java, whose name the body carries."""
+
+    status = 500
 
 
-class QueueFull(Exception):
-    """DJL's WlmCapacityException, HTTP 503."""
+class TranslateException(DjlError):
+    status = 400
+
+
+class WlmException(DjlError):
+    status = 503
+
+
+class WlmCapacityException(WlmException):
+    pass
+
+
+class EngineException(DjlError):
+    pass
+
+
+class Predictor(Protocol):
+    @property
+    def stopped(self) -> bool: ...
+    def predict(self, request: Input, timeout_s: float) -> Output:
+        """Raises ProcessLost."""
 
 
 class Job:
@@ -46,49 +65,89 @@ class Worker:
 
     def __init__(
         self,
-        handle: Handle,
+        process: Predictor,
         *,
         batch_size: int,
         max_batch_delay_s: float,
         queue_size: int,
-        observe: Observe,
+        timeout_s: float,
+        retry_threshold: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._handle = handle
+        self._process = process
         self._batch_size = batch_size
         self._max_batch_delay_s = max_batch_delay_s
+        self._queue_size = queue_size
+        self._timeout_s = timeout_s
+        self._retry_threshold = retry_threshold
+        self._clock = clock
         self._jobs: queue.Queue[Job | None] = queue.Queue(queue_size)
-        self._observe = observe
+        self._busy = False
+        self._failures = 0
+        self._died: float | None = None
+        self._place_free = False
         self._thread = threading.Thread(target=self._run, name="djl-worker", daemon=True)
+
+    @property
+    def status(self) -> str:
+        """As `/ping` tells it; of the three only FAILED is not a 200."""
+        if self._failures > self._retry_threshold:
+            return "FAILED"
+        return "Unhealthy" if self._place_free else "Healthy"
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """After what is in the queue has been answered."""
-        self._jobs.put(None)
-        self._thread.join()
+        """After what is in the queue has been answered; once the process is lost nothing is."""
+        if self._died is None:
+            self._jobs.put(None)
+            self._thread.join()
 
     def submit(self, request: Input) -> Future[Output]:
-        """Raises QueueFull."""
+        """Raises DjlError."""
+        if self.status == "FAILED":
+            raise WlmException("Model is not ready: djl")
+        if self._died is not None and self._clock() - self._died > STALE_S:
+            self._place_free = True
+            raise EngineException("There are no devices left to create new workers")
         job = Job(request)
+        # The last place is taken by nobody while the worker is at work.
+        last = self._busy and self._jobs.qsize() == self._queue_size - 1
         try:
+            if last or self._died is not None:
+                raise queue.Full
             self._jobs.put_nowait(job)
         except queue.Full:
-            raise QueueFull("worker queue capacity exceeded") from None
+            raise WlmCapacityException("Worker queue capacity exceeded for model: djl") from None
         return job.answer
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            if len(batch) > 1:
-                self._observe(len(batch))
+            self._busy = True
             try:
-                outputs = predict(self._handle, [job.request for job in batch])
-            except BadBatch as error:
+                outputs = self._predict([job.request for job in batch])
+            except TranslateException as error:
                 for job in batch:
                     job.answer.set_exception(error)
-                continue
-            for job, output in zip(batch, outputs, strict=True):
-                job.answer.set_result(output)
+            except ProcessLost as error:
+                self._failures += 1
+                self._died = self._clock()
+                # What is in the queue is never answered: its callers run into their time-outs.
+                for job in batch:
+                    job.answer.set_exception(WlmException(str(error)))
+                return
+            else:
+                for job, output in zip(batch, outputs, strict=True):
+                    job.answer.set_result(output)
+            finally:
+                self._busy = False
+
+    def _predict(self, requests: Sequence[Input]) -> list[Output]:
+        if self._process.stopped:
+            # Neither counted as a failure nor an end of the worker: so it goes on for good.
+            raise TranslateException("Backend Python process is stopped.")
+        return predict(lambda sent: self._process.predict(sent, self._timeout_s), requests)
 
     def _next_batch(self) -> list[Job]:
         """Waits for one job, takes what is there, and waits for the rest of a full batch at most
@@ -109,11 +168,12 @@ class Worker:
         return batch
 
 
-def predict(handle: Handle, requests: Sequence[Input]) -> list[Output]:
-    """One answer a request, in order. Raises BadBatch."""
+def predict(send: Callable[[Input], Output], requests: Sequence[Input]) -> list[Output]:
+    """One answer a request, in order. Raises TranslateException for an answer that doesn't fit its
+    batch, and what `send` raises."""
     if len(requests) == 1:
-        return [invoke(handle, requests[0])]
-    output = invoke(handle, pack(requests))
+        return [send(requests[0])]
+    output = send(pack(requests))
     return [output] * len(requests) if output.code >= 300 else unpack(output, len(requests))
 
 
@@ -131,7 +191,7 @@ def pack(requests: Sequence[Input]) -> Input:
 
 def unpack(output: Output, size: int) -> list[Output]:
     if output.content.size() != size:
-        raise BadBatch(
+        raise TranslateException(
             f"Batch output size mismatch, expected: {size}, actual: {output.content.size()}"
         )
     answers = []
@@ -143,22 +203,6 @@ def unpack(output: Output, size: int) -> list[Output]:
     for name, data in output.content.items():
         match = _BATCH_KEY.fullmatch(name or "")
         if match is None or int(match[1]) >= size:
-            raise BadBatch(f"Unexpected batch output key: {name}")
+            raise TranslateException(f"Unexpected batch output key: {name}")
         answers[int(match[1])].content.add(match[2], data)
     return answers
-
-
-def invoke(handle: Handle, request: Input) -> Output:
-    """What DJL's Python process answers, whatever the handler does."""
-    try:
-        returned = handle(request)
-    except Exception as error:
-        logger.exception("Failed invoke service.invoke_handler()")
-        if type(error).__name__ in _OUT_OF_MEMORY:
-            return Output(507, str(error))
-        return Output().error(str(error))
-    if returned is None:
-        return Output(204, "No content")
-    if not isinstance(returned, Output):
-        return Output().error(f"Invalid output type: {type(returned)}")
-    return returned

@@ -1,27 +1,48 @@
 """Serves a DJL model folder over HTTP without DJL: `python -m local_cloud.djl_host`.
 
 DJL Serving is a Java server in front of a Python process; this is that server's part for one
-model, after v0.27.0. As there (serving/ModelServer.java: `wait_model_loading`), the port is bound
-once the model is loaded and warm, so `/ping` either answers 200 or is refused. What fails at
-start-up is the last line, `FATAL: <reason>`, and the exit status is 1.
+model, after v0.27.0, as far as this project can meet it. What one wouldn't expect of it, each seen
+with the real server (its Java built from the tag, mpirun, one GPU made believe) and found in the
+source that is named:
 
-Not here: restarting a worker that died (the container ends instead), time limits on a prediction,
-multipart forms, streamed answers, `Output.finalize`, several models.
+- The Python process dies over a request: 503 WlmException for its batch; for a minute 503
+  WlmCapacityException; then 500 EngineException "There are no devices left to create new workers"
+  for good. `/ping` is 200 all the while. With SERVING_RETRY_THRESHOLD=0 it is 500 FAILED from then
+  on, and every request 503 "Model is not ready" (PyProcess.predict, WorkLoadManager.runJob,
+  PyModel.newPredictor, ModelInfo.getStatus).
+- A request takes longer than PREDICT_TIMEOUT, 240 s in the image: the process is killed, the rest
+  is the same (PyProcess.predict).
+- It dies between two requests: every request is 400 TranslateException "Backend Python process is
+  stopped." for good, and `/ping` 200, whatever the threshold (PyPredictor.batchPredict).
+- What waits in the queue when the worker ends is never answered (WorkerThread.shutdown).
+- The queue's last place is refused while the worker is at work (WorkLoadManager.runJob).
+- Its output has a prefix, `[INFO ] PyProcess - W-<pid>-djl-stdout: [1,0]<stdout>:`. mpirun's part
+  of it stands before each read of at most 4096 bytes: a line of two writes, or a long one, has it
+  inside too (conf/log4j2-plain.xml; `mpirun --tag-output`, orte/mca/iof).
+- Lines with [METRICS] go to logs/model_metric.log in the container (PyProcess.ReaderThread).
+- Custom attribute `batch_size=2`: 424, for it is taken for a batch (djl_python/inputs.py).
+- A form is parsed; one without a field has no content at all (RequestParser.parseRequest).
+- Custom attribute `x-synchronous=false`: an empty 200 (InferenceRequestHandler.runJob).
+- A batch has one status and one set of headers (PyPredictor.batchPredict).
+
+As there (serving/ModelServer.java: `wait_model_loading`), the port is bound once the model is
+loaded and warm, so `/ping` either answers or is refused. What fails at start-up ends the host with
+status 1.
+
+Not here: multipart forms, the cache, streamed answers, several models.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
-import json
-import logging
+import contextlib
 import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from urllib.parse import parse_qsl
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,9 +50,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local_cloud import djl_messages
-from local_cloud.djl_batching import BadBatch, Handle, QueueFull, Worker, invoke
-from local_cloud.djl_messages import Input, Output
+from local_cloud.djl_batching import DjlError, Worker
+from local_cloud.djl_messages import Input
+from local_cloud.djl_process import ProcessLost, PythonProcess, log
 from local_cloud.djl_properties import (
     ModelSettings,
     PropertiesError,
@@ -42,61 +63,51 @@ from local_cloud.djl_properties import (
 CONTAINER_MODEL_DIR = "/opt/ml/model"
 """Where SageMaker puts the weights; here SM_MODEL_DIR says where that is."""
 _CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+_FORM = "application/x-www-form-urlencoded"
 
 
 class StartFailed(Exception):
     """The message is the whole reason."""
 
 
-class HostedHandler:
-    """The handler function of a model folder, initialized."""
-
-    def __init__(self, folder: Path, settings: ModelSettings, env: Mapping[str, str]) -> None:
-        """Raises StartFailed."""
-        self._folder = folder
-        sys.path.insert(0, str(folder))  # as DJL's PYTHONPATH: PyEnv.java getEnvironmentVars
-        try:
-            module = importlib.import_module(settings.entry_point.removesuffix(".py"))
-            self._function: Handle = getattr(module, settings.handler)
-        except Exception as error:
-            raise StartFailed(f"{settings.entry_point}: {type(error).__name__}: {error}") from error
-        request = Input()
-        request.properties.update(settings.options)
-        if request.properties.get("model_id") == CONTAINER_MODEL_DIR and "SM_MODEL_DIR" in env:
-            request.properties["model_id"] = env["SM_MODEL_DIR"]
-        if settings.engine != "Python":  # started through mpirun, which is told the degree
-            degree = settings.options.get("tensor_parallel_degree", "1")
-            request.properties["tensor_parallel_degree"] = 1 if degree == "max" else int(degree)
-        output = invoke(self, request)
-        if output.code >= 300:
-            raise StartFailed(_reason(output))
-
-    def __call__(self, request: Input) -> object:
-        request.properties["model_dir"] = str(self._folder)
-        request.properties.setdefault("device_id", "-1")
-        return self._function(request)
-
-
-def _reason(output: Output) -> str:
+def load_model(folder: Path, settings: ModelSettings, env: Mapping[str, str]) -> PythonProcess:
+    """The Python process once its handler has answered a request without content.
+    Raises StartFailed."""
+    process = PythonProcess(folder, settings.entry_point, env)
+    request = Input()
+    request.properties.update(settings.options)
+    if request.properties.get("model_id") == CONTAINER_MODEL_DIR and "SM_MODEL_DIR" in env:
+        request.properties["model_id"] = env["SM_MODEL_DIR"]
     try:
-        document = json.loads(output.content.value_at(0))
-        return str(document["error"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return f"{output.code} {output.message}"
+        output = process.predict(request, settings.loading_timeout_s)
+    except ProcessLost as error:
+        raise StartFailed(f"Failed to loaded model. {error}") from error
+    if output.code >= 300:
+        process.stop()
+        raise StartFailed(f"Failed to initialize model: {output.message}")
+    return process
 
 
 def make_app(worker: Worker) -> Starlette:
     async def ping(_: Request) -> Response:
-        return JSONResponse({})
+        status = worker.status
+        return JSONResponse({"djl": {"status": status}}, 500 if status == "FAILED" else 200)
 
     async def invocations(request: Request) -> Response:
+        sent = parse_request(request.headers.items(), await request.body())
+        if str(sent.get_property("x-synchronous") or "true").lower() != "true":
+            with contextlib.suppress(DjlError):
+                worker.submit(sent)
+            return Response(headers={"x-next-token": "never-looked-up"})
         try:
-            answer = worker.submit(parse_request(request.headers.items(), await request.body()))
-            output = await asyncio.wrap_future(answer)
-        except QueueFull as error:
-            return _error(503, "WlmCapacityException", error)
-        except BadBatch as error:
-            return _error(400, "TranslateException", error)
+            output = await asyncio.wrap_future(worker.submit(sent))
+        except DjlError as error:
+            document = {
+                "code": error.status,
+                "type": type(error).__name__,
+                "message": str(error),
+            }
+            return JSONResponse(document, error.status)
         body = bytes(output.content.value_at(0)) if output.content.size() else b""
         return Response(body, output.code, output.properties)
 
@@ -109,8 +120,8 @@ def make_app(worker: Worker) -> Starlette:
 
 
 def parse_request(headers: Sequence[tuple[str, str]], body: bytes) -> Input:
-    """serving/http/RequestParser.java: headers become properties, SageMaker's custom attributes one
-    property each, the body the content "data"."""
+    """Headers become properties, SageMaker's custom attributes one property each, the body the
+    content "data", or a form's fields one content each."""
     request = Input()
     for name, value in headers:
         if name.lower() == _CUSTOM_ATTRIBUTES:
@@ -120,30 +131,29 @@ def parse_request(headers: Sequence[tuple[str, str]], body: bytes) -> Input:
                     request.properties[key.strip()] = said.strip()
         else:
             request.properties[name] = value
-    request.content.add("data", body)
+    if str(request.get_property("content-type") or "").split(";")[0].strip().lower() == _FORM:
+        for key, value in parse_qsl(body.decode("utf-8", "replace")):
+            request.content.add(key, value.encode())
+    else:
+        request.content.add("data", body)
     return request
 
 
-def _error(status: int, kind: str, error: Exception) -> Response:
-    return JSONResponse({"code": status, "type": kind, "message": str(error)}, status)
-
-
-def start(arguments: argparse.Namespace, env: Mapping[str, str]) -> tuple[Worker, Any]:
+def start(arguments: argparse.Namespace, env: Mapping[str, str]) -> tuple[Worker, socket.socket]:
     """Loads the model. Returns its running worker and the bound socket. Raises StartFailed."""
     try:
         folder, engine = _model_folder(arguments, env)
         settings = load_settings(folder, env, engine)
     except PropertiesError as error:
         raise StartFailed(str(error)) from error
-    _log(f"{settings}")
-    djl_messages.provide()
-    handler = HostedHandler(folder, settings, env)
+    log("ModelInfo", f"{settings}")
     worker = Worker(
-        handler,
+        load_model(folder, settings, env),
         batch_size=settings.batch_size,
         max_batch_delay_s=settings.max_batch_delay_ms / 1000,
         queue_size=settings.job_queue_size,
-        observe=lambda size: _log(f"DynamicBatchSize.Count/Item:{size}|#Model:{folder.name}"),
+        timeout_s=settings.predict_timeout_s,
+        retry_threshold=settings.retry_threshold,
     )
     port = env.get("SAGEMAKER_BIND_TO_PORT", "8080")
     try:
@@ -170,11 +180,10 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
         default=env.get("SD_LOCAL_ROOTFS"),
         help="the image's files, in which the folder of SERVING_LOAD_MODELS lies",
     )
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     try:
         worker, listener = start(parser.parse_args(argv), env)
     except StartFailed as error:
-        print(f"FATAL: {' '.join(str(error).split())}", flush=True)
+        log("ModelServer", " ".join(str(error).split()), "ERROR")
         return 1
     config = uvicorn.Config(
         make_app(worker), http="h11", ws="none", lifespan="off", log_config=None, access_log=False
@@ -183,12 +192,7 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
     return 0
 
 
-def _log(line: str) -> None:
-    print(line, flush=True)
-
-
 if __name__ == "__main__":
     status = main(sys.argv[1:], os.environ)
-    sys.stdout.flush()
-    # Not sys.exit: it would wait for threads that may still be inside PyTorch.
+    # Not sys.exit: it would wait for threads that are still at a prediction.
     os._exit(status)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -125,6 +125,7 @@ class Output:
         self.message = message
         self.properties: dict[str, str] = {}
         self.content = PairList()
+        self._finalize: Callable[[], object] = lambda: None
 
     def set_code(self, code: int) -> Output:
         self.code = code
@@ -137,6 +138,14 @@ class Output:
     def error(self, error: str, code: int = 424, message: str = "prediction failure") -> Output:
         self.set_code(code).set_message(message).add_property("content-type", "application/json")
         return self.add_as_json({"code": code, "message": message, "error": error})
+
+    def finalize(self, finalize_function: Callable[..., object], *args: object) -> Output:
+        """Called once this answer is on its way to DJL."""
+        self._finalize = lambda: finalize_function(*args)
+        return self
+
+    def execute_finalize(self) -> None:
+        self._finalize()
 
     def add_property(self, key: str, val: str) -> Output:
         self.properties[key] = val

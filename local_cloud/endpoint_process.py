@@ -132,8 +132,10 @@ class Container:
 
     def _keep(self, line: str) -> None:
         self._lines.append(line)
-        if line.startswith("FATAL:"):
-            self._fatal = line
+        # DJL Serving puts a prefix before it.
+        _, fatal, reason = line.partition("FATAL: ")
+        if fatal:
+            self._fatal = fatal + reason
         with (self._plan.folder / "container.log").open("a") as file:
             file.write(line + "\n")
         self.log.write([line])

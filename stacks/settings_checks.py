@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from djl.sizes import FITTING
 from sd_contract.model_folder import NotAModel, read_folder
 from stacks.hosts import (
     AMIS,
@@ -175,14 +176,24 @@ def djl_problems(djl: DjlSettings) -> list[Problem]:
     if djl.cuda_graphs and djl.max_unet_rows != 2:
         problems.append(Problem("sd.djl.max_unet_rows", djl.max_unet_rows, "2 with cuda_graphs"))
     if djl.acceleration != "pytorch":
-        # The attention that DeepSpeed 0.12 injects is built for 64x64 latents at most.
+        allowed = f"{' | '.join(FITTING)} with DeepSpeed; any with sd.djl.acceleration=pytorch"
         problems += [
-            Problem("sd.djl.sizes", size, "at most 512x512 pixels with DeepSpeed")
-            for size in djl.sizes
-            if int(size.split("x")[0]) * int(size.split("x")[1]) > 512 * 512
+            Problem("sd.djl.sizes", size, allowed) for size in djl.sizes if size not in FITTING
         ]
         if djl.dtype != "float16":
             problems.append(Problem("sd.djl.dtype", djl.dtype, "float16 with DeepSpeed"))
+    request_s = djl.steps * djl.seconds_per_step
+    most = max(1, int(GATEWAY_TIMEOUT_S / request_s))
+    if djl.max_batch_size > most:
+        allowed = (
+            f"at most {most}: of requests with {djl.steps} steps of {djl.seconds_per_step:g} s "
+            f"(seconds_per_step), more aren't done within the gateway's {GATEWAY_TIMEOUT_S} s"
+        )
+        problems.append(Problem("sd.djl.max_batch_size", djl.max_batch_size, allowed))
+    if djl.job_queue_size <= djl.max_batch_size:
+        # DJL refuses the last place while a batch is being made (WorkLoadManager.java, v0.27.0).
+        allowed = f"at least {djl.max_batch_size + 1}, for a batch of sd.djl.max_batch_size to wait"
+        problems.append(Problem("sd.djl.job_queue_size", djl.job_queue_size, allowed))
     return problems
 
 

@@ -200,15 +200,17 @@ class G5Settings(VariantSettings):
 @dataclass(frozen=True, kw_only=True)
 class DjlSettings(VariantSettings):
     """DJL hands over up to `max_batch_size` requests that arrive within `max_batch_delay_ms`, and
-    answers 503 when `job_queue_size` are waiting. `acceleration` never falls back by itself:
+    answers 503 when `job_queue_size` - 1 are waiting. `acceleration` never falls back by itself:
     "deepspeed-or-pytorch" does so, and says so in every answer. `max_unet_rows` counts the guidance
     rows too."""
 
     instance_type: str = setting(one_of(*GPU_INSTANCES))
     ami: str = setting(one_of(*GPU_AMIS))
+    # DJL itself takes 1200 to load (MODEL_LOADING_TIMEOUT in its image), and says why it can't.
+    startup_timeout_s: int = setting(whole(1_200, 3_600))
     max_batch_size: int = setting(whole(1, 16))
     max_batch_delay_ms: int = setting(whole(0, 5_000))
-    job_queue_size: int = setting(whole(1, 1_000))
+    job_queue_size: int = setting(whole(2, 1_000))
     acceleration: str = setting(one_of("deepspeed", "deepspeed-or-pytorch", "pytorch"))
     cuda_graphs: bool = setting(flag())
     max_unet_rows: int = setting(whole(2, 16))

@@ -1,17 +1,29 @@
-"""The engine with a memory of how requests were batched, for the log, the metric, the answer and
-the second attempt after too large a batch."""
+"""The engine with a memory of how requests were batched, for the log, the answer and the second
+attempt after too large a batch, and with an end to a batch that nobody waits for any more."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sd_serving.config import size_text
+from sd_serving.config import ServingConfig, size_text
 from sd_serving.contract import GenerationRequest
-from sd_serving.engine import Engine, GenerationResult
-from sd_serving.errors import OutOfMemory
+from sd_serving.engine import Engine, GenerationResult, Parts
+from sd_serving.errors import EngineError, OutOfMemory
+
+CALLERS_WAIT_S = 60.0
+"""InvokeEndpoint's limit. The largest batch that the limits allow would take longer, and past DJL's
+PREDICT_TIMEOUT (the Dockerfile has it) it would cost the whole process: all requests of a batch are
+answered at once, so the time-out is for all of them."""
+
+
+class GaveUp(EngineError):
+    """Says nothing about the model: the batch took longer than its callers wait."""
+
+    status = 503
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Group:
     steps: int
     guidance_scale: float
     outcome: str
-    """`ok`, `out_of_memory` or `failed`"""
+    """`ok`, `out_of_memory`, `gave_up` or `failed`"""
     ms: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -33,10 +45,40 @@ class Group:
 
 class BatchEngine(Engine):
     groups: tuple[Group, ...] = ()
-    """Since `forget`, in the order they ran."""
+    """Since `begin`, in the order they ran."""
 
-    def forget(self) -> None:
+    def __init__(
+        self, parts: Parts, config: ServingConfig, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` counts seconds."""
+        super().__init__(parts, config)
+        self._clock = clock
+        self._deadline = math.inf
+
+    def begin(self) -> None:
+        """A new batch has come in."""
         self.groups = ()
+        self._deadline = self._clock() + CALLERS_WAIT_S
+
+    def warm_up(self) -> None:
+        self._deadline = math.inf
+        super().warm_up()
+
+    def warmup_requests(self) -> list[GenerationRequest]:
+        """A size's largest pass through the networks first: DeepSpeed's workspace is made for the
+        first one. Then one image, and one without guidance: other shapes, other kernels."""
+        most = self.parts.max_images_per_pass or 1
+        wanted = [
+            replace(request, num_images=images, guidance_scale=guidance)
+            for request in super().warmup_requests()
+            for images, guidance in ((most, request.guidance_scale), (1, request.guidance_scale),
+                                     (1, 1.0))
+        ]  # fmt: skip
+        return list(dict.fromkeys(wanted))
+
+    def before_step(self) -> None:
+        if self._clock() > self._deadline:
+            raise GaveUp(f"given up: after {CALLERS_WAIT_S:g} s nobody waits for the answer")
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
         started = time.perf_counter()
@@ -46,6 +88,11 @@ class BatchEngine(Engine):
             outcome = "ok"
         except OutOfMemory:
             outcome = "out_of_memory"
+            raise
+        except EngineError as error:
+            if isinstance(error.__cause__, GaveUp):
+                outcome = "gave_up"
+                raise error.__cause__ from None
             raise
         finally:
             first = requests[0]

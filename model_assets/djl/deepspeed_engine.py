@@ -10,19 +10,18 @@ kernels of their own in this version, only the wrapper with its CUDA graph.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from djl.options import GRAPH_ROWS
+from djl.options import GRAPH_ROWS, PYTORCH
+from djl.sizes import FITTING
 from sd_serving.config import Size, size_text
 from sd_serving.diffusers_parts import DiffusersParts
 from sd_serving.errors import ModelUnusable
 
 if TYPE_CHECKING:
     import torch
-
-MAX_LATENT_POSITIONS = 4096
-"""`max_out_tokens` of the injected attention (replace_module.py): 64 x 64 latents, 512x512."""
 
 _PLAIN_BLOCK = "BasicTransformerBlock"
 _INJECTED_BLOCK = "DeepSpeedDiffusersTransformerBlock"
@@ -73,13 +72,15 @@ def init_inference(deepspeed: Any, target: InjectionTarget, *, cuda_graph: bool)
     )
 
 
-def check_sizes(sizes: tuple[Size, ...], *, cuda_graph: bool) -> None:
+def check_sizes(
+    sizes: tuple[Size, ...], fits: Callable[[int, int], bool], *, cuda_graph: bool
+) -> None:
     """Raises ModelUnusable for sizes that the kernels or the graphs can't do."""
-    large = [size for size in sizes if size[0] // 8 * (size[1] // 8) > MAX_LATENT_POSITIONS]
-    if large:
+    wrong = [size for size in sizes if not fits(*size)]
+    if wrong:
         raise ModelUnusable(
-            f"DeepSpeed's kernels stop at {MAX_LATENT_POSITIONS} latent positions (512x512), and "
-            f"SD_SIZES serves {', '.join(map(size_text, large))}"
+            f"DeepSpeed's attention is right for {', '.join(FITTING)} alone, and SD_SIZES serves "
+            f"{', '.join(map(size_text, wrong))}; option.acceleration={PYTORCH} takes any size"
         )
     if cuda_graph and len(sizes) > 1:
         raise ModelUnusable(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from djl.batch_engine import BatchEngine
 from djl.deepspeed_engine import accelerate, annotate, check_sizes
 from djl.options import DEEPSPEED, PYTORCH, DjlOptions
+from djl.sizes import attention_fits
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Parts
@@ -31,6 +32,8 @@ class Machine:
     runs_kernels: bool
     """DeepSpeed's are CUDA."""
     import_deepspeed: Callable[[], Any]
+    attention_fits: Callable[[int, int], bool] = attention_fits
+    """Whether the kernels draw a height and width right."""
 
 
 def this_machine() -> Machine:
@@ -82,7 +85,7 @@ def _ready(parts: Parts, config: ServingConfig) -> BatchEngine:
 def _accelerated(options: DjlOptions, config: ServingConfig, machine: Machine) -> Parts:
     import torch
 
-    check_sizes(config.sizes, cuda_graph=options.cuda_graph)
+    check_sizes(config.sizes, machine.attention_fits, cuda_graph=options.cuda_graph)
     if not machine.runs_kernels:
         raise ModelUnusable("its kernels need a CUDA device, and PyTorch sees none")
     deepspeed = machine.import_deepspeed()

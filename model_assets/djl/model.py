@@ -6,6 +6,9 @@ A batch has one status and one set of headers for all its answers. So in a batch
 error is told by its body alone, with status 200, and pictures come as JSON whatever `Accept` says:
 callers judge by the body's `error.type`. A request that comes alone gets the status and the type
 that the other variants give.
+
+A process that can't compute any more leaves, after its answer; so does whatever else kills it end
+the container (watch.py).
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from __future__ import annotations
 import http
 import os
 import re
+import subprocess
 import traceback
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 from djl_python import Input, Output
@@ -22,55 +27,68 @@ from djl_python import Input, Output
 from djl.batch_engine import BatchEngine
 from djl.loading import load_engine, this_machine
 from djl.options import DjlOptions
+from djl.watch import end_server_with_this_process
 from sd_serving.config import ServingConfig
-from sd_serving.errors import ServingError
+from sd_serving.errors import EngineError, ServingError
 from sd_serving.handler import JSON, Call, Handler, Reply
-from sd_serving.logs import Log, print_event
+from sd_serving.logs import Log, print_event, print_line
 
 _PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 
 
 class Service:
-    def __init__(self, engine: BatchEngine, config: ServingConfig, log: Log) -> None:
+    def __init__(
+        self,
+        engine: BatchEngine,
+        config: ServingConfig,
+        log: Log,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        """`leave` ends the process with a status."""
         self._engine = engine
-        self._variant = config.variant
         self._handler = Handler(engine, config, log)
         self._log = log
+        self._leave = leave
 
     def answer(self, inputs: Input) -> Output:
         """One Output for the one or the many requests in `inputs`."""
         members = inputs.get_batches()
         if len(members) == 1:
             accept = members[0].get_property("accept") or ""
-            (reply,) = self._respond([_call(members[0], accept)])
-            return _single_output(reply)
-        output = Output().add_property("content-type", JSON)
-        for index, reply in enumerate(self._respond([_call(each, "") for each in members])):
-            output.add(reply.body, batch_index=index)
+            replies = self._respond([_call(members[0], accept)])
+            output = _single_output(replies[0])
+        else:
+            replies = self._respond([_call(each, "") for each in members])
+            output = Output().add_property("content-type", JSON)
+            for index, reply in enumerate(replies):
+                output.add(reply.body, batch_index=index)
+        if any(reply.status == EngineError.status for reply in replies) and not self._computes():
+            output.finalize(self._leave, 1)
         return output
 
+    def _computes(self) -> bool:
+        """Some failures (a CUDA assertion) leave a process that can never compute again."""
+        try:
+            self._engine.warm_up()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes into the last line
+            _say_why(self._log, "broken", error)
+            return False
+        return True
+
     def _respond(self, calls: list[Call]) -> list[Reply]:
-        self._engine.forget()
+        self._engine.begin()
         replies = self._handler.respond_batch(calls)
         if any(g.outcome == "out_of_memory" and g.requests > 1 for g in self._engine.groups):
             # What was too much together may well fit alone.
             for number, reply in enumerate(replies):
                 if reply.status >= 500:
                     replies[number] = self._handler.respond(calls[number])
-        groups = self._engine.groups
         self._log(
             "batch",
             requests=len(calls),
             errors=sum(reply.status != 200 for reply in replies),
-            groups=[group.as_dict() for group in groups],
+            groups=[group.as_dict() for group in self._engine.groups],
         )
-        for group in groups:
-            # DJL takes such lines out of the log and into its `model_metric` one (PyProcess.java;
-            # the form is ai.djl.metric.Metric's).
-            for name, value in (("Requests", group.requests), ("Images", group.images)):
-                print(
-                    f"[METRICS]DenoiseBatch{name}.Count:{value}|#Model:{self._variant}", flush=True
-                )
         return replies
 
 
@@ -101,23 +119,29 @@ def start(inputs: Input, log: Log = print_event) -> Service:
         config = replace(ServingConfig.from_env(os.environ), model_dir=options.model_dir)
         engine = load_engine(options, config, log, this_machine())
     except Exception as error:
-        log("load_failed", traceback="".join(traceback.format_exception(error)))
-        known = isinstance(error, ServingError)
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
-        print(f"FATAL: {' '.join(reason.split())}", flush=True)
+        _say_why(log, "load_failed", error)
         raise
     log("ready", **engine.parts.describe())
     return Service(engine, config, log)
 
 
+def _say_why(log: Log, event: str, error: Exception) -> None:
+    log(event, traceback="".join(traceback.format_exception(error)))
+    known = isinstance(error, ServingError)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    print_line(f"FATAL: {' '.join(reason.split())}")
+
+
 _service: Service | None = None
+_watcher: subprocess.Popen[bytes] | None = None
 
 
-def handle(inputs: Input | None) -> Output | None:
-    """None for DJL's call without content, which it sends once to initialize."""
-    global _service
+def handle(inputs: Input) -> Output | None:
+    """None for DJL's call without content, which it sends once to initialize; a caller's that has
+    none (a form's, say) comes later."""
+    global _service, _watcher
     if _service is None:
-        _service = start(inputs or Input())
-    if inputs is None or inputs.is_empty():
+        _service = start(inputs)
+        _watcher = end_server_with_this_process()
         return None
     return _service.answer(inputs)

@@ -134,22 +134,28 @@ class Engine:
         }
 
     def warm_up(self) -> None:
-        """One picture a served size, so that no caller pays for lazy initialization."""
-        for height, width in self.config.sizes:
-            self.generate(
-                [
-                    GenerationRequest(
-                        prompt=WARMUP_PROMPT,
-                        negative_prompt="",
-                        num_images=1,
-                        height=height,
-                        width=width,
-                        num_inference_steps=self.config.warmup_steps,
-                        guidance_scale=self.config.default_guidance,
-                        seed=0,
-                    )
-                ]
+        """So that no caller pays for lazy initialization."""
+        for request in self.warmup_requests():
+            self.generate([request])
+
+    def warmup_requests(self) -> list[GenerationRequest]:
+        """One picture a served size."""
+        return [
+            GenerationRequest(
+                prompt=WARMUP_PROMPT,
+                negative_prompt="",
+                num_images=1,
+                height=height,
+                width=width,
+                num_inference_steps=self.config.warmup_steps,
+                guidance_scale=self.config.default_guidance,
+                seed=0,
             )
+            for height, width in self.config.sizes
+        ]
+
+    def before_step(self) -> None:
+        """Called before each denoising step; what it raises ends the batch."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
         """One result a request, in order. All must share one `batch_key` (ValueError).
@@ -228,6 +234,7 @@ class Engine:
         latents = torch.cat([self._noise(image.seed, request) for image in images])
         latents = latents.to(self.parts.device) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
+            self.before_step()
             scaled = scheduler.scale_model_input(latents, t)
             if guided:
                 both = self.parts.denoise(torch.cat([scaled, scaled]), int(t), conditioning)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Protocol
 
 
@@ -11,4 +12,11 @@ class Log(Protocol):
 
 
 def print_event(event: str, **fields: object) -> None:
-    print(json.dumps({"event": event, **fields}, default=str), flush=True)
+    print_line(json.dumps({"event": event, **fields}, default=str))
+
+
+def print_line(line: str) -> None:
+    """In one write, its end included: `print` makes two of it where Python buffers nothing, and
+    what a DJL container's mpirun puts between them breaks the line."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -33,7 +33,7 @@ from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine, Parts
 from sd_serving.errors import BodyTooLarge, ConfigError, ModelUnusable, NotReady, ServingError
 from sd_serving.handler import MAX_BODY_BYTES, Call, Handler, Reply, error_reply
-from sd_serving.logs import Log, print_event
+from sd_serving.logs import Log, print_event, print_line
 
 GRACE_S = 25
 """For running requests after SIGTERM; SageMaker kills 30 s after it."""
@@ -224,7 +224,7 @@ def main(env: Mapping[str, str], log: Log = print_event) -> int:
 
 
 def _fatal(reason: str) -> int:
-    print(f"FATAL: {reason}", flush=True)
+    print_line(f"FATAL: {reason}")
     return 1
 
 

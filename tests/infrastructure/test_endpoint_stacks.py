@@ -45,7 +45,7 @@ def registered(aws: Synthesized, name: str) -> str:
     ("name", "instance", "ami", "startup_s"),
     [
         ("g5", "ml.g5.xlarge", "al2-ami-sagemaker-inference-gpu-3-1", 900),
-        ("djl", "ml.g5.xlarge", "al2-ami-sagemaker-inference-gpu-2-1", 900),
+        ("djl", "ml.g5.xlarge", "al2-ami-sagemaker-inference-gpu-2-1", 1500),
         ("inf2", "ml.inf2.xlarge", "al2-ami-sagemaker-inference-neuron-2", 1800),
     ],
 )

@@ -1,4 +1,4 @@
-"""The DJL variant on the local cloud: g5's pictures, and batches that no answer shows."""
+"""The DJL variant on the local cloud: g5's pictures, batches that no answer shows, and a death."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -78,8 +79,7 @@ def test_eight_at_once_are_batched_and_each_equals_its_lone_twin(
     assert {answer["engine"]["batch"] for answer in alone} == {1}
     assert sum(sizes) == len(requests)
     assert max(sizes) > 1
-    # Log, metric and answers tell the same.
-    assert sizes == _metric(up)[logged:]
+    # Log and answers tell the same.
     batched = Counter(answer["engine"]["batch"] for answer in together)
     assert batched == Counter(size for size in sizes for _ in range(size))
     assert max(off) <= 1
@@ -87,20 +87,35 @@ def test_eight_at_once_are_batched_and_each_equals_its_lone_twin(
 
 def _batches(up: UpCloud) -> list[int]:
     """Requests in each batch that the container has logged, oldest first."""
-    lines = [line for line in log_of(up, LOG) if line.startswith('{"event": "batch"')]
+    said = [line.partition("[1,0]<stdout>:")[2] for line in log_of(up, LOG)]
     return [
         group["requests"]
-        for line in lines
+        for line in said
+        if line.startswith('{"event": "batch"')
         for group in json.loads(line)["groups"]
         if group["outcome"] == "ok"
     ]
 
 
-def _metric(up: UpCloud) -> list[int]:
-    """The same as DJL's metric lines have it."""
-    name = "[METRICS]DenoiseBatchRequests.Count:"
-    lines = [line.removeprefix(name) for line in log_of(up, LOG) if line.startswith(name)]
-    return [int(line.split("|")[0]) for line in lines]
+def test_the_djl_process_killed_and_the_endpoint_back_in_service(up: UpCloud) -> None:
+    """Killed between two requests, which DJL itself never notices."""
+    prompt = "a green triangle on a white background"
+    killed = _python(up)
+    killed.kill()
+    wait_until(lambda: any("Container restarted" in line for line in log_of(up, LOG)))
+    wait_until(lambda: up.generate(model="djl", prompt=prompt, seed=3).status == 200)
+    assert describe(up.pictures(model="djl", prompt=prompt, seed=3)[0]) == expected(prompt)
+    assert _python(up).pid != killed.pid
+
+
+def _python(up: UpCloud) -> psutil.Process:
+    """The process behind DJL."""
+    (found,) = [
+        process
+        for process in psutil.Process(up.pid).children(recursive=True)
+        if "local_cloud.djl_engine" in process.cmdline()
+    ]
+    return found
 
 
 def _most_off(one: dict[str, Any], other: dict[str, Any]) -> int:

@@ -1,17 +1,31 @@
-"""Batches as DJL gathers, packs and unpacks them, without a model."""
+"""Batches as DJL gathers, packs and unpacks them, and a lost process, without a process."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from local_cloud.djl_batching import BadBatch, Handle, QueueFull, Worker, pack, predict, unpack
+from local_cloud.djl_batching import (
+    STALE_S,
+    EngineException,
+    TranslateException,
+    WlmCapacityException,
+    WlmException,
+    Worker,
+    pack,
+    predict,
+    unpack,
+)
+from local_cloud.djl_engine import invoke
 from local_cloud.djl_messages import Input, Output
+from local_cloud.djl_process import ProcessLost
 
 LONG_S = 600.0
 """A delay that no test waits for: a batch that is full goes at once."""
@@ -39,11 +53,43 @@ def text(output: Output) -> str:
     return output.content.value_at(0).decode()
 
 
+@dataclass
+class ProcessDouble:
+    handle: Callable[[Input], Output]
+    stopped: bool = False
+    sizes: list[int] = field(default_factory=list)
+    """Of the batches that came, oldest first."""
+
+    def predict(self, request: Input, timeout_s: float) -> Output:
+        assert timeout_s == 240
+        self.sizes.append(request.get_batch_size())
+        return self.handle(request)
+
+
+@dataclass
+class Busy:
+    """Holds a batch until it is let go."""
+
+    entered: threading.Event = field(default_factory=threading.Event)
+    leave: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, inputs: Input) -> Output:
+        self.entered.set()
+        self.leave.wait()
+        return echo(inputs)
+
+
 @contextmanager
-def running(handle: Handle, **options: object) -> Iterator[Worker]:
-    settings = {"batch_size": 4, "max_batch_delay_s": LONG_S, "queue_size": 100, **options}
-    settings.setdefault("observe", lambda _: None)
-    worker = Worker(handle, **settings)  # type: ignore[arg-type]
+def running(process: ProcessDouble, **options: Any) -> Iterator[Worker]:
+    settings = {
+        "batch_size": 4,
+        "max_batch_delay_s": LONG_S,
+        "queue_size": 100,
+        "timeout_s": 240,
+        "retry_threshold": 10,
+        **options,
+    }
+    worker = Worker(process, **settings)
     worker.start()
     try:
         yield worker
@@ -60,52 +106,97 @@ def test_packs_as_djl_names_things() -> None:
 
 
 def test_a_full_batch_is_handled_once_and_answered_in_order() -> None:
-    sizes: list[int] = []
-    with running(echo, observe=sizes.append) as worker:
+    process = ProcessDouble(echo)
+    with running(process) as worker:
         answers = [worker.submit(request(letter)) for letter in "abcd"]
         assert [text(answer.result()) for answer in answers] == ["A", "B", "C", "D"]
-    assert sizes == [4]
+    assert process.sizes == [4]
 
 
 def test_a_batch_that_does_not_fill_goes_after_the_delay() -> None:
-    with running(echo, max_batch_delay_s=0.01) as worker:
+    with running(ProcessDouble(echo), max_batch_delay_s=0.01) as worker:
         assert text(worker.submit(request("a")).result()) == "A"
 
 
 def test_no_delay_takes_what_is_there() -> None:
-    entered, leave = threading.Event(), threading.Event()
-    sizes: list[int] = []
+    busy = Busy()
+    process = ProcessDouble(busy)
+    with running(process, max_batch_delay_s=0.0) as worker:
+        first = worker.submit(request("a"))
+        busy.entered.wait()
+        others = [worker.submit(request(letter)) for letter in "bcdef"]
+        busy.leave.set()
+        assert [text(answer.result()) for answer in [first, *others]] == list("ABCDEF")
+    assert process.sizes == [1, 4, 1]
 
-    def slow(inputs: Input) -> Output:
+
+def test_the_queue_refuses_one_request_earlier_than_its_size_says() -> None:
+    busy = Busy()
+    with running(ProcessDouble(busy), batch_size=1, queue_size=3) as worker:
+        answers: list[Future[Output]] = [worker.submit(request("a"))]
+        busy.entered.wait()
+        answers += [worker.submit(request(letter)) for letter in "bc"]
+        with pytest.raises(WlmCapacityException, match="Worker queue capacity exceeded"):
+            worker.submit(request("d"))
+        busy.leave.set()
+        assert [text(answer.result()) for answer in answers] == ["A", "B", "C"]
+
+
+def lose(_: Input) -> Output:
+    raise ProcessLost("Python worker disconnected.")
+
+
+def test_a_lost_process_refuses_for_a_minute_and_then_says_there_are_no_devices() -> None:
+    now = [0.0]
+    with running(ProcessDouble(lose), batch_size=1, clock=lambda: now[0]) as worker:
+        with pytest.raises(WlmException, match="disconnected"):
+            worker.submit(request("a")).result()
+        for now[0] in (1.0, STALE_S):
+            with pytest.raises(WlmCapacityException):
+                worker.submit(request("b"))
+            assert worker.status == "Healthy"
+        now[0] = STALE_S + 1
+        for _ in range(2):
+            with pytest.raises(EngineException, match="no devices left to create new workers"):
+                worker.submit(request("c"))
+        assert worker.status == "Unhealthy"
+
+
+def test_a_lost_process_is_a_failed_model_with_a_threshold_of_zero() -> None:
+    with running(ProcessDouble(lose), batch_size=1, retry_threshold=0) as worker:
+        with pytest.raises(WlmException, match="disconnected"):
+            worker.submit(request("a")).result()
+        assert worker.status == "FAILED"
+        with pytest.raises(WlmException, match="Model is not ready"):
+            worker.submit(request("b"))
+
+
+def test_what_waits_when_the_process_is_lost_is_never_answered() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def lose_later(_: Input) -> Output:
         entered.set()
         leave.wait()
-        return echo(inputs)
+        raise ProcessLost("gone")
 
-    with running(slow, max_batch_delay_s=0.0, observe=sizes.append) as worker:
+    with running(ProcessDouble(lose_later), batch_size=1, retry_threshold=0) as worker:
         first = worker.submit(request("a"))
         entered.wait()
-        others = [worker.submit(request(letter)) for letter in "bcdef"]
+        waiting = worker.submit(request("b"))
         leave.set()
-        assert [text(answer.result()) for answer in [first, *others]] == list("ABCDEF")
-    assert sizes == [4]  # a alone, b to e together, f alone
+        with pytest.raises(WlmException):
+            first.result()
+    assert not waiting.done()
 
 
-def test_a_full_queue_refuses() -> None:
-    entered, leave = threading.Event(), threading.Event()
-
-    def slow(inputs: Input) -> Output:
-        entered.set()
-        leave.wait()
-        return echo(inputs)
-
-    with running(slow, batch_size=1, queue_size=1) as worker:
-        answers: list[Future[Output]] = [worker.submit(request("a"))]
-        entered.wait()
-        answers.append(worker.submit(request("b")))
-        with pytest.raises(QueueFull):
-            worker.submit(request("c"))
-        leave.set()
-        assert [text(answer.result()) for answer in answers] == ["A", "B"]
+def test_a_process_that_stopped_between_requests_answers_400_and_is_never_a_failure() -> None:
+    process = ProcessDouble(echo, stopped=True)
+    with running(process, batch_size=1, retry_threshold=0) as worker:
+        for _ in range(2):
+            with pytest.raises(TranslateException, match="Backend Python process is stopped"):
+                worker.submit(request("a")).result()
+        assert worker.status == "Healthy"
+    assert process.sizes == []
 
 
 def test_an_error_code_is_everyone_s() -> None:
@@ -125,11 +216,11 @@ def test_an_answer_that_misses_its_batch_spoils_all_of_it_and_nothing_more() -> 
     def forgetful(inputs: Input) -> Output:
         return Output().add("only one", batch_index=0) if inputs.is_batch() else echo(inputs)
 
-    with running(forgetful, batch_size=2) as worker:
+    with running(ProcessDouble(forgetful), batch_size=2) as worker:
         for answer in [worker.submit(request("a")), worker.submit(request("b"))]:
-            with pytest.raises(BadBatch, match="expected: 2, actual: 1"):
+            with pytest.raises(TranslateException, match="expected: 2, actual: 1"):
                 answer.result()
-    with pytest.raises(BadBatch, match="Unexpected batch output key"):
+    with pytest.raises(TranslateException, match="Unexpected batch output key"):
         unpack(Output().add("x", key="data"), 1)
 
 
@@ -142,13 +233,13 @@ def test_what_a_handler_raises_is_answered(error: Exception, code: int) -> None:
     def broken(_: Input) -> Output:
         raise error
 
-    (output,) = predict(broken, [request("a")])
+    output = invoke(broken, request("a"))
     assert output.code == code
     if code == 424:
         assert json.loads(text(output))["error"] == "v"
 
 
 def test_nothing_and_nonsense_are_answered() -> None:
-    assert predict(lambda _: None, [request("a")])[0].code == 204
-    (output,) = predict(lambda _: "text", [request("a")])
+    assert invoke(lambda _: None, request("a")).code == 204
+    output = invoke(lambda _: "text", request("a"))
     assert "Invalid output type" in json.loads(text(output))["error"]

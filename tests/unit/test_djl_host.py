@@ -1,209 +1,168 @@
-"""model.py under the host, as the local cloud's endpoint runs it: a process of its own."""
+"""The local DJL host does what the real server was seen to do (the list is in its docstring)."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import httpx
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from sd_serving.diffusers_parts import load_diffusers
-from sd_serving.engine import Engine
-from tests.djl_fakes import KEY, WEIGHTS, make_artifact
-from tests.serving_fakes import ENV, config, request
+from local_cloud.djl_host import parse_request
+from local_cloud.djl_process import tagged
+from tests.djl_hosting import Host, echo_model, ended, hosted
 
-ROOT = Path(__file__).parents[2]
-ASSETS = ROOT / "model_assets"
-TOLERANCE = 4
-"""Of 255: a batch of eight may round a value to the one next to a lone picture's."""
-BATCH = 8
-
-
-def start(folder: Path, weights: Path, **env: str) -> subprocess.Popen[str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return subprocess.Popen(
-        [sys.executable, "-m", "local_cloud.djl_host", "--model-dir", str(folder)],
-        cwd=ROOT,
-        env={
-            **kept,
-            **ENV,
-            "SD_VARIANT": "djl",
-            "SD_SIZES": "64x64",
-            "SD_DTYPE": "float32",
-            "SM_MODEL_DIR": str(weights),
-            "PYTHONPATH": str(ASSETS),
-            "OMP_NUM_THREADS": "1",
-            "OPTION_ACCELERATION": "pytorch",
-            "SERVING_BATCH_SIZE": str(BATCH),
-            # A batch goes when it is full: no test waits for this, or depends on it.
-            "SERVING_MAX_BATCH_DELAY": "600000",
-            **env,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-class Host:
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.process = process
-        self.url = url
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        while process.poll() is None and not self._answers_ping():
-            time.sleep(0.1)
-        assert process.poll() is None, "\n".join(self.lines)
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as stdout:
-            self.lines.extend(line.rstrip() for line in stdout)
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-        self._reader.join()
-
-    def _answers_ping(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/ping").status_code == 200
-        except httpx.TransportError:
-            return False  # the port is bound once the model is ready
-
-    def send_together(self, bodies: list[dict[str, object]]) -> list[Any]:
-        """One full batch, whatever the order in which it arrives."""
-        assert len(bodies) == BATCH
-        with ThreadPoolExecutor(BATCH) as pool:
-            return list(pool.map(self._send, bodies))
-
-    def _send(self, body: dict[str, object]) -> Any:
-        reply = httpx.post(f"{self.url}/invocations", json=body, timeout=None)  # noqa: S113
-        assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
-        return reply.json()
-
-    def batches(self) -> list[Any]:
-        return [json.loads(line) for line in self.lines if line.startswith('{"event": "batch"')]
+DIE = "os._exit(1)"
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    weights = make_artifact(tmp_path_factory.mktemp("host") / "weights")
-    process = start(ASSETS / "djl", weights, SAGEMAKER_BIND_TO_PORT=port)
-    made = Host(process, f"http://127.0.0.1:{port}")
-    yield made
-    made.stop()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return echo_model(tmp_path_factory.mktemp("echo") / "djl")
 
 
 @pytest.fixture(scope="module")
-def alone() -> Engine:
-    parts = load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
-    return Engine(parts, config())
+def host(folder: Path) -> Iterator[Host]:
+    """One that no test may kill."""
+    with hosted(folder) as started:
+        yield started.until_it_serves()
 
 
-def assert_as_alone(answer: Any, alone: Engine, **fields: object) -> None:
-    (expected,) = alone.generate([request(**fields)])
-    pictures = [base64.b64decode(image) for image in answer["images"]]
-    assert answer["seeds"] == list(expected.seeds)
-    for png, lone in zip(pictures, expected.images, strict=True):
-        difference = np.abs(_pixels(png) - _pixels(lone)).max()
-        print("largest difference to the lone twin, of 255:", difference)
-        assert difference <= TOLERANCE
+def answer(host: Host, code: str = "pass") -> tuple[int, str, str]:
+    """Status, type and message of what DJL itself answers."""
+    reply = host.run(code)
+    document = reply.json()
+    assert document["code"] == reply.status_code
+    return document["code"], document["type"], document["message"]
 
 
-def _pixels(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
+def ping(host: Host) -> tuple[int, object]:
+    reply = host.ping()
+    assert reply
+    return reply.status_code, reply.json()
 
 
-def test_eight_requests_are_one_batch_and_each_is_its_lone_twin(host: Host, alone: Engine) -> None:
-    wanted: list[dict[str, object]] = [
-        {"prompt": f"a red circle {i}", "seed": i, "guidance_scale": 4.0, "num_inference_steps": 5}
-        for i in range(BATCH)
+def test_a_death_over_a_request_is_overlooked_by_ping(folder: Path) -> None:
+    with hosted(folder) as host:
+        host.until_it_serves()
+        status, kind, message = answer(host, DIE)
+        assert (status, kind) == (503, "WlmException")
+        assert message.endswith("Python worker disconnected.")
+        assert answer(host)[:2] == (503, "WlmCapacityException")
+        assert ping(host) == (200, {"djl": {"status": "Healthy"}})
+        assert host.running
+
+
+def test_a_death_over_a_request_fails_ping_with_a_threshold_of_zero(folder: Path) -> None:
+    with hosted(folder, SERVING_RETRY_THRESHOLD="0") as host:
+        host.until_it_serves()
+        assert ping(host) == (200, {"djl": {"status": "Healthy"}})
+        assert answer(host, DIE)[:2] == (503, "WlmException")
+        assert ping(host) == (500, {"djl": {"status": "FAILED"}})
+        assert answer(host) == (503, "WlmException", "Model is not ready: djl")
+
+
+def test_a_prediction_time_out_ends_the_process_for_good(folder: Path) -> None:
+    with hosted(folder, SERVING_RETRY_THRESHOLD="0", PREDICT_TIMEOUT="1") as host:
+        python = host.until_it_serves().python
+        found = answer(host, "time.sleep(600)")
+        assert found == (503, "WlmException", "java.util.concurrent.TimeoutException")
+        assert ping(host) == (500, {"djl": {"status": "FAILED"}})
+        host.until(lambda: ended(python))
+
+
+def test_a_death_between_requests_is_never_noticed(folder: Path) -> None:
+    with hosted(folder, SERVING_RETRY_THRESHOLD="0") as host:
+        host.until_it_serves().kill_python()
+        stopped = (400, "TranslateException", "Backend Python process is stopped.")
+        host.until(lambda: answer(host) == stopped)
+        assert ping(host) == (200, {"djl": {"status": "Healthy"}})
+        assert answer(host) == stopped
+        assert host.running
+
+
+def test_a_loading_time_out_ends_the_host(tmp_path: Path) -> None:
+    folder = echo_model(tmp_path / "djl")
+    model = folder / "model.py"
+    model.write_text(model.read_text().replace("return None", "time.sleep(600)"))
+    with hosted(folder, MODEL_LOADING_TIMEOUT="1") as host:
+        assert host.last_words().endswith("TimeoutException")
+
+
+def test_a_line_of_one_write_is_whole_and_carries_djl_s_prefix(host: Host) -> None:
+    host.run("os.write(1, b'one write\\n')")
+    host.until(lambda: "one write" in host.said)
+
+
+def test_a_line_of_two_writes_and_a_long_one_have_tags_inside(host: Host) -> None:
+    host.run("os.write(1, b'two'); os.write(1, b'writes\\n')")
+    host.until(lambda: "two[1,0]<stdout>:writes" in host.said)
+    host.run("os.write(1, b'x' * 5000 + b'\\n')")
+    host.until(lambda: f"{'x' * 4096}[1,0]<stdout>:{'x' * 904}" in host.said)
+
+
+def test_tags_stand_where_mpirun_puts_them() -> None:
+    """As seen with Open MPI 4.1."""
+    chunks = [b"a\nb", b"c\n", b"", b"d", b"\n", b"e"]
+    assert list(tagged(iter(chunks), "T:")) == ["T:a", "T:bT:c", "T:dT:", "T:e"]
+
+
+def test_standard_error_is_a_warning(host: Host) -> None:
+    host.run("os.write(2, b'careful\\n')")
+    host.until(lambda: any(line.endswith("[1,0]<stderr>:careful") for line in host.lines))
+    (line,) = [line for line in host.lines if line.endswith("careful")]
+    assert line.startswith("[WARN ] PyProcess - W-")
+
+
+def test_metrics_stay_in_the_container(host: Host) -> None:
+    host.run("os.write(1, b'[METRICS]X.Count:1|#Model:djl\\nafter\\n')")
+    host.until(lambda: "after" in host.said)
+    assert not any("METRICS" in line for line in host.lines)
+
+
+def test_batch_size_among_the_custom_attributes_is_a_424(host: Host) -> None:
+    reply = host.post("x", X_Amzn_SageMaker_Custom_Attributes="batch_size=2")
+    assert (reply.status_code, reply.json()["code"]) == (424, 424)
+
+
+def test_a_form_is_parsed() -> None:
+    request = parse_request([("Content-Type", "application/x-www-form-urlencoded")], b"a=1&b=2")
+    assert [(key, bytes(value)) for key, value in request.content.items()] == [
+        ("a", b"1"),
+        ("b", b"2"),
     ]
-    before = len(host.batches())
-    answers = host.send_together(wanted)
-    for answer, fields in zip(answers, wanted, strict=True):
-        assert_as_alone(answer, alone, **fields)
-        assert answer["engine"]["batch"] == BATCH
-        assert answer["engine"]["acceleration"] == "pytorch"
-    (line,) = host.batches()[before:]
-    assert (line["requests"], line["errors"]) == (BATCH, 0)
-    assert [group["requests"] for group in line["groups"]] == [BATCH]
-    assert f"DynamicBatchSize.Count/Item:{BATCH}|#Model:djl" in host.lines
-    assert f"[METRICS]DenoiseBatchRequests.Count:{BATCH}|#Model:djl" in host.lines
-
-
-def test_a_mixed_batch_is_grouped_and_its_bad_request_refused(host: Host, alone: Engine) -> None:
-    common: dict[str, object] = {"prompt": "a blue square", "num_inference_steps": 3}
-    guided = [{**common, "seed": seed, "guidance_scale": 4.0} for seed in range(4)]
-    unguided = [{**common, "seed": seed, "guidance_scale": 1.0} for seed in range(2)]
-    several = {**common, "seed": 2**32 - 1, "num_images": 2, "guidance_scale": 4.0}
-    bad = {**common, "seed": -1}
-    before = len(host.batches())
-    answers = host.send_together([*guided, *unguided, several, bad])
-    for answer, fields in zip(answers, [*guided, *unguided, several], strict=False):
-        assert_as_alone(answer, alone, **fields)
-    assert answers[-1]["error"]["param"] == "seed"
-    (line,) = host.batches()[before:]
-    sizes = {
-        (group["guidance_scale"], group["requests"], group["images"]) for group in line["groups"]
-    }
-    assert sizes == {(4.0, 5, 6), (1.0, 2, 2)}
-
-
-def last_words(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate()
-    assert process.returncode == 1, output
-    return output.splitlines()[-1]
-
-
-def test_malformed_properties_are_fatal(tmp_path: Path) -> None:
-    folder = tmp_path / "djl"
-    shutil.copytree(ASSETS / "djl", folder)
-    with (folder / "serving.properties").open("a") as file:
-        file.write("option.acceleration\nbatch_size=many\n")
-    assert last_words(start(folder, WEIGHTS)) == (
-        "FATAL: serving.properties line 13: 'option.acceleration' is not key=value"
+    no_field = parse_request(
+        [("content-type", "application/x-www-form-urlencoded; charset=utf-8")], b'{"prompt": "a"}'
     )
+    assert no_field.is_empty()
 
 
-def test_a_missing_model_index_is_fatal(tmp_path: Path) -> None:
-    weights = make_artifact(tmp_path / "weights")
-    (weights / "model_index.json").unlink()
-    assert last_words(start(ASSETS / "djl", weights)) == (
-        f"FATAL: {weights}/manifest.json: model_index.json is missing"
-    )
+def test_a_form_without_a_field_reaches_the_handler_empty(host: Host) -> None:
+    reply = host.post(json.dumps({"prompt": "a"}), content_type="application/x-www-form-urlencoded")
+    assert (reply.status_code, reply.content) == (204, b"")
 
 
-def test_another_artifact_and_wrong_options_are_fatal(tmp_path: Path) -> None:
-    weights = make_artifact(tmp_path / "weights")
-    words = last_words(start(ASSETS / "djl", weights, SD_ARTIFACT_KEY="other"))
-    assert words.endswith(f"key is {KEY!r}, this container wants 'other'")
-    words = last_words(start(ASSETS / "djl", weights, OPTION_ACCELERATION="fast"))
-    assert words.startswith("FATAL: option.acceleration='fast': one of deepspeed,")
+def test_asynchronous_is_an_empty_200(host: Host) -> None:
+    attributes = "x-synchronous=false"
+    reply = host.post("x", X_Amzn_SageMaker_Custom_Attributes=attributes)
+    assert (reply.status_code, reply.content) == (200, b"")
 
 
-def test_deepspeed_without_a_gpu_is_fatal(tmp_path: Path) -> None:
-    weights = make_artifact(tmp_path / "weights")
-    process = start(ASSETS / "djl", weights, OPTION_ACCELERATION="deepspeed", SD_DTYPE="float16")
-    assert "need a CUDA device, and PyTorch sees none" in last_words(process)
+def test_what_is_finalized_comes_after_the_answer(folder: Path) -> None:
+    with hosted(folder) as host:
+        python = host.until_it_serves().python
+        assert host.run("output.finalize(os._exit, 1)").text == "output.finalize(os._exit, 1)"
+        host.until(lambda: ended(python))
+
+
+def test_a_missing_entry_point_is_the_last_line(tmp_path: Path) -> None:
+    folder = echo_model(tmp_path / "djl")
+    (folder / "model.py").unlink()
+    with hosted(folder) as host:
+        assert "option.entryPoint='model.py': no such file" in host.last_words()
+
+
+def test_a_handler_that_fails_to_initialize_ends_the_host(tmp_path: Path) -> None:
+    folder = echo_model(tmp_path / "djl")
+    (folder / "model.py").write_text("def handle(inputs):\n    raise ValueError('no')\n")
+    with hosted(folder) as host:
+        assert host.last_words().endswith("Failed to initialize model: prediction failure")

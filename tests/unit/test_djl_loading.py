@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from djl.batch_engine import BatchEngine
 from djl.loading import Machine, load_engine
 from djl.options import DjlOptions
-from sd_serving.errors import ConfigError, ModelUnusable, ServingError
+from sd_serving.errors import ConfigError, ModelUnusable, OutOfMemory, ServingError
 from tests.djl_fakes import DeepSpeedDouble, make_artifact
-from tests.serving_fakes import LogDouble, config, request
+from tests.serving_fakes import FakeParts, LogDouble, config, request
 
 CPU = torch.device("cpu")
 CONFIG = config(SD_SIZES="64x64", SD_WARMUP_STEPS="1")
@@ -29,7 +30,8 @@ def options(folder: Path, acceleration: str, **changes: str) -> DjlOptions:
 
 
 def machine(deepspeed: Callable[[], Any], *, runs_kernels: bool = True) -> Machine:
-    return Machine(CPU, runs_kernels, deepspeed)
+    """Its kernels draw the size that is quick on a CPU."""
+    return Machine(CPU, runs_kernels, deepspeed, lambda *size: size == (64, 64))
 
 
 def no_deepspeed() -> Any:
@@ -63,6 +65,42 @@ def test_never_falls_back_by_itself(
     here = machine(deepspeed, runs_kernels=runs_kernels)
     with pytest.raises(ModelUnusable, match=reason):
         load_engine(options(artifact, "deepspeed"), CONFIG, LogDouble(), here)
+
+
+@pytest.mark.parametrize("size", ["64x64", "256x256", "512x256"])
+def test_a_size_that_the_kernels_draw_wrong_is_refused_at_load(artifact: Path, size: str) -> None:
+    real = Machine(CPU, True, DeepSpeedDouble)
+    wanted = config(SD_SIZES=f"512x512,{size}")
+    with pytest.raises(ModelUnusable, match=f"right for .*512x512.* SD_SIZES serves {size}; "):
+        load_engine(options(artifact, "deepspeed"), wanted, LogDouble(), real)
+
+
+def test_the_first_call_of_the_kernels_is_the_largest(artifact: Path) -> None:
+    """DeepSpeed makes its workspace for it; and what lacks guidance has a shape of its own."""
+    engine = load_engine(options(artifact, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
+    drawn = [(group.images, group.guidance_scale, group.outcome) for group in engine.groups]
+    assert drawn == [(8, 7.5, "ok"), (1, 7.5, "ok"), (1, 1.0, "ok")]
+
+
+def test_a_graph_of_one_image_is_warmed_up_with_one(artifact: Path) -> None:
+    graphed = options(artifact, "deepspeed", enable_cuda_graph="true")
+    engine = load_engine(graphed, CONFIG, LogDouble(), machine(DeepSpeedDouble))
+    assert [(group.images, group.guidance_scale) for group in engine.groups] == [
+        (1, 7.5),
+        (1, 1.0),
+    ]
+
+
+def test_a_largest_batch_that_memory_has_no_room_for_fails_the_load() -> None:
+    engine = BatchEngine(FakeParts(max_images_per_pass=8, noise_of=out_of_memory), CONFIG)
+    with pytest.raises(OutOfMemory):
+        engine.warm_up()
+
+
+def out_of_memory(noise: torch.Tensor) -> torch.Tensor:
+    if len(noise) == 16:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+    return noise
 
 
 def test_falls_back_where_told_to_and_says_so(artifact: Path) -> None:

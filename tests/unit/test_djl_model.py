@@ -7,6 +7,8 @@ import importlib
 import io
 import json
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,18 +16,17 @@ import pytest
 import torch
 from PIL import Image
 
-from djl.batch_engine import BatchEngine
+from djl.batch_engine import CALLERS_WAIT_S, BatchEngine
 from local_cloud import djl_messages
 from local_cloud.djl_batching import pack, unpack
 from local_cloud.djl_messages import Input, Output
 from sd_serving.engine import Engine
+from tests.djl_hosting import image_environment
 from tests.serving_fakes import FakeParts, LogDouble, config, request
 
 CONFIG = config()
 TOLERANCE = 1
 """Of 255: another batch size may round a value to the next one."""
-METRIC = re.compile(r"\s*([\w\s]+)\.([\w\s]+):([0-9\-,.e]+)(?:\|#([^|]*))?(?:\|(\d+))?")
-"""DJL drops lines that don't match (ai.djl.metric.Metric, v0.27.0)."""
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,18 @@ def model() -> Any:
     return importlib.import_module("djl.model")
 
 
-def service(model: Any, parts: FakeParts | None = None) -> tuple[Any, LogDouble]:
+def service(
+    model: Any, parts: FakeParts | None = None, clock: Callable[[], float] = time.monotonic
+) -> tuple[Any, LogDouble]:
     log = LogDouble()
     parts = parts or FakeParts(max_images_per_pass=8)
-    return model.Service(BatchEngine(parts, CONFIG), CONFIG, log), log
+    engine = BatchEngine(parts, CONFIG, clock)
+    # What it does at its end stands in the log.
+    return model.Service(engine, CONFIG, log, lambda status: log("left", status=status)), log
+
+
+def events(log: LogDouble) -> list[object]:
+    return [line["event"] for line in log.lines]
 
 
 def djl_input(**fields: object) -> Input:
@@ -78,9 +87,7 @@ def batch_line(log: LogDouble) -> Any:
     return line
 
 
-def test_compatible_requests_are_denoised_as_one_batch(
-    model: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_compatible_requests_are_denoised_as_one_batch(model: Any) -> None:
     parts = FakeParts(max_images_per_pass=8)
     made, log = service(model, parts)
     wanted: list[dict[str, object]] = [
@@ -95,11 +102,6 @@ def test_compatible_requests_are_denoised_as_one_batch(
     (group,) = line["groups"]
     assert (line["requests"], line["errors"], group["requests"], group["images"]) == (8, 0, 8, 8)
     assert (group["size"], group["steps"], group["outcome"]) == ("64x64", 3, "ok")
-    metrics = [METRIC.fullmatch(out[9:]) for out in capsys.readouterr().out.splitlines()]
-    assert [match.group(1, 2, 3, 4) for match in metrics if match] == [
-        ("DenoiseBatchRequests", "Count", "8", "Model:fake"),
-        ("DenoiseBatchImages", "Count", "8", "Model:fake"),
-    ]
 
 
 def test_incompatible_requests_are_grouped(model: Any) -> None:
@@ -138,13 +140,27 @@ def test_a_bad_request_spoils_no_other(model: Any) -> None:
     assert batch_line(log)["errors"] == 1
 
 
-def full_above(rows: int) -> FakeParts:
+def full_above(rows: int, times: int = 1_000) -> FakeParts:
+    """Out of memory for more rows, the first `times` times."""
+    left = [times]
+
     def noise_of(noise: torch.Tensor) -> torch.Tensor:
-        if len(noise) > rows:
+        if len(noise) > rows and left[0]:
+            left[0] -= 1
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return noise
 
     return FakeParts(max_images_per_pass=8, noise_of=noise_of)
+
+
+class FailsOnce:
+    def __init__(self, times: int = 1) -> None:
+        self.left = times
+
+    def __call__(self) -> None:
+        if self.left:
+            self.left -= 1
+            raise RuntimeError("a broken kernel")
 
 
 def test_what_is_too_much_together_is_done_alone(model: Any) -> None:
@@ -158,7 +174,8 @@ def test_what_is_too_much_together_is_done_alone(model: Any) -> None:
 
 
 def test_what_is_too_much_alone_fails_alone(model: Any) -> None:
-    made, log = service(model, full_above(2))
+    # Together, and then the second alone.
+    made, log = service(model, full_above(2, times=2))
     inputs = [djl_input(seed=1), djl_input(seed=2, num_images=2)]
     fine, failed = documents(made.answer(pack(inputs)), 2)
     assert_as_alone(fine, seed=1)
@@ -171,14 +188,88 @@ def test_what_is_too_much_alone_fails_alone(model: Any) -> None:
 
 
 def test_other_failures_are_not_tried_again(model: Any) -> None:
-    def fail() -> None:
-        raise RuntimeError("a broken kernel")
-
-    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=fail))
+    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=FailsOnce()))
     answers = documents(made.answer(pack([djl_input(), djl_input()])), 2)
     assert {answer["error"]["type"] for answer in answers} == {"engine_error"}
     (group,) = batch_line(log)["groups"]
     assert group["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_process_that_cannot_compute_any_more_leaves_after_its_answer(
+    model: Any, together: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = FailsOnce(times=1_000)
+    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=broken))
+    inputs = [djl_input() for _ in range(together)]
+    output = made.answer(pack(inputs) if together > 1 else inputs[0])
+    assert output.code == (500 if together == 1 else 200)
+    assert events(log)[-1] == "broken"
+    assert capsys.readouterr().out == "FATAL: denoise failed: a broken kernel\n"
+    output.execute_finalize()
+    assert log.lines[-1] == {"event": "left", "status": 1}
+
+
+def test_a_process_that_still_computes_stays(model: Any) -> None:
+    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=FailsOnce()))
+    output = made.answer(djl_input())
+    output.execute_finalize()
+    assert (output.code, events(log)) == (500, ["invocation", "batch"])
+    assert made.answer(djl_input()).code == 200
+
+
+def test_a_refused_request_is_no_reason_to_check_the_process(model: Any) -> None:
+    parts = FakeParts(max_images_per_pass=8)
+    made, _ = service(model, parts)
+    made.answer(djl_input(seed=-1)).execute_finalize()
+    assert parts.denoise_calls == []
+
+
+def test_a_batch_ends_when_its_callers_are_gone(model: Any) -> None:
+    """Or the largest that the limits allow would run into DJL's PREDICT_TIMEOUT, which costs the
+    process."""
+    now = [0.0]
+
+    def slow() -> None:
+        now[0] += 25.0
+
+    parts = FakeParts(max_images_per_pass=8, before_denoise=slow)
+    made, log = service(model, parts, lambda: now[0])
+    inputs = [djl_input(seed=1), djl_input(seed=2, num_inference_steps=9), djl_input(seed=-1)]
+    inputs[0] = djl_input(seed=1, num_inference_steps=2)
+    output = made.answer(pack(inputs))
+    first, given_up, bad = documents(output, 3)
+    assert_as_alone(first, seed=1, num_inference_steps=2)
+    assert given_up["error"]["type"] == "engine_error"
+    assert "nobody waits" in given_up["error"]["message"]
+    assert bad["error"]["type"] == "invalid_request"
+    outcomes = [group["outcome"] for group in batch_line(log)["groups"]]
+    assert outcomes == ["ok", "gave_up"]
+    # The first one's two steps, and one of the second's; no picture was drawn to check the process.
+    assert now == [75.0]
+    output.execute_finalize()
+    assert "left" not in events(log)
+    # The next batch has its own time.
+    assert made.answer(djl_input(num_inference_steps=2)).code == 200
+
+
+def test_what_is_done_again_alone_ends_as_well(model: Any) -> None:
+    now = [0.0]
+    parts = full_above(2)
+
+    def slow() -> None:
+        now[0] += 25.0
+
+    parts.before_denoise = slow
+    made, log = service(model, parts, lambda: now[0])
+    made.answer(pack([djl_input(seed=seed) for seed in range(3)]))
+    outcomes = [group["outcome"] for group in batch_line(log)["groups"]]
+    assert outcomes == ["out_of_memory", "gave_up", "gave_up", "gave_up"]
+
+
+def test_predict_timeout_is_above_what_a_batch_may_take() -> None:
+    # The rest is for the check of the process, and a step that compiles.
+    assert int(image_environment()["PREDICT_TIMEOUT"]) >= 2 * CALLERS_WAIT_S
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from local_cloud.djl_properties import (
     PropertiesError,
     load_settings,
     parse_load_models,
-    parse_properties,
 )
 
 FOLDER = Path(__file__).parents[2] / "model_assets" / "djl"
@@ -21,27 +20,16 @@ def folder(tmp_path: Path, text: str) -> Path:
     return tmp_path
 
 
-def test_reads_java_properties() -> None:
-    text = "# c\n! c\n\n a = 1\nb:2\nc 3\nd=x\\\n   y\nkey\\ with=v\\u0041\\n\\\\\n"
-    assert parse_properties(text) == {
-        "a": "1",
-        "b": "2",
-        "c": "3",
-        "d": "xy",
-        "key with": "vA\n\\",
-    }
-
-
-def test_lists_every_malformed_line() -> None:
+def test_lists_every_malformed_line(tmp_path: Path) -> None:
+    lines = "engine\n# ok=1\nengine=Python\nok=2\nok=3\n=x\nb=1 \n"
     with pytest.raises(PropertiesError) as caught:
-        parse_properties("engine\nok=1\nok=2\n=x\na=\\u12\nb=1 \n")
-    assert caught.value.problems == (
-        "line 1: 'engine' is not key=value",
-        "line 3: ok is there twice",
-        "line 4: '=x' is not key=value",
-        "line 5: malformed \\uXXXX",
-        "line 6: the value of b ends in a blank",
-    )
+        load_settings(folder(tmp_path, lines), {})
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "serving.properties line 1",
+        "serving.properties line 5",
+        "serving.properties line 6",
+        "serving.properties line 7",
+    ]
 
 
 def test_options_come_from_the_file_then_from_the_environment(tmp_path: Path) -> None:
@@ -55,7 +43,7 @@ def test_options_come_from_the_file_then_from_the_environment(tmp_path: Path) ->
         "tensor_parallel_degree": "1",
         "enable_cuda_graph": "true",
     }
-    assert (settings.entry_point, settings.handler) == ("model.py", "handle")
+    assert settings.entry_point == "model.py"
 
 
 def test_batching_comes_from_the_file_then_from_serving_variables(tmp_path: Path) -> None:
@@ -72,9 +60,25 @@ def test_batching_defaults_are_djl_s(tmp_path: Path) -> None:
     assert (settings.batch_size, settings.max_batch_delay_ms) == (1, 100)
 
 
+def test_limits_are_the_image_s_or_the_environment_s(tmp_path: Path) -> None:
+    made = folder(tmp_path, "engine=Python\n")
+    settings = load_settings(made, {})
+    assert (settings.predict_timeout_s, settings.loading_timeout_s) == (240, 1200)
+    assert settings.retry_threshold == 10
+    env = {
+        "PREDICT_TIMEOUT": "7",
+        "MODEL_LOADING_TIMEOUT": "8",
+        "SERVING_RETRY_THRESHOLD": "0",
+        # Not DJL's: nothing reads it.
+        "SERVING_PREDICT_TIMEOUT": "9",
+    }
+    settings = load_settings(made, env)
+    assert (settings.predict_timeout_s, settings.loading_timeout_s) == (7, 8)
+    assert settings.retry_threshold == 0
+
+
 def test_the_engine_of_the_model_url_wins(tmp_path: Path) -> None:
     assert load_settings(folder(tmp_path, "engine=Python\n"), {}, "MPI").engine == "MPI"
-    assert load_settings(folder(tmp_path, ""), {"OPTION_ENGINE": "Python"}).engine == "Python"
 
 
 def test_lists_every_impossible_setting(tmp_path: Path) -> None:
@@ -82,17 +86,16 @@ def test_lists_every_impossible_setting(tmp_path: Path) -> None:
         load_settings(
             folder(
                 tmp_path,
-                "engine=Torch\nbatch_size=0\nmax_batch_delay=soon\n"
-                "option.tensor_parallel_degree=one\noption.entryPoint=other.py\n",
+                "engine=Torch\nbatch_size=0\nmax_batch_delay=soon\noption.entryPoint=other.py\n",
             ),
-            {"SERVING_JOB_QUEUE_SIZE": "-1"},
+            {"SERVING_JOB_QUEUE_SIZE": "-1", "PREDICT_TIMEOUT": "0"},
         )
     assert [problem.split(":")[0] for problem in caught.value.problems] == [
         "batch_size='0'",
         "max_batch_delay='soon'",
         "SERVING_JOB_QUEUE_SIZE='-1'",
+        "PREDICT_TIMEOUT='0'",
         "engine='Torch'",
-        "option.tensor_parallel_degree='one'",
         "option.entryPoint='other.py'",
     ]
 
@@ -102,19 +105,7 @@ def test_a_folder_without_properties_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path, {})
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("djl::DeepSpeed=/opt/sd/djl", HostedModel("djl", Path("/opt/sd/djl"), "DeepSpeed")),
-        ("[m:v1]=file:///m", HostedModel("m", Path("/m"), None)),
-        ("/models/sd", HostedModel("sd", Path("/models/sd"), None)),
-    ],
-)
-def test_reads_the_model_url(value: str, expected: HostedModel) -> None:
-    assert parse_load_models(value) == expected
-
-
-@pytest.mark.parametrize("value", ["", "a=/a,b=/b"])
+@pytest.mark.parametrize("value", ["", "a::Python=/a,b::Python=/b", "/models/sd", "m=/m"])
 def test_hosts_exactly_one_model(value: str) -> None:
     with pytest.raises(PropertiesError, match="SERVING_LOAD_MODELS"):
         parse_load_models(value)

@@ -16,9 +16,8 @@ from front_door.errors import (
     FrontDoorError,
 )
 from local_cloud.child import ChildCloud
-from tests.local_fakes import make_toy, wait_for
+from tests.local_fakes import ToyEndpoint, make_toy, wait_for
 from tests.unit.front_door_fakes import generation_request, variant
-from tests.unit.test_local_sagemaker import Deployment
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ class Ordered:
         return self._client.invoke_endpoint(**{**kwargs, "Body": json.dumps(self._order)})
 
 
-def failure(deployment: Deployment, **order: Any) -> FrontDoorError:
+def failure(deployment: ToyEndpoint, **order: Any) -> FrontDoorError:
     request = generation_request(variant=variant(endpoint_name=deployment.name))
     with pytest.raises(FrontDoorError) as caught:
         generate(Ordered(deployment.cloud, order), request, "id-1")
@@ -46,18 +45,18 @@ def failure(deployment: Deployment, **order: Any) -> FrontDoorError:
 
 
 @pytest.fixture(scope="module")
-def healthy(cloud: ChildCloud) -> Deployment:
-    deployment = Deployment(cloud, "healthy")
+def healthy(cloud: ChildCloud) -> ToyEndpoint:
+    deployment = ToyEndpoint(cloud, "healthy")
     deployment.create()
     return deployment
 
 
 def test_no_such_endpoint(cloud: ChildCloud) -> None:
-    assert type(failure(Deployment(cloud, "nobody"))) is EndpointNotFound
+    assert type(failure(ToyEndpoint(cloud, "nobody"))) is EndpointNotFound
 
 
 def test_one_that_is_being_made(cloud: ChildCloud) -> None:
-    deployment = Deployment(cloud, "creating")
+    deployment = ToyEndpoint(cloud, "creating")
     deployment.sagemaker.create_endpoint(
         EndpointName="creating", EndpointConfigName=deployment.model(Environment={"TOY": "never"})
     )
@@ -66,7 +65,7 @@ def test_one_that_is_being_made(cloud: ChildCloud) -> None:
 
 
 def test_one_that_is_updating_answers_still(cloud: ChildCloud) -> None:
-    deployment = Deployment(cloud, "updating")
+    deployment = ToyEndpoint(cloud, "updating")
     deployment.create()
     deployment.sagemaker.update_endpoint(
         EndpointName="updating",
@@ -79,18 +78,18 @@ def test_one_that_is_updating_answers_still(cloud: ChildCloud) -> None:
 
 
 def test_one_just_deleted(cloud: ChildCloud) -> None:
-    deployment = Deployment(cloud, "deleted")
+    deployment = ToyEndpoint(cloud, "deleted")
     deployment.create()
     deployment.delete()
     assert type(failure(deployment)) is EndpointNotFound
 
 
-def test_a_container_that_takes_too_long(healthy: Deployment) -> None:
+def test_a_container_that_takes_too_long(healthy: ToyEndpoint) -> None:
     assert type(failure(healthy, sleep=3)) is EndpointTimeout
 
 
 def test_a_container_that_dies_and_then_has_no_healthy_instance(cloud: ChildCloud) -> None:
-    deployment = Deployment(cloud, "dying")
+    deployment = ToyEndpoint(cloud, "dying")
     deployment.create(Environment={"TOY": "once"})
 
     died = failure(deployment, crash=True)
@@ -102,7 +101,7 @@ def test_a_container_that_dies_and_then_has_no_healthy_instance(cloud: ChildClou
     deployment.delete()
 
 
-def test_djl_with_a_full_queue(healthy: Deployment) -> None:
+def test_djl_with_a_full_queue(healthy: ToyEndpoint) -> None:
     body = {
         "code": 503,
         "type": "WlmCapacityException",

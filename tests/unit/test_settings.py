@@ -226,6 +226,9 @@ def test_the_neuron_sdk_has_to_be_the_image_s() -> None:
     ("changes", "setting"),
     [
         ({"sd.djl.sizes": "768x512"}, "sd.djl.sizes"),
+        ({"sd.djl.startup_timeout_s": 1199}, "sd.djl.startup_timeout_s"),
+        ({"sd.djl.steps": 100}, "sd.djl.max_batch_size"),
+        ({"sd.djl.job_queue_size": 8}, "sd.djl.job_queue_size"),
         ({"sd.djl.dtype": "float32"}, "sd.djl.dtype"),
         ({"sd.djl.max_unet_rows": 15}, "sd.djl.max_unet_rows"),
         ({"sd.djl.cuda_graphs": "true"}, "sd.djl.max_unet_rows"),
@@ -242,6 +245,17 @@ def test_settings_that_contradict_each_other_are_refused(
     changes: dict[str, Any], setting: str
 ) -> None:
     assert setting in mistakes({**CONTEXT, **changes})
+
+
+@pytest.mark.parametrize("size", ["256x256", "512x256", "64x64"])
+def test_a_size_that_deepspeed_draws_wrong_is_refused_and_taken_with_pytorch(size: str) -> None:
+    context = {**CONTEXT, "sd.djl.sizes": f"512x512,{size}"}
+    said = mistakes(context)["sd.djl.sizes"]
+    assert said.startswith(f'sd.djl.sizes: "{size}"')
+    for word in ("512x512", "256x1024", "1024x256", "sd.djl.acceleration=pytorch"):
+        assert word in said
+    assert load({**context, "sd.djl.acceleration": "pytorch"}).djl.sizes == ("512x512", size)
+    assert load({**CONTEXT, "sd.djl.sizes": "1024x256"}).djl.sizes == ("1024x256",)
 
 
 def test_the_region_is_the_setting_s_or_else_the_environment_s() -> None:
