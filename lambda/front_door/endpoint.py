@@ -61,9 +61,13 @@ _UNAVAILABLE = {
 }
 # aws/amazon-sagemaker-examples#559: of an endpoint that was deleted.
 _NOT_FOUND = re.compile(r"ValidationError: Endpoint \S+ of account \S+ not found")
-# DJL Serving's, with status 500: no worker can be started any more (PyModel.java, v0.27.0). What a
-# handler raises never comes under this name.
-_NO_WORKER = "EngineException"
+# DJL Serving v0.27.0 without its Python process: no worker can be started any more (status 500,
+# PyModel.java), or the process has died between two requests (status 400, PyProcess.java, seen with
+# the real server). What a handler raises never comes under these.
+_NO_WORKER = {
+    "EngineException": "",
+    "TranslateException": "Backend Python process is stopped.",
+}
 
 
 class SageMakerRuntime(Protocol):
@@ -164,8 +168,9 @@ def _from_error_body(body: str | bytes, where: str, status: int | None) -> Front
     failure = EndpointUnavailable if status == 503 else EndpointError
     try:
         document = json.loads(body)
-        if document.get("type") == _NO_WORKER:
-            return EndpointUnavailable(f"{where}: {_NO_WORKER}")
+        said = _NO_WORKER.get(document.get("type"))
+        if said is not None and said in document["message"]:
+            return EndpointUnavailable(f"{where}: {document['type']}")
         refused = document["error"]
         kind, message, param = refused["type"], refused["message"], refused.get("param")
         field = _API_FIELDS.get(param, param)

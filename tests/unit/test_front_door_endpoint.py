@@ -183,6 +183,7 @@ def test_an_error_outside_the_contract_is_ours_and_not_quoted(body: Any) -> None
         djl_error(503, "ServiceUnavailableException", "Model or workflow is not ready: model"),
         # PyModel.java, seen with the real server after its Python process was killed.
         djl_error(500, "EngineException", "There are no devices left to create new workers"),
+        djl_error(400, "TranslateException", "Backend Python process is stopped."),
     ],
 )
 def test_djl_with_a_full_queue_or_without_a_worker_is_unavailable(error: Exception) -> None:
