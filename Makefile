@@ -37,8 +37,14 @@ unit: $(READY)
 e2e: $(READY)
 	@$(PY) -m pytest -m local
 
+# The two halves side by side: end to end is mostly waiting. Its output comes when the other is done.
 test: lint      ## ruff, mypy, every test: unit, templates, three environments, the local cloud
-	@$(PY) -m pytest --durations=10
+	@mkdir -p out
+	@$(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache/local > out/e2e.log 2>&1 & \
+	end_to_end=$$!; failed=0; \
+	$(PY) -m pytest -m 'not full_size and not local' --durations=10 || failed=1; \
+	echo "== end to end, out/e2e.log"; \
+	wait $$end_to_end || failed=1; cat out/e2e.log; exit $$failed
 
 bench: $(READY) ## 100 prompts against every variant deployed to the local cloud, then the report
 	@$(PY) -m local_cloud bench $(BENCH_ARGS)
