@@ -21,7 +21,7 @@ COMPILE_BACKENDS = ("neuronx", "torchscript")
 T = TypeVar("T")
 
 
-class EnvironmentError(Exception):
+class ConfigError(Exception):
     """Every mistake in the environment, each with its variable and the allowed values."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -60,7 +60,7 @@ class ServingEnvironment:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> ServingEnvironment:
-        """Raises EnvironmentError that lists all missing and malformed variables."""
+        """Raises ConfigError that lists all missing and malformed variables."""
         read = Reader(env)
         steps, guidance = (BY_NAME[n].allowed for n in ("num_inference_steps", "guidance_scale"))
         assert isinstance(steps, Whole)
@@ -110,7 +110,7 @@ class Reader:
 
     def raise_problems(self) -> None:
         if self._problems:
-            raise EnvironmentError(self._problems)
+            raise ConfigError(self._problems)
 
 
 # Parsers of one variable: each raises ValueError for what it doesn't take.

@@ -1,5 +1,5 @@
-"""What a variant says of itself once it is in service: one SSM parameter, which its stack writes and
-the front door reads, and through `GET /v1/models` everybody else."""
+"""What a variant says of itself once it is in service: one SSM parameter, which its stack writes
+and the front door reads, and through `GET /v1/models` everybody else."""
 
 from __future__ import annotations
 
