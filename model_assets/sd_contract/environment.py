@@ -62,10 +62,17 @@ class ServingEnvironment:
     def from_env(cls, env: Mapping[str, str]) -> ServingEnvironment:
         """Raises ConfigError that lists all missing and malformed variables."""
         read = Reader(env)
+        told = ServingEnvironment.read(read)
+        read.raise_problems()
+        return told
+
+    @staticmethod
+    def read(read: Reader) -> ServingEnvironment:
+        """For who reads more of the same environment. Of no use where `read` has problems."""
         steps, guidance = (BY_NAME[n].allowed for n in ("num_inference_steps", "guidance_scale"))
         assert isinstance(steps, Whole)
         assert isinstance(guidance, Number)
-        told = cls(
+        return ServingEnvironment(
             variant=read("SD_VARIANT", text, "any text"),
             artifact_key=read("SD_ARTIFACT_KEY", text, "any text"),
             sizes=read("SD_SIZES", _sizes, 'sizes like "512x512,768x768", each once'),
@@ -82,8 +89,6 @@ class ServingEnvironment:
                 "",
             ),
         )
-        read.raise_problems()
-        return told
 
 
 class Reader:

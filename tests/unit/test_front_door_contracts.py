@@ -14,10 +14,11 @@ from front_door.generation import complete, parse_fields
 from front_door.image_time import ImageTimes
 from front_door.time_limit import check_time
 from front_door.variants import Variant
-from sd_serving import contract, server
+from sd_contract.invocation import Invocation, Refused
+from sd_contract.size import Size
+from sd_serving import server
 from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
-from sd_serving.errors import InvalidRequest as Refusal
 from sd_serving.errors import NotReady
 from sd_serving.handler import Call, Handler, error_reply
 from stacks.serving_environment import registration, serving_environment
@@ -84,13 +85,12 @@ def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
     runtime = FakeRuntime()
     endpoint.generate(runtime, request, "id-1")
     [call] = runtime.invocations
-    taken = contract.parse_request(json.dumps(call["Body"]).encode(), serving)
-    assert taken == contract.GenerationRequest(
+    taken = Invocation.from_json(json.dumps(call["Body"]).encode(), serving)
+    assert taken == Invocation(
         prompt="a red fox",
         negative_prompt="blurry",
         num_images=4,
-        height=request.size.height,
-        width=request.size.width,
+        size=Size(request.size.width, request.size.height),
         num_inference_steps=3,
         guidance_scale=20.0,
         seed=2**32 - 2,
@@ -115,8 +115,8 @@ def test_a_real_refusal_of_the_container_names_the_api_s_field(
 ) -> None:
     app = settings("aws")
     serving = ServingConfig.from_env(serving_environment(app, app.g5, "9f2c"))
-    with pytest.raises(Refusal) as refusal:
-        contract.parse_request(json.dumps({"prompt": "x", key: value}).encode(), serving)
+    with pytest.raises(Refused) as refusal:
+        Invocation.from_json(json.dumps({"prompt": "x", key: value}).encode(), serving)
     reply = error_reply(refusal.value)
     runtime = FakeRuntime(fails=model_error(reply.body.decode(), reply.status))
     with pytest.raises(InvalidRequest) as caught:
