@@ -51,7 +51,7 @@ def compile_keys(settings: Settings, weights_key: str, root: Path = MODEL_ASSETS
         )
         for part in PARTS
     }
-    whole = {"parts": parts, "sizes": compiling.sizes, "bar": compiling.parity_db}
+    whole = {"parts": parts, "sizes": [*map(str, compiling.sizes)], "bar": compiling.parity_db}
     return CompileKeys(
         content_key(whole, compile_sources(root)),
         parts,
