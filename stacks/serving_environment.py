@@ -10,7 +10,7 @@ from stacks.settings import LIMITS, DjlSettings, Inf2Settings, Settings, Variant
 def serving_environment(
     settings: Settings, variant: VariantSettings, artifact_key: str
 ) -> dict[str, str]:
-    """Read by sd_serving/config.py, and DJL's part by model_assets/djl/options.py."""
+    """Read by sd_contract/environment.py, and DJL's part by model_assets/djl/options.py."""
     environment = {
         "SD_VARIANT": variant.name,
         "SD_ARTIFACT_KEY": artifact_key,
