@@ -10,9 +10,10 @@ that would mend it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from front_door.endpoint import Generated
 from front_door.generation import GenerationRequest
-from front_door.variants import Size, Variant
+from sd_contract.invocation import Answer
+from sd_contract.registration import Registration
+from sd_contract.size import Size
 
 # Of a new answer in the moving average.
 WEIGHT = 0.25
@@ -38,7 +39,7 @@ class ImageTime:
 
 @dataclass(frozen=True)
 class _Learnt:
-    variant: Variant
+    variant: Registration
     time: ImageTime
     at: float
 
@@ -68,14 +69,16 @@ class ImageTimes:
             start.other_s + share * (learnt.time.other_s - start.other_s),
         )
 
-    def learn(self, request: GenerationRequest, generated: Generated) -> None:
+    def learn(self, request: GenerationRequest, answer: Answer) -> None:
         """From an answer to `request`; not where it was batched with others: the stages are then
         the whole batch's, which says little of this request alone."""
-        if generated.images_in_batch != request.n:
+        asked = request.invocation
+        if answer.images_in_batch != asked.num_images:
             return
-        now, start, took = self.of(request), _registered(request).step_s, generated.timings
-        step_s = took.denoise / 1000 / request.n / request.num_inference_steps
-        other_s = (took.text_encoder + took.vae_decode + took.png) / 1000 / request.n
+        now, start = self.of(request), _registered(request).step_s
+        spent = {stage: ms / 1000 / asked.num_images for stage, ms in answer.timings_ms.items()}
+        step_s = spent.pop("denoise") / asked.num_inference_steps
+        other_s = sum(spent.values())
         time = ImageTime(
             _moved(now.step_s, step_s, start, (start / MOST_TIMES, start * MOST_TIMES)),
             _moved(now.other_s, other_s, start, (0.0, start * MOST_OTHER_STEPS)),
@@ -84,14 +87,15 @@ class ImageTimes:
 
 
 def _key(request: GenerationRequest) -> tuple[str, Size, bool]:
-    return request.variant.name, request.size, request.guidance_scale > 1
+    asked = request.invocation
+    return request.variant.name, asked.size, asked.guidance_scale > 1
 
 
 def _registered(request: GenerationRequest) -> ImageTime:
     """Larger sizes scale by their pixels, which is on the low side, so that nothing is refused that
     might have fitted. The figure is all of an image's time by its steps: nothing comes on top."""
     variant = request.variant
-    step_s = variant.seconds_per_step * request.size.pixels / variant.sizes[0].pixels
+    step_s = variant.seconds_per_step * request.invocation.size.pixels / variant.sizes[0].pixels
     return ImageTime(step_s, 0.0)
 
 

@@ -1,12 +1,10 @@
 """What answers teach about an image's time: bounded, forgotten with time, and never a trap."""
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from front_door.endpoint import Generated, StageTimings
 from front_door.generation import GenerationRequest
 from front_door.image_time import (
     HALF_LIFE_S,
@@ -17,7 +15,8 @@ from front_door.image_time import (
     ImageTimes,
 )
 from front_door.time_limit import check_time, estimate_s
-from front_door.variants import Size
+from sd_contract.invocation import Answer
+from sd_contract.size import Size
 from tests.unit.front_door_fakes import (
     FakeClock,
     FakeRuntime,
@@ -27,22 +26,25 @@ from tests.unit.front_door_fakes import (
 )
 
 START_S = 0.1
-REQUEST = generation_request(variant=variant(seconds_per_step=START_S))
+VARIANT = variant(seconds_per_step=START_S)
+REQUEST = generation_request(VARIANT)
 SEEDS = range(40)
 
 
 def answer(
     request: GenerationRequest, step_s: float, other_s: float = 0.0, together: int | None = None
-) -> Generated:
+) -> Answer:
     """To `request`, had each image taken this long; `together`: images in the batch."""
-    images = request.n if together is None else together
-    timings = StageTimings(
-        text_encoder=0.0,
-        denoise=1000 * step_s * images * request.num_inference_steps,
-        vae_decode=750 * other_s * images,
-        png=250 * other_s * images,
-    )
-    return Generated((b"",) * request.n, timings, images)
+    asked = request.invocation
+    images = asked.num_images if together is None else together
+    timings_ms = {
+        "text_encoder": 0.0,
+        "denoise": 1000 * step_s * images * asked.num_inference_steps,
+        "vae_decode": 750 * other_s * images,
+        "png": 250 * other_s * images,
+    }
+    engine = {"images_in_batch": images}
+    return Answer((b"",) * asked.num_images, asked.seeds, timings_ms, engine)
 
 
 def taught(*step_s: float, times: ImageTimes | None = None) -> ImageTimes:
@@ -55,7 +57,7 @@ def taught(*step_s: float, times: ImageTimes | None = None) -> ImageTimes:
 def test_it_starts_from_what_was_registered_by_the_pixels() -> None:
     times = ImageTimes(FakeClock())
     assert times.of(REQUEST) == ImageTime(START_S, 0.0)
-    wide = replace(REQUEST, size=Size(1024, 512))
+    wide = generation_request(VARIANT, size=Size(1024, 512))
     assert times.of(wide).step_s == pytest.approx(2 * START_S)
 
 
@@ -65,7 +67,7 @@ def test_no_sequence_of_answers_leaves_the_bounds_or_jumps(seed: int) -> None:
     times = ImageTimes(clock)
     for _ in range(200):
         steps, n = chance.randint(1, 100), chance.randint(1, 4)
-        request = replace(REQUEST, num_inference_steps=steps, seeds=tuple(range(n)))
+        request = generation_request(VARIANT, num_inference_steps=steps, num_images=n)
         before = times.of(request)
         sample = answer(request, 10 ** chance.uniform(-7, 5), 10 ** chance.uniform(-7, 5))
         times.learn(request, sample)
@@ -86,10 +88,8 @@ def test_it_comes_to_what_the_answers_take(seed: int) -> None:
     step_s = START_S * chance.uniform(1 / MOST_TIMES, MOST_TIMES)
     other_s = START_S * chance.uniform(0, MOST_OTHER_STEPS)
     for _ in range(200):
-        n = chance.randint(1, 4)
-        request = replace(
-            REQUEST, seeds=tuple(range(n)), num_inference_steps=chance.randint(1, 100)
-        )
+        steps, n = chance.randint(1, 100), chance.randint(1, 4)
+        request = generation_request(VARIANT, num_inference_steps=steps, num_images=n)
         noise = chance.uniform(0.97, 1.03)
         times.learn(request, answer(request, step_s * noise, other_s * noise))
         clock.now += chance.uniform(0, 2)
@@ -117,7 +117,7 @@ def test_a_refusal_doesn_t_outlive_what_was_learnt() -> None:
     """All is refused, so nothing is learnt any more: time alone has to open the door again."""
     clock = FakeClock()
     times = taught(*[1000.0] * 100, times=ImageTimes(clock))
-    request = replace(REQUEST, num_inference_steps=100)
+    request = generation_request(VARIANT, num_inference_steps=100)
     limit_s = 1.5 * estimate_s(request, ImageTime(START_S, 0.0))
     waited = 0.0
     while estimate_s(request, times.of(request)) > limit_s:
@@ -152,12 +152,12 @@ def test_a_batch_with_other_requests_teaches_nothing() -> None:
 def test_sizes_guidance_and_variants_are_learnt_apart() -> None:
     times = taught(*[0.2] * 100)
     others = [
-        replace(REQUEST, size=Size(768, 512)),
-        replace(REQUEST, guidance_scale=1.0),
-        replace(REQUEST, variant=variant("djl", seconds_per_step=START_S)),
+        generation_request(VARIANT, size=Size(768, 512)),
+        generation_request(VARIANT, guidance_scale=1.0),
+        generation_request(variant("djl", seconds_per_step=START_S)),
     ]
     assert [times.of(other).step_s for other in others] == pytest.approx([0.15, 0.1, 0.1])
-    assert times.of(replace(REQUEST, guidance_scale=2.0)).step_s > 0.19
+    assert times.of(generation_request(VARIANT, guidance_scale=2.0)).step_s > 0.19
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,7 @@ def test_sizes_guidance_and_variants_are_learnt_apart() -> None:
 def test_a_variant_deployed_anew_is_learnt_anew(change: dict[str, Any]) -> None:
     times = taught(*[0.2] * 100)
     renewed = variant("g5", **{"seconds_per_step": START_S, **change})
-    request = replace(REQUEST, variant=renewed)
-    assert times.of(request).step_s == renewed.seconds_per_step
+    assert times.of(generation_request(renewed)).step_s == renewed.seconds_per_step
 
 
 def test_a_request_that_fits_is_no_longer_refused_once_answers_have_shown_it() -> None:
