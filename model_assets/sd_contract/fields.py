@@ -135,7 +135,7 @@ class Field:
     """`name` is OpenAI's where OpenAI has the field, else diffusers'; `container` are the names at
     /invocations, none for what ends at the front door. `default` is what counts where the field
     isn't given: of a Whole or a Choice the value itself, if it is always the same; else in words
-    where the value comes from. A field without one is required."""
+    where the value comes from, empty where there is none. A field with None is required."""
 
     name: str
     allowed: Allowed
@@ -179,9 +179,7 @@ GENERATION = (
         "itself, as far as all of them fit into 6 MB.",
         "url",
     ),
-    Field(
-        "negative_prompt", NEGATIVE_PROMPT, ("negative_prompt",), "What it doesn't show.", "nothing"
-    ),
+    Field("negative_prompt", NEGATIVE_PROMPT, ("negative_prompt",), "What to keep out of it.", ""),
     Field(
         "num_inference_steps",
         STEPS,
@@ -198,7 +196,7 @@ GENERATION = (
         "the variant's `default_guidance_scale`",
     ),
     Field("seed", SEED, ("seed",), "Of the first image; echoed.", "drawn at random"),
-    Field("user", Text(), (), "Your user's id; logged as a hash only.", "nobody"),
+    Field("user", Text(), (), "Your user's id; logged as a hash only.", ""),
 )
 PUBLIC: Mapping[str, Allowed] = {field.name: field.allowed for field in GENERATION}
 REQUIRED = tuple(field.name for field in GENERATION if field.default is None)
