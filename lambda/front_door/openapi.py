@@ -45,7 +45,7 @@ def filled(document: Mapping[str, Any]) -> dict[str, Any]:
         [
             *((name, described[name]) for name in own),
             *(
-                (field.name, _merged(described.get(field.name, {}), KINDS[field.type].schema))
+                (field.name, _merged(described.get(field.name, {}), KINDS[field.type][2]))
                 for field in fields(Registration)
                 if field.name != "name"
             ),

@@ -58,31 +58,6 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """An integer; both ends belong to the range."""
-
-    low: int
-    high: int
-
-    @property
-    def expected(self) -> str:
-        return f"an integer from {self.low} to {self.high}"
-
-    def fits(self, value: Any) -> bool:
-        return type(value) is int  # to isinstance, a bool is one
-
-    def mistake(self, value: int) -> str | None:
-        return (
-            None
-            if self.low <= value <= self.high
-            else f"must be {self.expected}, not {shown(value)}"
-        )
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": self.low, "maximum": self.high}
-
-
-@dataclass(frozen=True)
 class Number:
     """A finite number; both ends belong to the range."""
 
@@ -98,14 +73,29 @@ class Number:
 
     def mistake(self, value: float) -> str | None:
         # Also for NaN, which Python's JSON lets through.
-        return (
-            None
-            if self.low <= value <= self.high
-            else f"must be {self.expected}, not {shown(value)}"
-        )
+        if self.low <= value <= self.high:
+            return None
+        return f"must be {self.expected}, not {shown(value)}"
 
     def schema(self) -> dict[str, Any]:
         return {"type": "number", "minimum": self.low, "maximum": self.high}
+
+
+class Whole(Number):
+    """An integer."""
+
+    low: int
+    high: int
+
+    @property
+    def expected(self) -> str:
+        return f"an integer from {self.low} to {self.high}"
+
+    def fits(self, value: Any) -> bool:
+        return type(value) is int  # to isinstance, a bool is one
+
+    def schema(self) -> dict[str, Any]:
+        return {**super().schema(), "type": "integer"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +117,7 @@ class Choice:
         return {"type": "string", "enum": list(self.values)}
 
 
-Allowed = Text | Whole | Number | Choice
+Allowed = Text | Number | Choice
 
 
 @dataclass(frozen=True)
@@ -229,7 +219,7 @@ def read(
         elif mistake := allowed.mistake(value):
             problems.append(Problem(name, f"{name}: {mistake}", "out_of_range"))
         else:
-            values[name] = float(value) if isinstance(allowed, Number) else value
+            values[name] = float(value) if type(allowed) is Number else value
     return values, problems
 
 

@@ -76,13 +76,13 @@ class Registration:
         for item in fields(cls):
             if item.name not in document and item.default is not MISSING:
                 continue
-            kind = KINDS[item.type]
+            expected, parse, _ = KINDS[item.type]
             try:
-                values[item.name] = kind.parse(document[item.name])
+                values[item.name] = parse(document[item.name])
             except KeyError:
                 mistakes.append(f"{item.name} is missing")
             except (TypeError, ValueError):
-                mistakes.append(f"{item.name} must be {kind.expected}")
+                mistakes.append(f"{item.name} must be {expected}")
         if len({values[name] is None for name in _PRICE if name in values}) > 1:
             mistakes.append(f"{', '.join(_PRICE)} must be null together or not at all")
         if mistakes:
@@ -132,27 +132,23 @@ def _built(value: Any) -> Built:
     return Built(digest, quality)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a value of some type is in JSON: in words, as a parser that raises TypeError or
-    ValueError, and as JSON Schema."""
-
-    expected: str
-    parse: Callable[[Any], Any]
-    schema: Mapping[str, Any]
+Kind = tuple[str, Callable[[Any], Any], Mapping[str, Any]]
+"""What a value of some type is in JSON: in words, as a parser that raises TypeError or ValueError,
+and as JSON Schema."""
 
 
 def _or_null(kind: Kind, words: str) -> Kind:
-    return Kind(
-        kind.expected + words,
-        lambda value: None if value is None else kind.parse(value),
-        {**kind.schema, "type": [kind.schema["type"], "null"]},
+    expected, parse, schema = kind
+    return (
+        expected + words,
+        lambda value: None if value is None else parse(value),
+        {**schema, "type": [schema["type"], "null"]},
     )
 
 
-_TEXT = Kind("a non-empty string", _string, {"type": "string"})
-_AMOUNT = Kind("a number of at least 0", _amount, {"type": "number", "minimum": 0})
-_BUILT = Kind(
+_TEXT: Kind = ("a non-empty string", _string, {"type": "string"})
+_AMOUNT: Kind = ("a number of at least 0", _amount, {"type": "number", "minimum": 0})
+_BUILT: Kind = (
     'an object of "base_image_digest" (a string or null) and "quality" (an object or null)',
     _built,
     {
@@ -167,12 +163,12 @@ _BUILT = Kind(
 )
 KINDS: Mapping[Any, Kind] = {
     str: _TEXT,
-    int: Kind("an integer of at least 1", _positive_int, {"type": "integer", "minimum": 1}),
+    int: ("an integer of at least 1", _positive_int, {"type": "integer", "minimum": 1}),
     float: _AMOUNT,
-    bool: Kind("true or false", _flag, {"type": "boolean"}),
+    bool: ("true or false", _flag, {"type": "boolean"}),
     str | None: _or_null(_TEXT, " or null"),
     float | None: _or_null(_AMOUNT, ", or null"),
-    tuple[Size, ...]: Kind(
+    tuple[Size, ...]: (
         'a list of sizes such as ["512x512"]',
         _sizes,
         {
