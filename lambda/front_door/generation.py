@@ -8,7 +8,6 @@ from front_door.errors import InvalidRequest
 from sd_contract.fields import PUBLIC, REQUIRED, Problem, read, shown
 from sd_contract.invocation import Invocation
 from sd_contract.registration import Registration
-from sd_contract.seeds import SEEDS
 
 ResponseFormat = Literal["url", "b64_json"]
 T = TypeVar("T")
@@ -48,12 +47,9 @@ def parse_fields(body: Mapping[str, Any]) -> GenerationFields:
 
 
 def complete(
-    fields: GenerationFields, variant: Registration, draw_below: Callable[[int], int]
+    fields: GenerationFields, variant: Registration, draw_seed: Callable[[], int]
 ) -> GenerationRequest:
-    """Fills in the variant's defaults and checks its own limits. Raises InvalidRequest.
-
-    `draw_below(k)` gives a random integer in [0, k).
-    """
+    """Fills in the variant's defaults and checks its own limits. Raises InvalidRequest."""
     n = _given(fields.n, 1)
     steps = _given(fields.num_inference_steps, variant.default_steps)
     problems = [
@@ -84,7 +80,7 @@ def complete(
             size=served[size],
             num_inference_steps=steps,
             guidance_scale=_given(fields.guidance_scale, variant.default_guidance_scale),
-            seed=draw_below(SEEDS) if fields.seed is None else fields.seed,
+            seed=draw_seed() if fields.seed is None else fields.seed,
         ),
         fields.response_format or "url",
     )

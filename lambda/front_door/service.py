@@ -1,7 +1,6 @@
 """The API's two operations, from a request to the body of its response."""
 
 import base64
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +20,12 @@ from front_door.time_limit import check_time, estimate_s
 from front_door.variants import Registered, VariantRegistry
 from sd_contract.fields import Problem
 from sd_contract.invocation import Answer
+from sd_contract.seeds import draw_seed
 
 
 @dataclass(frozen=True)
 class FrontDoor:
-    """`now` is in seconds since the epoch; `draw_below(k)` gives a random integer in [0, k)."""
+    """`now` is in seconds since the epoch; `draw_seed()` gives one to a request without."""
 
     config: Config
     registry: VariantRegistry
@@ -33,7 +33,7 @@ class FrontDoor:
     runtime: SageMakerRuntime
     s3: ObjectStore
     now: Callable[[], float] = time.time
-    draw_below: Callable[[int], int] = secrets.randbelow
+    draw_seed: Callable[[], int] = draw_seed
 
     def answer(self, request: Request, log: RequestLog) -> dict[str, Any]:
         """Raises FrontDoorError."""
@@ -47,7 +47,7 @@ class FrontDoor:
         fields = parse_fields(parse_body(request.body, self.config.max_body_bytes))
         log.asked(fields)
         variant = self.registry.resolve(fields.model)
-        generation = complete(fields, variant, self.draw_below)
+        generation = complete(fields, variant, self.draw_seed)
         image_time = self.image_times.of(generation)
         log.planned(generation, estimate_s(generation, image_time))
         check_time(generation, image_time, self.config.endpoint_timeout_s)

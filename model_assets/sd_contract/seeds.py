@@ -1,7 +1,13 @@
 """Which seed draws which image: any image of a request can be made again alone."""
 
+import secrets
+
 SEEDS = 2**32
 """Seeds are 0 … SEEDS-1."""
+
+
+def draw_seed() -> int:
+    return secrets.randbelow(SEEDS)
 
 
 def seeds_of(first: int, count: int) -> tuple[int, ...]:

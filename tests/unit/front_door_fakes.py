@@ -18,7 +18,7 @@ from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
 from sd_contract.invocation import Invocation
 from sd_contract.registration import Registration
-from sd_contract.seeds import seeds_of
+from sd_contract.seeds import SEEDS, seeds_of
 from sd_contract.size import Size
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -186,7 +186,7 @@ class World:
             runtime=self.runtime,
             s3=self.s3,
             now=self.clock,
-            draw_below=lambda ceiling: ceiling - 1,
+            draw_seed=lambda: SEEDS - 1,
         )
 
     def registry(self, default_model: str = "g5") -> VariantRegistry:

@@ -49,7 +49,7 @@ def test_what_the_stacks_register_is_served_at_its_defaults(profile: str, name: 
     assert (variant.name, variant.built) == (name, Built("sha256:0", None))
     assert variant.max_images == IMAGES.high
     fields = parse_fields({"prompt": "a red fox", "n": variant.max_images})
-    request = complete(fields, variant, lambda _: 0)
+    request = complete(fields, variant, lambda: 0)
     check_time(request, ImageTimes(lambda: 0).of(request), CONFIG.endpoint_timeout_s)
 
 
@@ -83,7 +83,7 @@ def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
         "guidance_scale": 20,
         "seed": 2**32 - 2,
     }
-    request = complete(parse_fields(body), variant, lambda _: 0)
+    request = complete(parse_fields(body), variant, lambda: 0)
     runtime = FakeRuntime()
     endpoint.generate(runtime, request, "id-1")
     [call] = runtime.invocations
