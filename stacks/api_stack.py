@@ -56,7 +56,7 @@ class ApiStack(Stack):
             environment={
                 "SD_VARIANT_PREFIX": VARIANT_PREFIX,
                 "SD_DEFAULT_MODEL": api.default_model,
-                "SD_IMAGE_BUCKET": self.images.bucket_name,
+                "SD_PICTURE_BUCKET": self.images.bucket_name,
                 "SD_URL_TTL_S": str(api.url_ttl_s),
                 "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_S),
                 "SD_CACHE_TTL_S": str(api.cache_ttl_s),

@@ -20,7 +20,7 @@ RESERVE_S = 3.0
 class Config:
     variant_prefix: str
     default_model: str
-    image_bucket: str
+    picture_bucket: str
     url_ttl_s: int
     gateway_timeout_s: float
     cache_ttl_s: float
@@ -38,7 +38,7 @@ class Config:
         config = cls(
             variant_prefix=read("SD_VARIANT_PREFIX", _path, "an SSM path such as /sd/variants"),
             default_model=read("SD_DEFAULT_MODEL", text, "a variant's name"),
-            image_bucket=read("SD_IMAGE_BUCKET", text, "a bucket's name"),
+            picture_bucket=read("SD_PICTURE_BUCKET", text, "a bucket's name"),
             url_ttl_s=read(
                 "SD_URL_TTL_S", whole(1, PRESIGNED_URL_S), f"an integer from 1 to {PRESIGNED_URL_S}"
             ),

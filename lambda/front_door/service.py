@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from front_door import endpoint, images
+from front_door import endpoint, pictures
 from front_door.api_gateway import Request
 from front_door.config import Config
 from front_door.endpoint import SageMakerRuntime
 from front_door.errors import EndpointNotFound, RouteNotFound
 from front_door.generation import ResponseFormat, complete, parse_fields
-from front_door.image_time import ImageTimes
-from front_door.images import ObjectStore
+from front_door.picture_time import PictureTimes
+from front_door.pictures import ObjectStore
 from front_door.request_body import parse_body
 from front_door.request_log import RequestLog
 from front_door.time_limit import check_time, estimate_s
@@ -29,7 +29,7 @@ class FrontDoor:
 
     config: Config
     registry: VariantRegistry
-    image_times: ImageTimes
+    picture_times: PictureTimes
     runtime: SageMakerRuntime
     s3: ObjectStore
     now: Callable[[], float] = time.time
@@ -48,9 +48,9 @@ class FrontDoor:
         log.asked(fields)
         variant = self.registry.resolve(fields.model)
         generation = complete(fields, variant, self.draw_seed)
-        image_time = self.image_times.of(generation)
-        log.planned(generation, estimate_s(generation, image_time))
-        check_time(generation, image_time, self.config.endpoint_timeout_s)
+        picture_time = self.picture_times.of(generation)
+        log.planned(generation, estimate_s(generation, picture_time))
+        check_time(generation, picture_time, self.config.endpoint_timeout_s)
 
         with log.stage("endpoint"):
             try:
@@ -59,7 +59,7 @@ class FrontDoor:
                 self.registry.refresh()
                 self.registry.resolve(fields.model)  # ModelNotFound: it went with its variant
                 raise
-        self.image_times.learn(generation, answer)
+        self.picture_times.learn(generation, answer)
         log.stages_ms |= answer.timings_ms
         with log.stage("storage"):
             data = self._data(request.id, generation.response_format, answer)
@@ -78,9 +78,9 @@ class FrontDoor:
             return [
                 {"b64_json": base64.b64encode(png).decode(), "seed": seed} for seed, png in pairs
             ]
-        urls = images.store(
+        urls = pictures.store(
             self.s3,
-            self.config.image_bucket,
+            self.config.picture_bucket,
             pairs,
             request_id=request_id,
             now_s=self.now(),

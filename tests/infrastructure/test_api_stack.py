@@ -67,7 +67,7 @@ def test_the_front_door_understands_its_environment(aws: Synthesized) -> None:
     assert config.gateway_timeout_s == 29
     assert config.url_ttl_s == 3600
     (bucket,) = aws.resources(STACK, "AWS::S3::Bucket")
-    assert config.image_bucket == f"<{bucket}>"
+    assert config.picture_bucket == f"<{bucket}>"
 
 
 def test_the_function_outlives_the_gateway_s_patience(aws: Synthesized) -> None:

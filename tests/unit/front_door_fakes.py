@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from front_door.config import Config
 from front_door.generation import GenerationRequest
 from front_door.handler import serve
-from front_door.image_time import ImageTimes
+from front_door.picture_time import PictureTimes
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
 from sd_contract.invocation import Invocation
@@ -28,7 +28,7 @@ REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 CONFIG = Config(
     variant_prefix="/sd/variants",
     default_model="g5",
-    image_bucket="pictures",
+    picture_bucket="pictures",
     url_ttl_s=3600,
     gateway_timeout_s=29,
     cache_ttl_s=60,
@@ -182,7 +182,7 @@ class World:
         self.front_door = FrontDoor(
             config=self.config,
             registry=self.registry(),
-            image_times=ImageTimes(self.clock),
+            picture_times=PictureTimes(self.clock),
             runtime=self.runtime,
             s3=self.s3,
             now=self.clock,

@@ -8,7 +8,7 @@ from sd_contract.environment import ConfigError
 ENV = {
     "SD_VARIANT_PREFIX": "/sd/variants",
     "SD_DEFAULT_MODEL": "g5",
-    "SD_IMAGE_BUCKET": "pictures",
+    "SD_PICTURE_BUCKET": "pictures",
     "SD_URL_TTL_S": "3600",
     "SD_GATEWAY_TIMEOUT_S": "29",
     "SD_CACHE_TTL_S": "60",
@@ -56,7 +56,8 @@ def test_a_wrong_value_is_named_with_what_is_right(name: str, value: str) -> Non
 
 def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        Config.from_env({**ENV, "SD_URL_TTL_S": "x", "SD_IMAGE_BUCKET": ""})
+        Config.from_env({**ENV, "SD_URL_TTL_S": "x", "SD_PICTURE_BUCKET": ""})
     assert str(caught.value) == (
-        "SD_IMAGE_BUCKET is missing: a bucket's name; SD_URL_TTL_S='x': an integer from 1 to 604800"
+        "SD_PICTURE_BUCKET is missing: a bucket's name; "
+        "SD_URL_TTL_S='x': an integer from 1 to 604800"
     )

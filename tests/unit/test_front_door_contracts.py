@@ -11,7 +11,7 @@ from front_door import endpoint
 from front_door.config import Config
 from front_door.errors import EndpointUnavailable, InvalidRequest
 from front_door.generation import complete, parse_fields
-from front_door.image_time import ImageTimes
+from front_door.picture_time import PictureTimes
 from front_door.time_limit import check_time
 from sd_contract.environment import ServingEnvironment
 from sd_contract.fields import IMAGES, NEGATIVE_PROMPT, PROMPT
@@ -50,13 +50,13 @@ def test_what_the_stacks_register_is_served_at_its_defaults(profile: str, name: 
     assert variant.max_images == IMAGES.high
     fields = parse_fields({"prompt": "a red fox", "n": variant.max_images})
     request = complete(fields, variant, lambda: 0)
-    check_time(request, ImageTimes(lambda: 0).of(request), CONFIG.endpoint_timeout_s)
+    check_time(request, PictureTimes(lambda: 0).of(request), CONFIG.endpoint_timeout_s)
 
 
 def test_what_the_study_could_draw_at_50_steps_isn_t_refused() -> None:
     """3.91 s an image at 50 steps: four at 83 steps are 26 s. Taken as 25 steps it was 41."""
     request = generation_request(registered("aws", "g5"), num_images=4, num_inference_steps=80)
-    check_time(request, ImageTimes(lambda: 0).of(request), CONFIG.endpoint_timeout_s)
+    check_time(request, PictureTimes(lambda: 0).of(request), CONFIG.endpoint_timeout_s)
 
 
 def test_the_longest_legal_body_passes() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from front_door.generation import GenerationRequest
-from front_door.image_time import (
+from front_door.picture_time import (
     HALF_LIFE_S,
     MOST_A_SAMPLE_MOVES,
     MOST_OTHER_STEPS,
     MOST_TIMES,
-    ImageTime,
-    ImageTimes,
+    PictureTime,
+    PictureTimes,
 )
 from front_door.time_limit import check_time, estimate_s
 from sd_contract.invocation import Answer
@@ -47,16 +47,16 @@ def answer(
     return Answer((b"",) * asked.num_images, asked.seeds, timings_ms, engine)
 
 
-def taught(*step_s: float, times: ImageTimes | None = None) -> ImageTimes:
-    times = times or ImageTimes(FakeClock())
+def taught(*step_s: float, times: PictureTimes | None = None) -> PictureTimes:
+    times = times or PictureTimes(FakeClock())
     for each in step_s:
         times.learn(REQUEST, answer(REQUEST, each))
     return times
 
 
 def test_it_starts_from_what_was_registered_by_the_pixels() -> None:
-    times = ImageTimes(FakeClock())
-    assert times.of(REQUEST) == ImageTime(START_S, 0.0)
+    times = PictureTimes(FakeClock())
+    assert times.of(REQUEST) == PictureTime(START_S, 0.0)
     wide = generation_request(VARIANT, size=Size(1024, 512))
     assert times.of(wide).step_s == pytest.approx(2 * START_S)
 
@@ -64,7 +64,7 @@ def test_it_starts_from_what_was_registered_by_the_pixels() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_sequence_of_answers_leaves_the_bounds_or_jumps(seed: int) -> None:
     chance, clock = random.Random(seed), FakeClock()
-    times = ImageTimes(clock)
+    times = PictureTimes(clock)
     for _ in range(200):
         steps, n = chance.randint(1, 100), chance.randint(1, 4)
         request = generation_request(VARIANT, num_inference_steps=steps, num_images=n)
@@ -84,7 +84,7 @@ def test_no_sequence_of_answers_leaves_the_bounds_or_jumps(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_comes_to_what_the_answers_take(seed: int) -> None:
     chance, clock = random.Random(seed), FakeClock()
-    times = ImageTimes(clock)
+    times = PictureTimes(clock)
     step_s = START_S * chance.uniform(1 / MOST_TIMES, MOST_TIMES)
     other_s = START_S * chance.uniform(0, MOST_OTHER_STEPS)
     for _ in range(200):
@@ -116,9 +116,9 @@ def test_one_spike_is_a_tenth_of_the_registered_time() -> None:
 def test_a_refusal_doesn_t_outlive_what_was_learnt() -> None:
     """All is refused, so nothing is learnt any more: time alone has to open the door again."""
     clock = FakeClock()
-    times = taught(*[1000.0] * 100, times=ImageTimes(clock))
+    times = taught(*[1000.0] * 100, times=PictureTimes(clock))
     request = generation_request(VARIANT, num_inference_steps=100)
-    limit_s = 1.5 * estimate_s(request, ImageTime(START_S, 0.0))
+    limit_s = 1.5 * estimate_s(request, PictureTime(START_S, 0.0))
     waited = 0.0
     while estimate_s(request, times.of(request)) > limit_s:
         clock.now += 10
@@ -131,22 +131,22 @@ def test_a_refusal_doesn_t_outlive_what_was_learnt() -> None:
 
 def test_what_was_learnt_halves_in_its_half_life() -> None:
     clock = FakeClock()
-    times = taught(*[0.2] * 100, times=ImageTimes(clock))
+    times = taught(*[0.2] * 100, times=PictureTimes(clock))
     clock.now += HALF_LIFE_S
     assert times.of(REQUEST).step_s == pytest.approx(0.15, rel=0.01)
 
 
 def test_a_clock_set_back_keeps_nothing_alive() -> None:
     clock = FakeClock()
-    times = taught(*[0.2] * 100, times=ImageTimes(clock))
+    times = taught(*[0.2] * 100, times=PictureTimes(clock))
     clock.now -= 1
     assert times.of(REQUEST).step_s == START_S
 
 
 def test_a_batch_with_other_requests_teaches_nothing() -> None:
-    times = ImageTimes(FakeClock())
+    times = PictureTimes(FakeClock())
     times.learn(REQUEST, answer(REQUEST, START_S, together=8))
-    assert times.of(REQUEST) == ImageTime(START_S, 0.0)
+    assert times.of(REQUEST) == PictureTime(START_S, 0.0)
 
 
 def test_sizes_guidance_and_variants_are_learnt_apart() -> None:
@@ -186,8 +186,8 @@ def test_a_request_that_fits_is_no_longer_refused_once_answers_have_shown_it() -
 
 def test_a_refused_request_or_a_failed_one_teaches_nothing() -> None:
     world = World()
-    before = world.front_door.image_times.of(REQUEST)
+    before = world.front_door.picture_times.of(REQUEST)
     world.generate(prompt="x", n=4, num_inference_steps=100)
     world.runtime.fails = RuntimeError("out of memory")
     world.generate(prompt="x")
-    assert world.front_door.image_times.of(REQUEST) == before
+    assert world.front_door.picture_times.of(REQUEST) == before
