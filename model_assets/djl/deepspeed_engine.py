@@ -11,14 +11,14 @@ kernels of their own in this version, only the wrapper with its CUDA graph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from djl.options import GRAPH_ROWS, PYTORCH
 from djl.sizes import FITTING
-from sd_serving.config import Size, size_text
+from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts
-from sd_serving.errors import ModelUnusable
+from sd_serving.model_unusable import ModelUnusable
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +37,7 @@ class AcceleratedParts(DiffusersParts):
 
 
 def annotate(parts: DiffusersParts, **notes: Any) -> AcceleratedParts:
-    known = {each.name: getattr(parts, each.name) for each in fields(DiffusersParts)}
-    return AcceleratedParts(**known, notes=notes)
+    return AcceleratedParts(**vars(parts), notes=notes)
 
 
 class InjectionTarget:
@@ -72,20 +71,18 @@ def init_inference(deepspeed: Any, target: InjectionTarget, *, cuda_graph: bool)
     )
 
 
-def check_sizes(
-    sizes: tuple[Size, ...], fits: Callable[[int, int], bool], *, cuda_graph: bool
-) -> None:
+def check_sizes(sizes: tuple[Size, ...], fits: Callable[[Size], bool], *, cuda_graph: bool) -> None:
     """Raises ModelUnusable for sizes that the kernels or the graphs can't do."""
-    wrong = [size for size in sizes if not fits(*size)]
+    wrong = [size for size in sizes if not fits(size)]
     if wrong:
         raise ModelUnusable(
             f"DeepSpeed's attention is right for {', '.join(FITTING)} alone, and SD_SIZES serves "
-            f"{', '.join(map(size_text, wrong))}; option.acceleration={PYTORCH} takes any size"
+            f"{', '.join(map(str, wrong))}; option.acceleration={PYTORCH} takes any size"
         )
     if cuda_graph and len(sizes) > 1:
         raise ModelUnusable(
             "option.enable_cuda_graph=true takes one size, and SD_SIZES serves "
-            f"{', '.join(map(size_text, sizes))}"
+            f"{', '.join(map(str, sizes))}"
         )
 
 

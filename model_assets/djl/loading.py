@@ -13,11 +13,13 @@ from djl.batch_engine import BatchEngine
 from djl.deepspeed_engine import accelerate, annotate, check_sizes
 from djl.options import DEEPSPEED, PYTORCH, DjlOptions
 from djl.sizes import attention_fits
+from sd_contract.environment import ConfigError
+from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Parts
-from sd_serving.errors import ConfigError, ModelUnusable
 from sd_serving.logs import Log
+from sd_serving.model_unusable import ModelUnusable
 from sd_serving.weights import check_weights
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ class Machine:
     runs_kernels: bool
     """DeepSpeed's are CUDA."""
     import_deepspeed: Callable[[], Any]
-    attention_fits: Callable[[int, int], bool] = attention_fits
-    """Whether the kernels draw a height and width right."""
+    attention_fits: Callable[[Size], bool] = attention_fits
+    """Whether the kernels draw it right."""
 
 
 def this_machine() -> Machine:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
-from sd_serving.errors import ModelUnusable
+from sd_serving.model_unusable import ModelUnusable
 from sd_serving.weights import check_weights
 
 if TYPE_CHECKING:

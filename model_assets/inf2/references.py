@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from inf2.artifact import DEFERRED, SAMPLES, Bar, GraphCheck, Parity, Picture, graph_name
 from inf2.parity import allowed_rms, draw, psnr_db
 from inf2.samples import Sample, relative_rms, save_samples
-from sd_serving.diffusers_parts import DiffusersParts, load_diffusers, load_module
+from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.networks import load_network
 
 # Of each size's pictures, those whose drawing the networks' inputs are taken from. The first is
 # guided, so the UNet has two rows, one for each core.
@@ -50,8 +51,8 @@ class EagerParts(DiffusersParts):
 def load_eager(weights: Path, dtype: torch.dtype) -> EagerParts:
     loaded = load_diffusers(weights, dtype=dtype, device=CPU)
     if dtype != torch.float32:
-        loaded.vae = load_module(weights, "vae", dtype=torch.float32, device=CPU)
-    return EagerParts(**{field.name: getattr(loaded, field.name) for field in fields(loaded)})
+        loaded.vae = load_network(weights, "vae", dtype=torch.float32, device=CPU)
+    return EagerParts(**vars(loaded))
 
 
 class Bfloat16Products(TorchFunctionMode):

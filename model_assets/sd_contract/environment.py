@@ -62,7 +62,14 @@ class ServingEnvironment:
     def from_env(cls, env: Mapping[str, str]) -> ServingEnvironment:
         """Raises ConfigError that lists all missing and malformed variables."""
         read = Reader(env)
-        told = cls(
+        told = ServingEnvironment.read(read)
+        read.raise_problems()
+        return told
+
+    @staticmethod
+    def read(read: Reader) -> ServingEnvironment:
+        """For who reads more of the same environment. Of no use where `read` has problems."""
+        return ServingEnvironment(
             variant=read("SD_VARIANT", text, "any text"),
             artifact_key=read("SD_ARTIFACT_KEY", text, "any text"),
             sizes=read("SD_SIZES", _sizes, 'sizes like "512x512,768x768", each once'),
@@ -81,8 +88,6 @@ class ServingEnvironment:
                 "",
             ),
         )
-        read.raise_problems()
-        return told
 
 
 class Reader:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sd_contract.environment import ServingEnvironment
 from sd_contract.fields import PUBLIC, PUBLIC_NAMES, Allowed, Problem, Whole, read
-from sd_contract.seeds import seeds_of
+from sd_contract.seeds import draw_seed, seeds_of
 from sd_contract.size import Size
 
 JSON = "application/json"
@@ -36,24 +37,40 @@ KNOWN: Mapping[str, Allowed] = {
 }
 
 
-class Refused(ValueError):
-    """What is wrong with a request; `field` is its first mistake's, None where the body as a whole
-    is at fault."""
+class ContainerError(Exception):
+    """A container's refusal. `kind` is INVALID_REQUEST or ENGINE_ERROR, and is what counts: what
+    stands before a handler (DJL's batches, the Hugging Face toolkit) has its own ideas of status.
+    """
+
+    def __init__(self, kind: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.kind, self.field = kind, field
+
+    def to_json(self) -> bytes:
+        error = {"type": self.kind, "param": self.field, "message": str(self)}
+        return json.dumps({"error": error}).encode()
+
+    @classmethod
+    def from_json(cls, body: str | bytes) -> ContainerError:
+        """Raises ValueError for a body that isn't one of these."""
+        try:
+            error = json.loads(body)["error"]
+            kind, message, field = error["type"], error["message"], _name(error.get("param"))
+        except (KeyError, TypeError, AttributeError) as wrong:
+            raise ValueError(f"{type(wrong).__name__}: {wrong}") from None
+        return ContainerError(str(kind), str(message), field)
+
+
+class Refused(ContainerError):
+    """What is wrong with a request, all of it; `field` is the first mistake's, None where the body
+    as a whole is at fault."""
+
+    status = 400
+    """HTTP's, of the answer."""
 
     def __init__(self, *problems: Problem) -> None:
-        self.problems = problems
-        self.field = problems[0].field
-        super().__init__("; ".join(problem.message for problem in problems))
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a container fills in."""
-
-    sizes: tuple[Size, ...]
-    """Sizes served; the first is the default."""
-    steps: int
-    guidance_scale: float
+        message = "; ".join(problem.message for problem in problems)
+        super().__init__(INVALID_REQUEST, message, problems[0].field)
 
 
 @dataclass(frozen=True)
@@ -78,10 +95,12 @@ class Invocation:
         return json.dumps({**document, **size}).encode()
 
     @classmethod
-    def from_json(cls, body: bytes, defaults: Defaults, draw_seed: Callable[[], int]) -> Invocation:
-        """`draw_seed()` gives a seed for a request without one. Raises Refused."""
+    def from_json(
+        cls, body: bytes, served: ServingEnvironment, draw_seed: Callable[[], int] = draw_seed
+    ) -> Invocation:
+        """What isn't given is as `served` says; `draw_seed()` gives a seed. Raises Refused."""
         values, problems = read(_json_object(body), KNOWN, required=("prompt",))
-        size = _size(values, defaults.sizes, problems)
+        size = _size(values, served.sizes, problems)
         if problems:
             raise Refused(*problems)
         return cls(
@@ -89,16 +108,16 @@ class Invocation:
             negative_prompt=values.get("negative_prompt", ""),
             num_images=values.get("num_images", 1),
             size=size,
-            num_inference_steps=values.get("num_inference_steps", defaults.steps),
-            guidance_scale=values.get("guidance_scale", defaults.guidance_scale),
+            num_inference_steps=values.get("num_inference_steps", served.default_steps),
+            guidance_scale=values.get("guidance_scale", served.default_guidance_scale),
             seed=values["seed"] if "seed" in values else draw_seed(),
         )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """PNGs in the order of `seeds`. `timings_ms` by STAGES; all but `png` are those of the whole
-    batch that the request was part of. `engine` says what drew them."""
+    """PNGs in the order of `seeds`. `timings_ms` by STAGES; all but `png` are of the whole batch
+    that the request was part of. `engine` says what drew them, with `images_in_batch`."""
 
     images: tuple[bytes, ...]
     seeds: tuple[int, ...]
@@ -133,29 +152,6 @@ class Answer:
             raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
-class ContainerError(Exception):
-    """A container's refusal. `kind` is INVALID_REQUEST or ENGINE_ERROR, and is what counts: what
-    stands before a handler (DJL's batches, the Hugging Face toolkit) has its own ideas of status.
-    """
-
-    def __init__(self, kind: str, message: str, field: str | None = None) -> None:
-        super().__init__(message)
-        self.kind, self.field = kind, field
-
-    def to_json(self) -> bytes:
-        error = {"type": self.kind, "param": self.field, "message": str(self)}
-        return json.dumps({"error": error}).encode()
-
-    @classmethod
-    def from_json(cls, body: str | bytes) -> ContainerError:
-        """Raises ValueError for a body that isn't one of these."""
-        try:
-            error = json.loads(body)["error"]
-            return cls(str(error["type"]), str(error["message"]), _name(error.get("param")))
-        except (KeyError, TypeError, AttributeError) as wrong:
-            raise ValueError(f"{type(wrong).__name__}: {wrong}") from None
-
-
 def _json_object(body: bytes) -> Mapping[str, Any]:
     try:
         # ValueError: bad JSON, bad UTF-8, or a number of thousands of digits.
@@ -172,7 +168,7 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
 def _size(values: Mapping[str, Any], served: Sequence[Size], problems: list[Problem]) -> Size:
     """The size asked for, or the first; a mistake goes into `problems`."""
     given = [side for side in ("height", "width") if side in values]
-    if not given:
+    if not given or any(problem.field in ("height", "width") for problem in problems):
         return served[0]
     if len(given) == 1:
         missing = "width" if given == ["height"] else "height"

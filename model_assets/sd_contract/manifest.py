@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 NAME = "manifest.json"
@@ -37,6 +39,22 @@ class Manifest:
         return json.dumps(document, indent=1).encode()
 
     @classmethod
+    def of(cls, folder: Path, key: str, kind: str, more: Mapping[str, Any]) -> Manifest:
+        """With every file of `folder`."""
+        files = {
+            path.relative_to(folder).as_posix(): Entry(path.stat().st_size, sha256(path))
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != NAME
+        }
+        return cls(key, kind, files, more)
+
+    def write(self, folder: Path) -> None:
+        """In place at once or not at all."""
+        fresh = folder / f".{NAME}"
+        fresh.write_bytes(self.to_json())
+        os.replace(fresh, folder / NAME)
+
+    @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
         """Raises ValueError that names what is wrong."""
         try:
@@ -52,6 +70,14 @@ class Manifest:
         return cls(
             str(key), str(kind), {name: _entry(name, entry) for name, entry in files.items()}, more
         )
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:  # hashlib.file_digest needs Python 3.11
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _entry(name: str, entry: Any) -> Entry:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from djl.options import DjlOptions
-from sd_contract.environment import ServingEnvironment
 from sd_contract.registration import Registration
 from sd_contract.size import Size
+from sd_serving.config import ServingConfig
 from stacks.serving_environment import registration
 from tests.infrastructure.support import Synthesized, text_of
 
@@ -112,16 +112,16 @@ def test_the_container_understands_its_environment(
 ) -> None:
     for each in (aws, local):
         settings = getattr(each.settings, variant)
-        told = ServingEnvironment.from_env(container(each, variant)["Environment"])
-        assert told.variant == variant
-        assert tuple(map(str, told.sizes)) == settings.sizes
-        assert told.default_steps == settings.steps
-        assert told.default_guidance_scale == settings.guidance_scale
-        assert told.dtype == settings.dtype
+        config = ServingConfig.from_env(container(each, variant)["Environment"])
+        assert config.variant == variant
+        assert str(config.sizes[0]) == settings.sizes[0]
+        assert config.default_steps == settings.steps
+        assert config.default_guidance_scale == settings.guidance_scale
+        assert config.dtype == settings.dtype
 
 
 def test_inf2_is_told_the_sdk_it_was_compiled_with(aws: Synthesized) -> None:
-    told = ServingEnvironment.from_env(container(aws, "inf2")["Environment"])
+    told = ServingConfig.from_env(container(aws, "inf2")["Environment"])
     assert (told.neuron_sdk, told.compile_backend) == ("2.26.0", "neuronx")
 
 

@@ -13,11 +13,11 @@ from front_door.errors import EndpointUnavailable, InvalidRequest
 from front_door.generation import complete, parse_fields
 from front_door.picture_time import PictureTimes
 from front_door.time_limit import check_time
-from sd_contract.environment import ServingEnvironment
 from sd_contract.fields import IMAGES, NEGATIVE_PROMPT, PROMPT
-from sd_contract.invocation import Defaults, Invocation
+from sd_contract.invocation import Invocation
 from sd_contract.registration import Built, Registration
 from sd_serving import server
+from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
 from sd_serving.errors import NotReady
 from sd_serving.handler import Call, Handler, error_reply
@@ -72,7 +72,7 @@ def test_the_longest_legal_body_passes() -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
     app = settings(profile)
-    told = ServingEnvironment.from_env(serving_environment(app, getattr(app, name), "9f2c"))
+    told = ServingConfig.from_env(serving_environment(app, getattr(app, name), "9f2c"))
     variant = registered(profile, name)
     assert (variant.sizes, variant.default_steps) == (told.sizes, told.default_steps)
     body = {
@@ -87,9 +87,8 @@ def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
     runtime = FakeRuntime()
     endpoint.generate(runtime, request, "id-1")
     [call] = runtime.invocations
-    defaults = Defaults(told.sizes, told.default_steps, told.default_guidance_scale)
     sent = json.dumps(call["Body"]).encode()
-    assert Invocation.from_json(sent, defaults, lambda: 0) == request.invocation
+    assert Invocation.from_json(sent, told) == request.invocation
     headers = {"x-amzn-sagemaker-custom-attributes": call["CustomAttributes"]}
     assert server.request_id(headers) == "id-1"
 

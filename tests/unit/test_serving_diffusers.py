@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sd_contract.invocation import Invocation
 from sd_contract.model_layout import WEIGHTS as LAID_OUT
-from sd_serving.contract import GenerationRequest
-from sd_serving.diffusers_parts import DiffusersParts, PromptTokenizer, load_diffusers
+from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
-from sd_serving.errors import ModelUnusable
+from sd_serving.model_unusable import ModelUnusable
+from sd_serving.tokenizer import PromptTokenizer
 from tests.serving_fakes import config, request
 
 WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
@@ -78,13 +79,13 @@ def model(tmp_path: Path) -> Path:
     ],
 )
 def test_draws_what_the_pipeline_of_diffusers_draws(
-    engine: Engine, pipeline: Any, asked: GenerationRequest
+    engine: Engine, pipeline: Any, asked: Invocation
 ) -> None:
     expected = pipeline(
         asked.prompt,
         negative_prompt=asked.negative_prompt,
-        height=asked.height,
-        width=asked.width,
+        height=asked.size.height,
+        width=asked.size.width,
         num_inference_steps=asked.num_inference_steps,
         guidance_scale=asked.guidance_scale,
         generator=torch.Generator().manual_seed(asked.seed),

@@ -8,8 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_serving.engine import STAGES, Engine
-from sd_serving.errors import EngineError, ModelUnusable, OutOfMemory
+from sd_contract.invocation import STAGES
+from sd_contract.size import Size
+from sd_serving.engine import Engine
+from sd_serving.errors import EngineError, OutOfMemory
+from sd_serving.model_unusable import ModelUnusable
 from tests.serving_fakes import EulerDouble, FakeParts, config, request
 
 
@@ -23,7 +26,7 @@ def test_a_picture_of_the_asked_size_with_its_seeds_and_timings() -> None:
     assert result.seeds == (7, 8)
     assert tuple(result.timings_ms) == STAGES
     assert result.images_in_batch == 2
-    assert result.prompt_tokens == 5
+    assert result.engine["prompt_tokens"] == 5
 
 
 @pytest.mark.parametrize("per_pass", [1, 2, 3, None])
@@ -137,11 +140,11 @@ def test_a_batch_must_be_of_one_kind() -> None:
 
 def test_refuses_to_serve_sizes_the_model_lacks() -> None:
     with pytest.raises(ModelUnusable, match="serves 64x128, but the model is compiled for 64x64"):
-        engine(FakeParts(sizes=((64, 64),)))
+        engine(FakeParts(sizes=(Size(64, 64),)))
 
 
 def test_serves_a_model_compiled_for_more_than_is_served() -> None:
-    engine(FakeParts(sizes=((64, 64), (128, 64), (512, 512))))
+    engine(FakeParts(sizes=(Size(64, 64), Size(64, 128), Size(512, 512))))
 
 
 def test_warm_up_makes_one_picture_of_every_size() -> None:
@@ -191,10 +194,8 @@ def test_a_picture_that_is_not_finite_is_an_error_not_a_black_picture() -> None:
 
 
 def test_describes_the_answer() -> None:
-    made = engine(FakeParts())
-    asked = request()
-    (result,) = made.generate([asked])
-    about = made.describe(asked, result)
+    (result,) = engine(FakeParts()).generate([request()])
+    about = result.engine
     assert about["variant"] == "fake"
     assert about["steps"] == 3
     assert about["artifact_key"] == "key-of-the-weights"
