@@ -11,7 +11,7 @@ kernels of their own in this version, only the wrapper with its CUDA graph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from djl.options import GRAPH_ROWS, PYTORCH
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 
 _PLAIN_BLOCK = "BasicTransformerBlock"
 _INJECTED_BLOCK = "DeepSpeedDiffusersTransformerBlock"
-
-
-@dataclass
-class AcceleratedParts(DiffusersParts):
-    notes: dict[str, Any] = field(default_factory=dict)
-    """For the answer's `engine` object: how the networks are run."""
-
-    def describe(self) -> dict[str, Any]:
-        return self.notes
-
-
-def annotate(parts: DiffusersParts, **notes: Any) -> AcceleratedParts:
-    return AcceleratedParts(**vars(parts), notes=notes)
 
 
 class InjectionTarget:
@@ -86,7 +73,7 @@ def check_sizes(sizes: tuple[Size, ...], fits: Callable[[Size], bool], *, cuda_g
         )
 
 
-def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> AcceleratedParts:
+def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> DiffusersParts:
     """The same model on DeepSpeed's kernels. `parts` must not be used any more: its UNet has been
     taken apart, also where this fails.
 
@@ -103,13 +90,12 @@ def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> Ac
         raise ModelUnusable(
             f"DeepSpeed put its kernels into {injected} of {left + injected} transformer blocks"
         )
-    result = annotate(
-        parts,
-        acceleration="deepspeed",
-        deepspeed=str(deepspeed.__version__),
-        cuda_graph=cuda_graph,
-    )
-    result.text_encoder, result.unet, result.vae = target.text_encoder, target.unet, target.vae
+    description = {
+        "acceleration": "deepspeed",
+        "deepspeed": str(deepspeed.__version__),
+        "cuda_graph": cuda_graph,
+    }
+    result = replace(parts, description=description, **vars(target))
     if cuda_graph:
         result.text_encoder = GraphedTextEncoder(target.text_encoder)
         result.unet = GraphedUNet(target.unet)

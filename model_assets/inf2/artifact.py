@@ -147,21 +147,10 @@ def parse_model(manifest: Manifest) -> CompiledModel:
     """Raises ModelUnusable for a manifest that isn't one of a compiled model."""
     fields = manifest.more
     try:
-        return CompiledModel(
-            model_id=str(fields["model_id"]),
-            revision=str(fields["revision"]),
-            license=str(fields["license"]),
-            weights_key=str(fields["weights_key"]),
-            sizes=tuple(map(Size.parse, fields["sizes"])),
-            dtype=str(fields["dtype"]),
-            backend=str(fields["backend"]),
-            sdk=str(fields["sdk"]),
-            packages={str(k): str(v) for k, v in fields["packages"].items()},
-            parity=_parity(fields["parity"]),
-            parts=tuple(CompiledPart(**part) for part in fields["parts"]),
-            peak_rss_gib=float(fields["peak_rss_gib"]),
-            quality=dict(fields["quality"]),
-        )
+        sizes = tuple(map(Size.parse, fields["sizes"]))
+        parts = tuple(CompiledPart(**part) for part in fields["parts"])
+        typed = {"sizes": sizes, "parts": parts, "parity": _parity(fields["parity"])}
+        return CompiledModel(**{**fields, **typed})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnusable(
             f"{NAME} is not one of a compiled model: {type(error).__name__}: {error}"

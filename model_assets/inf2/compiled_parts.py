@@ -32,8 +32,6 @@ class CompiledParts(LoadedParts):
 
     text_encoder: Compiled
     graphs: Mapping[Size, SizedGraphs]
-    description: Mapping[str, Any]
-
     max_images_per_pass: int | None = None
     """No limit: rows never meet in one graph, so pictures are independent anyway, and the more
     rows there are, the fewer pairs are half empty."""
@@ -85,9 +83,6 @@ class CompiledParts(LoadedParts):
                 ),
             }
         return networks
-
-    def describe(self) -> dict[str, Any]:
-        return dict(self.description)
 
     def _graphs_for(self, latents: torch.Tensor) -> SizedGraphs:
         height, width = latents.shape[-2:]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sd_contract.size import Size
 from sd_serving.loaded_parts import LoadedParts, read_common
+from sd_serving.model_unusable import ModelUnusable
 from sd_serving.networks import load_network
 
 if TYPE_CHECKING:
@@ -54,9 +55,6 @@ class DiffusersParts(LoadedParts):
         image: torch.Tensor = self.vae.decode(self._image_input(latents), return_dict=False)[0]
         return image
 
-    def describe(self) -> dict[str, Any]:
-        return {}
-
     def _image_input(self, values: torch.Tensor) -> torch.Tensor:
         import torch
 
@@ -64,6 +62,23 @@ class DiffusersParts(LoadedParts):
         if self.channels_last:
             values = values.contiguous(memory_format=torch.channels_last)
         return values
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """float16 on a GPU. float32 on a CPU, where it is the reference the other variants are held
+    against.
+
+    Raises ModelUnusable for float16 on a CPU: it means a GPU was expected, and its driver or the
+    instance type is wrong. Serving on, a hundred times slower, would hide that.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise ModelUnusable("SD_DTYPE=float16 needs a GPU, and PyTorch sees none")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
 def load_diffusers(

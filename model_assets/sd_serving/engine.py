@@ -10,7 +10,7 @@ made alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -80,7 +80,7 @@ class Parts(Protocol):
     def make_scheduler(self) -> Any:
         """A fresh diffusers scheduler."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Mapping[str, Any]:
         """More for the answer's `engine` object, JSON values."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ class LoadedParts:
     scaling_factor: float
     device: torch.device
     dtype: torch.dtype
+    description: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    """For the answer's `engine` object: how the networks are run."""
 
     @property
     def tokenizer_max_length(self) -> int:
@@ -59,9 +61,12 @@ class LoadedParts:
     def count_tokens(self, prompt: str) -> int:
         return self.tokenizer.count(prompt)
 
+    def describe(self) -> Mapping[str, Any]:
+        return self.description
+
 
 def read_common(folder: Path) -> dict[str, Any]:
-    """All of LoadedParts but device and dtype, from a folder in diffusers' layout."""
+    """What a folder in diffusers' layout says of LoadedParts."""
     unet, vae = (json.loads((folder / CONFIGS[name]).read_bytes()) for name in ("unet", "vae"))
     return {
         "tokenizer": PromptTokenizer(folder / "tokenizer"),

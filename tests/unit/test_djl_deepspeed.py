@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from djl.deepspeed_engine import (
-    AcceleratedParts,
     GraphedTextEncoder,
     GraphedUNet,
     GraphedVae,
@@ -40,7 +39,7 @@ def load() -> DiffusersParts:
     return load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
 
 
-def accelerated(*, cuda_graph: bool) -> tuple[AcceleratedParts, DeepSpeedDouble]:
+def accelerated(*, cuda_graph: bool) -> tuple[DiffusersParts, DeepSpeedDouble]:
     deepspeed = DeepSpeedDouble()
     return accelerate(load(), deepspeed, cuda_graph=cuda_graph), deepspeed
 

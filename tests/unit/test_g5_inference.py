@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from g5.inference import choose_dtype, load
+from g5.inference import load
+from sd_serving.diffusers_parts import choose_dtype
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from tests.serving_fakes import config, request, write_manifest
