@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from sd_contract.fields import BY_NAME, Number, Whole
+from sd_contract.fields import GUIDANCE_SCALE, STEPS
 from sd_contract.size import Size
 
 DTYPES = ("auto", "float16", "bfloat16", "float32")
@@ -69,16 +69,15 @@ class ServingEnvironment:
     @staticmethod
     def read(read: Reader) -> ServingEnvironment:
         """For who reads more of the same environment. Of no use where `read` has problems."""
-        steps, guidance = (BY_NAME[n].allowed for n in ("num_inference_steps", "guidance_scale"))
-        assert isinstance(steps, Whole)
-        assert isinstance(guidance, Number)
         return ServingEnvironment(
             variant=read("SD_VARIANT", text, "any text"),
             artifact_key=read("SD_ARTIFACT_KEY", text, "any text"),
             sizes=read("SD_SIZES", _sizes, 'sizes like "512x512,768x768", each once'),
-            default_steps=read("SD_DEFAULT_STEPS", whole(steps.low, steps.high), steps.expected),
+            default_steps=read("SD_DEFAULT_STEPS", whole(STEPS.low, STEPS.high), STEPS.expected),
             default_guidance_scale=read(
-                "SD_DEFAULT_GUIDANCE", number(guidance.low, guidance.high), guidance.expected
+                "SD_DEFAULT_GUIDANCE",
+                number(GUIDANCE_SCALE.low, GUIDANCE_SCALE.high),
+                GUIDANCE_SCALE.expected,
             ),
             dtype=read("SD_DTYPE", choice(*DTYPES), f"one of {', '.join(DTYPES)}", "auto"),
             neuron_sdk=read("SD_NEURON_SDK", text, "any text", ""),

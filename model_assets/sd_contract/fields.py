@@ -23,7 +23,8 @@ class Problem:
     """One mistake: `message` names the field and what it may be. Codes: unknown_field,
     missing_field, invalid_type, out_of_range."""
 
-    field: str
+    field: str | None
+    """None where the body as a whole is at fault."""
     message: str
     code: str
 
@@ -57,8 +58,31 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """An integer; both ends belong to the range."""
+class Number:
+    """A finite number; both ends belong to the range."""
+
+    low: float
+    high: float
+
+    @property
+    def expected(self) -> str:
+        return f"a number from {self.low} to {self.high}"
+
+    def fits(self, value: Any) -> bool:
+        return type(value) in (int, float)
+
+    def mistake(self, value: float) -> str | None:
+        # Also for NaN, which Python's JSON lets through.
+        if self.low <= value <= self.high:
+            return None
+        return f"must be {self.expected}, not {shown(value)}"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
+
+
+class Whole(Number):
+    """An integer."""
 
     low: int
     high: int
@@ -70,41 +94,8 @@ class Whole:
     def fits(self, value: Any) -> bool:
         return type(value) is int  # to isinstance, a bool is one
 
-    def mistake(self, value: int) -> str | None:
-        return (
-            None
-            if self.low <= value <= self.high
-            else f"must be {self.expected}, not {shown(value)}"
-        )
-
     def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": self.low, "maximum": self.high}
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number; both ends belong to the range."""
-
-    low: float
-    high: float
-
-    @property
-    def expected(self) -> str:
-        return f"a number from {self.low:g} to {self.high:g}"
-
-    def fits(self, value: Any) -> bool:
-        return type(value) in (int, float)
-
-    def mistake(self, value: float) -> str | None:
-        # Also for NaN, which Python's JSON lets through.
-        return (
-            None
-            if self.low <= value <= self.high
-            else f"must be {self.expected}, not {shown(value)}"
-        )
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "number", "minimum": self.low, "maximum": self.high}
+        return {**super().schema(), "type": "integer"}
 
 
 @dataclass(frozen=True)
@@ -113,53 +104,62 @@ class Choice:
 
     @property
     def expected(self) -> str:
-        return f"one of {', '.join(self.values)}"
+        return "a string"
 
     def fits(self, value: Any) -> bool:
         return isinstance(value, str)
 
     def mistake(self, value: str) -> str | None:
-        return None if value in self.values else f"must be {self.expected}, not {shown(value)}"
+        choice = ", ".join(self.values)
+        return None if value in self.values else f"must be one of {choice}, not {shown(value)}"
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "enum": list(self.values)}
 
 
-Allowed = Text | Whole | Number | Choice
+Allowed = Text | Number | Choice
 
 
 @dataclass(frozen=True)
 class Field:
     """`name` is OpenAI's where OpenAI has the field, else diffusers'; `container` are the names at
-    /invocations, none for what ends at the front door. `default` says in words where the value
-    comes from when the field isn't given; a field without one is required."""
+    /invocations, none for what ends at the front door. `default` is what counts where the field
+    isn't given: of a Whole or a Choice the value itself, if it is always the same; else in words
+    where the value comes from, empty where there is none. A field with None is required."""
 
     name: str
     allowed: Allowed
     container: tuple[str, ...]
     about: str
-    default: str | None
+    default: str | int | None
 
+
+PROMPT = Text(1, 1000)
+NEGATIVE_PROMPT = Text(0, 1000)
+IMAGES = Whole(1, 4)
+STEPS = Whole(1, 100)
+GUIDANCE_SCALE = Number(1.0, 20.0)
+SEED = Whole(0, SEEDS - 1)
 
 GENERATION = (
-    Field("prompt", Text(1, 1000), ("prompt",), "What the picture shows.", None),
+    Field("prompt", PROMPT, ("prompt",), "What the picture shows.", None),
     Field(
-        "model", Text(), (), "A variant's `id` in `GET /models`.", "the variant marked `default`"
+        "model", Text(), (), "A variant's `id` in `GET /models`.", "the one marked `default` there"
     ),
     Field(
         "n",
-        Whole(1, 4),
+        IMAGES,
         ("num_images",),
         "Images. Image i is drawn from seed + i (mod 2³²), so any of them can be made again alone. "
         "A variant may allow fewer: its `max_images`.",
-        "1",
+        1,
     ),
     Field(
         "size",
         Text(),
         ("width", "height"),
         "Width x height, one of the variant's `sizes`.",
-        "the variant's first",
+        "its first",
     ),
     Field(
         "response_format",
@@ -169,33 +169,31 @@ GENERATION = (
         "itself, as far as all of them fit into 6 MB.",
         "url",
     ),
-    Field(
-        "negative_prompt", Text(0, 1000), ("negative_prompt",), "What the picture avoids.", "none"
-    ),
+    Field("negative_prompt", NEGATIVE_PROMPT, ("negative_prompt",), "What to keep out of it.", ""),
     Field(
         "num_inference_steps",
-        Whole(1, 100),
+        STEPS,
         ("num_inference_steps",),
-        "What can't be done within the gateway's time limit is refused with what would fit.",
+        "What can't be done within the gateway's time limit, by the variant's `seconds_per_step` "
+        "and what its last answers took, is refused with what would fit.",
         "the variant's `default_steps`",
     ),
     Field(
         "guidance_scale",
-        Number(1.0, 20.0),
+        GUIDANCE_SCALE,
         ("guidance_scale",),
         "1: the prompt only, without guidance.",
         "the variant's `default_guidance_scale`",
     ),
-    Field(
-        "seed",
-        Whole(0, SEEDS - 1),
-        ("seed",),
-        "Of the first image.",
-        "drawn at random, and echoed",
-    ),
-    Field("user", Text(), (), "Your user's id; logged as a hash only.", "none"),
+    Field("seed", SEED, ("seed",), "Of the first image; echoed.", "drawn at random"),
+    Field("user", Text(), (), "Your user's id; logged as a hash only.", ""),
 )
-BY_NAME: Mapping[str, Field] = {field.name: field for field in GENERATION}
+PUBLIC: Mapping[str, Allowed] = {field.name: field.allowed for field in GENERATION}
+REQUIRED = tuple(field.name for field in GENERATION if field.default is None)
+PUBLIC_NAMES: Mapping[str, str] = {
+    inner: field.name for field in GENERATION for inner in field.container
+}
+"""By the container's name."""
 
 
 def read(
@@ -221,7 +219,7 @@ def read(
         elif mistake := allowed.mistake(value):
             problems.append(Problem(name, f"{name}: {mistake}", "out_of_range"))
         else:
-            values[name] = float(value) if isinstance(allowed, Number) else value
+            values[name] = float(value) if type(allowed) is Number else value
     return values, problems
 
 
@@ -240,5 +238,5 @@ def json_type(value: object) -> str:
         return "a boolean"
     if isinstance(value, float) and not math.isfinite(value):
         return "a non-finite number"
-    names = {type(None): "null", list: "an array", dict: "an object"}
+    names = {type(None): "null", list: "a list", dict: "an object"}
     return names.get(type(value)) or shown(value)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sd_contract.environment import ServingEnvironment
-from sd_contract.fields import BY_NAME, Allowed, Problem, Whole, read
+from sd_contract.fields import PUBLIC, PUBLIC_NAMES, Allowed, Problem, Whole, read
 from sd_contract.seeds import draw_seed, seeds_of
 from sd_contract.size import Size
 
@@ -33,14 +33,7 @@ ENGINE_ERROR = "engine_error"
 # A side may be anything here; which pairs are served, the container says.
 _SIDE = Whole(8, 4_096)
 KNOWN: Mapping[str, Allowed] = {
-    "prompt": BY_NAME["prompt"].allowed,
-    "negative_prompt": BY_NAME["negative_prompt"].allowed,
-    "num_images": BY_NAME["n"].allowed,
-    "height": _SIDE,
-    "width": _SIDE,
-    "num_inference_steps": BY_NAME["num_inference_steps"].allowed,
-    "guidance_scale": BY_NAME["guidance_scale"].allowed,
-    "seed": BY_NAME["seed"].allowed,
+    inner: PUBLIC[name] if name != "size" else _SIDE for inner, name in PUBLIC_NAMES.items()
 }
 
 
@@ -62,7 +55,7 @@ class ContainerError(Exception):
         """Raises ValueError for a body that isn't one of these."""
         try:
             error = json.loads(body)["error"]
-            kind, message, field = error["type"], error["message"], error.get("param")
+            kind, message, field = error["type"], error["message"], _name(error.get("param"))
         except (KeyError, TypeError, AttributeError) as wrong:
             raise ValueError(f"{type(wrong).__name__}: {wrong}") from None
         return ContainerError(str(kind), str(message), field)
@@ -77,7 +70,7 @@ class Refused(ContainerError):
 
     def __init__(self, *problems: Problem) -> None:
         message = "; ".join(problem.message for problem in problems)
-        super().__init__(INVALID_REQUEST, message, problems[0].field or None)
+        super().__init__(INVALID_REQUEST, message, problems[0].field)
 
 
 @dataclass(frozen=True)
@@ -153,7 +146,7 @@ class Answer:
                 ),
                 seeds=tuple(document["seeds"]),
                 timings_ms={stage: _ms(document["timings_ms"][stage]) for stage in STAGES},
-                engine=dict(document.get("engine") or {}),
+                engine=_engine(document["engine"]),
             )
         except (KeyError, TypeError, binascii.Error) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
@@ -164,9 +157,11 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
         # ValueError: bad JSON, bad UTF-8, or a number of thousands of digits.
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(Problem("", "the body is not valid JSON in UTF-8", "invalid_json")) from None
+        raise Refused(
+            Problem(None, "the body is not valid JSON in UTF-8", "invalid_json")
+        ) from None
     if not isinstance(document, dict):
-        raise Refused(Problem("", "the body must be a JSON object", "invalid_json"))
+        raise Refused(Problem(None, "the body must be a JSON object", "invalid_json"))
     return document
 
 
@@ -189,7 +184,19 @@ def _size(values: Mapping[str, Any], served: Sequence[Size], problems: list[Prob
     return size
 
 
+def _engine(value: Any) -> Mapping[str, Any]:
+    if type(value["images_in_batch"]) is not int:
+        raise TypeError(f"images_in_batch is {value['images_in_batch']!r}")
+    return dict(value)
+
+
+def _name(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"{value!r} is not a field's name")
+    return value
+
+
 def _ms(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
         raise TypeError(f"{value!r} is not a number of milliseconds")
     return float(value)

@@ -1,21 +1,29 @@
 """What a variant says of itself once it is in service: one SSM parameter, which its stack writes
 and the front door reads, and through `GET /v1/models` everybody else."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`: a field's parser is found by its type.
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, get_type_hints
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
 
-from sd_contract.size import Size
+from sd_contract.size import PATTERN, Size
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the deploy found out. `quality`: the compiled model's figures, None where none is."""
+
+    base_image_digest: str | None
+    quality: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Registration:
-    """`seconds_per_step`: of one image and denoising step at `sizes[0]`. `built` is what only the
-    builds know: the base image's digest, a compiled model's figures."""
+    """`seconds_per_step`: of one image and denoising step at `sizes[0]`. The price is of one
+    instance; it, its date and its source are None together. `built` is None for a stack older than
+    it."""
 
     name: str
     endpoint_name: str
@@ -23,7 +31,6 @@ class Registration:
     instance_type: str
     instance_count: int
     price_usd_per_hour: float | None
-    """Of one instance; None where nobody knows it, `price_date` and `price_source` as well."""
     price_date: str | None
     price_source: str | None
     region: str
@@ -40,7 +47,7 @@ class Registration:
     artifact_key: str
     default: bool
     """Whether it serves requests that name no model."""
-    built: Mapping[str, Any] | None
+    built: Built | None = None
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
@@ -50,7 +57,7 @@ class Registration:
         return json.dumps(self.document(), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Registration:
+    def from_json(cls, text: str | bytes) -> "Registration":
         """Raises ValueError listing every mistake; keys it doesn't know are ignored, so that a
         newer endpoint stack can register with an older front door."""
         try:
@@ -62,21 +69,28 @@ class Registration:
         return cls.from_document(document)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Registration:
-        hints = get_type_hints(cls)
+    def from_document(cls, document: Mapping[str, Any]) -> "Registration":
+        """As `from_json`, of what `document()` gave."""
         values: dict[str, Any] = {}
         mistakes: list[str] = []
         for item in fields(cls):
-            expected, parse = _PARSERS[hints[item.name]]
+            if item.name not in document and item.default is not MISSING:
+                continue
+            expected, parse, _ = KINDS[item.type]
             try:
-                # None: an older stack's may lack what came later.
-                values[item.name] = parse(document.get(item.name))
+                values[item.name] = parse(document[item.name])
+            except KeyError:
+                mistakes.append(f"{item.name} is missing")
             except (TypeError, ValueError):
-                absent = item.name not in document
-                mistakes.append(f"{item.name} {'is missing' if absent else 'must be ' + expected}")
+                mistakes.append(f"{item.name} must be {expected}")
+        if len({values[name] is None for name in _PRICE if name in values}) > 1:
+            mistakes.append(f"{', '.join(_PRICE)} must be null together or not at all")
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return cls(**values)
+
+
+_PRICE = ("price_usd_per_hour", "price_date", "price_source")
 
 
 def _string(value: Any) -> str:
@@ -109,23 +123,60 @@ def _sizes(value: Any) -> tuple[Size, ...]:
     return tuple(Size.parse(_string(item)) for item in value)
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def _built(value: Any) -> Built:
     if not isinstance(value, dict):
         raise TypeError(value)
-    return value
+    digest, quality = value.get("base_image_digest"), value.get("quality")
+    if not isinstance(digest, str | None) or not isinstance(quality, dict | None):
+        raise TypeError(value)
+    return Built(digest, quality)
 
 
-def _or_none(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else parse(value)
+Kind = tuple[str, Callable[[Any], Any], Mapping[str, Any]]
+"""What a value of some type is in JSON: in words, as a parser that raises TypeError or ValueError,
+and as JSON Schema."""
 
 
-_PARSERS: Mapping[Any, tuple[str, Callable[[Any], Any]]] = {
-    str: ("a non-empty string", _string),
-    int: ("an integer of at least 1", _positive_int),
-    float: ("a number of at least 0", _amount),
-    bool: ("true or false", _flag),
-    str | None: ("a non-empty string or null", _or_none(_string)),
-    float | None: ("a number of at least 0, or null", _or_none(_amount)),
-    tuple[Size, ...]: ('a list of sizes such as ["512x512"]', _sizes),
-    Mapping[str, Any] | None: ("an object or null", _or_none(_object)),
+def _or_null(kind: Kind, words: str) -> Kind:
+    expected, parse, schema = kind
+    return (
+        expected + words,
+        lambda value: None if value is None else parse(value),
+        {**schema, "type": [schema["type"], "null"]},
+    )
+
+
+_TEXT: Kind = ("a non-empty string", _string, {"type": "string"})
+_AMOUNT: Kind = ("a number of at least 0", _amount, {"type": "number", "minimum": 0})
+_BUILT: Kind = (
+    'an object of "base_image_digest" (a string or null) and "quality" (an object or null)',
+    _built,
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["base_image_digest", "quality"],
+        "properties": {
+            "base_image_digest": {"type": ["string", "null"]},
+            "quality": {"type": ["object", "null"]},
+        },
+    },
+)
+KINDS: Mapping[Any, Kind] = {
+    str: _TEXT,
+    int: ("an integer of at least 1", _positive_int, {"type": "integer", "minimum": 1}),
+    float: _AMOUNT,
+    bool: ("true or false", _flag, {"type": "boolean"}),
+    str | None: _or_null(_TEXT, " or null"),
+    float | None: _or_null(_AMOUNT, ", or null"),
+    tuple[Size, ...]: (
+        'a list of sizes such as ["512x512"]',
+        _sizes,
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": f"^{PATTERN}$"},
+            "minItems": 1,
+        },
+    ),
+    Built | None: _or_null(_BUILT, ", or null"),
 }
+"""By the type of a Registration's field."""

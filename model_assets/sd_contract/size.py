@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 VAE_SCALE = 8
 """Pixels per latent along each side, in every Stable Diffusion: other sides have no latent."""
-_WRITTEN = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
+PATTERN = r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})"
+"""Of a size as text; its sides are multiples of VAE_SCALE besides."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Size:
     @classmethod
     def parse(cls, text: str) -> Size:
         """Raises ValueError unless `text` is "WIDTHxHEIGHT", both multiples of 8."""
-        match = _WRITTEN.fullmatch(text)
+        match = re.fullmatch(PATTERN, text)
         size = cls(int(match[1]), int(match[2])) if match else None
         if size is None or size.width % VAE_SCALE or size.height % VAE_SCALE:
             raise ValueError(f"{text!r} is not a size such as 512x512, in multiples of {VAE_SCALE}")

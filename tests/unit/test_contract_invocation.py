@@ -103,7 +103,7 @@ def test_prompt_and_seed_don_t_part_a_batch_but_size_steps_and_guidance_do() -> 
         ({"height": 72, "width": 64}, "height", "64x72 is not served"),
         ({"height": 4096, "width": 64}, "height", "64x4096 is not served"),
         ({"height": 4097, "width": 64}, "height", "8 to 4096"),
-        ({"steps": 3}, "steps", "known: prompt, negative_prompt"),
+        ({"steps": 3}, "steps", "known: prompt, num_images"),
     ],
 )
 def test_refuses_by_key_with_the_range(fields: dict[str, object], param: str, says: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from front_door.errors import ConfigError
 from front_door.handler import serve
+from sd_contract.environment import ConfigError
 from tests.unit.front_door_fakes import (
     CONFIG,
     PNG,
@@ -308,13 +308,13 @@ def test_a_container_that_died_or_is_full_is_a_503_and_never_asked_again(error: 
 
 def test_a_wrong_environment_is_a_500_with_the_reason_in_the_log() -> None:
     def broken() -> Any:
-        raise ConfigError(["SD_LIMITS is missing"])
+        raise ConfigError(["SD_URL_TTL_S is missing"])
 
     lines: list[str] = []
     response = serve(post({"prompt": "x"}), "", broken, lines.append)
     assert response["statusCode"] == 500
-    assert "SD_LIMITS" not in response["body"]
-    assert "SD_LIMITS is missing" in json.loads(lines[0])["detail"]
+    assert "SD_URL_TTL_S" not in response["body"]
+    assert "SD_URL_TTL_S is missing" in json.loads(lines[0])["detail"]
 
 
 @pytest.mark.parametrize("event", [{}, {"requestContext": None}, {"httpMethod": "GET"}])
