@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sd_contract.environment import Reader, ServingEnvironment, choice, text, whole
+from sd_contract.fields import STEPS
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class ServingConfig(ServingEnvironment):
         read = Reader(env)
         config = cls(
             **vars(ServingEnvironment.read(read)),
-            warmup_steps=read("SD_WARMUP_STEPS", whole(1, 100), "from 1 to 100", cls.warmup_steps),
+            warmup_steps=read(
+                "SD_WARMUP_STEPS", whole(STEPS.low, STEPS.high), STEPS.expected, cls.warmup_steps
+            ),
             torch_compile=read("SD_TORCH_COMPILE", choice("0", "1"), "one of 0, 1", "0") == "1",
             loader=read("SD_LOADER", text, "any text", cls.loader),
             model_dir=Path(read("SM_MODEL_DIR", text, "any text", str(cls.model_dir))),
