@@ -74,7 +74,7 @@ def test_several_mistakes_come_in_one_error_with_values_and_ranges() -> None:
         "SD_SIZES='512': sizes like \"512x512,768x768\", each once",
         "SD_DEFAULT_STEPS='0': an integer from 1 to 100",
         "SD_DTYPE='float8': one of auto, float16, bfloat16, float32",
-        "SD_WARMUP_STEPS='many': from 1 to 100",
+        "SD_WARMUP_STEPS='many': an integer from 1 to 100",
     )
 
 
