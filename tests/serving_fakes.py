@@ -76,7 +76,7 @@ class FakeParts:
     """Pictures that depend on prompt, guidance and noise, and a record of what was asked."""
 
     sizes: tuple[Size, ...] | None = None
-    max_images_per_pass: int | None = 1
+    max_pictures_per_pass: int | None = 1
     before_denoise: Callable[[], None] = lambda: None
     """Called with every denoising step; raises what a test wants to see raised."""
     noise_of: Callable[[torch.Tensor], torch.Tensor] = lambda noise: noise

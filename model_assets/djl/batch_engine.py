@@ -63,7 +63,7 @@ class BatchEngine(Engine):
     def warmup_requests(self) -> list[Invocation]:
         """A size's largest pass through the networks first: DeepSpeed's workspace is made for the
         first one. Then one image, and one without guidance: other shapes, other kernels."""
-        most = self.parts.max_images_per_pass or 1
+        most = self.parts.max_pictures_per_pass or 1
         wanted = [
             replace(request, num_images=images, guidance_scale=guidance)
             for request in super().warmup_requests()

@@ -100,7 +100,7 @@ def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> Di
         result.text_encoder = GraphedTextEncoder(target.text_encoder)
         result.unet = GraphedUNet(target.unet)
         result.vae = GraphedVae(target.vae)
-        result.max_images_per_pass = 1
+        result.max_pictures_per_pass = 1
     return result
 
 

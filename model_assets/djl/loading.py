@@ -105,5 +105,5 @@ def _load(options: DjlOptions, dtype: torch.dtype, machine: Machine) -> Diffuser
         options.model_dir,
         dtype=dtype,
         device=machine.device,
-        max_images_per_pass=options.max_images_per_pass,
+        max_pictures_per_pass=options.max_pictures_per_pass,
     )

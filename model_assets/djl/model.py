@@ -33,7 +33,7 @@ from sd_serving.handler import Call, Handler, Reply, call_id
 from sd_serving.logs import Log, print_event, print_line
 
 
-class Service:
+class DjlService:
     def __init__(
         self,
         engine: BatchEngine,
@@ -103,7 +103,7 @@ def _single_output(reply: Reply) -> Output:
     return output.add(reply.body)
 
 
-def start(inputs: Input, log: Log = print_event) -> Service:
+def start(inputs: Input, log: Log = print_event) -> DjlService:
     """Raises whatever keeps the model from being served, after its reason went out as a line of its
     own: DJL's says no more than that the initialization failed."""
     try:
@@ -114,7 +114,7 @@ def start(inputs: Input, log: Log = print_event) -> Service:
         _say_why(log, "load_failed", error)
         raise
     log("ready", **engine.parts.describe())
-    return Service(engine, config, log)
+    return DjlService(engine, config, log)
 
 
 def _say_why(log: Log, event: str, error: Exception) -> None:
@@ -122,7 +122,7 @@ def _say_why(log: Log, event: str, error: Exception) -> None:
     print_line(f"FATAL: {reason(error)}")
 
 
-_service: Service | None = None
+_service: DjlService | None = None
 _watcher: subprocess.Popen[bytes] | None = None
 
 

@@ -58,7 +58,7 @@ class DjlOptions:
     """The weights; of the image, not of the deploy."""
 
     @property
-    def max_images_per_pass(self) -> int:
+    def max_pictures_per_pass(self) -> int:
         return self.max_unet_rows // 2
 
     def to_env(self) -> dict[str, str]:

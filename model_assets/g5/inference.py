@@ -32,7 +32,7 @@ def load(model_dir: Path, config: ServingConfig) -> DiffusersParts:
         model_dir,
         dtype=choose_dtype(config.dtype, device),
         device=device,
-        max_images_per_pass=1,  # exact: an image of n is bit for bit the one made alone
+        max_pictures_per_pass=1,  # exact: an image of n is bit for bit the one made alone
         channels_last=on_gpu,
     )
     if config.torch_compile:

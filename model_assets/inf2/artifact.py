@@ -40,7 +40,7 @@ def graph_name(part: str, size: Size | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ParityPicture:
     """One picture of the parity gate. PSNRs are in dB, of PNGs, against eager float32's."""
 
     prompt: str
@@ -102,7 +102,7 @@ class Parity:
     bar: Bar
     graphs: Mapping[str, tuple[GraphCheck, ...]]
     """By the graph's folder; in the order of SAMPLES."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ParityPicture, ...]
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _parity(fields: Mapping[str, Any]) -> Parity:
             for graph, checks in fields["graphs"].items()
         },
         pictures=tuple(
-            Picture(**{**picture, "size": Size.parse(picture["size"])})
+            ParityPicture(**{**picture, "size": Size.parse(picture["size"])})
             for picture in fields["pictures"]
         ),
     )

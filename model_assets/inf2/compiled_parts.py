@@ -32,7 +32,7 @@ class CompiledParts(LoadedParts):
 
     text_encoder: Compiled
     graphs: Mapping[Size, SizedGraphs]
-    max_images_per_pass: int | None = None
+    max_pictures_per_pass: int | None = None
     """No limit: rows never meet in one graph, so pictures are independent anyway, and the more
     rows there are, the fewer pairs are half empty."""
 

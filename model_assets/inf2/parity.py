@@ -18,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inf2.artifact import IDENTICAL_DB, PASSED, SAMPLES, Bar, GraphCheck, Parity, Picture
+from inf2.artifact import IDENTICAL_DB, PASSED, SAMPLES, Bar, GraphCheck, Parity, ParityPicture
 from inf2.samples import load_samples, relative_rms
 from sd_contract.invocation import Invocation
 from sd_contract.size import Size
@@ -49,17 +49,17 @@ class ParityTooLow(Exception):
 
 def choose_pictures(
     sizes: Sequence[Size], *, steps: int = STEPS, count: int = len(PROMPTS)
-) -> tuple[Picture, ...]:
+) -> tuple[ParityPicture, ...]:
     cases = [
         (size, seed, *case) for size in sizes for seed, case in enumerate(PROMPTS[:count], start=1)
     ]
     return tuple(
-        Picture(prompt, seed, guidance, steps, size, f"parity/{number}.png")
+        ParityPicture(prompt, seed, guidance, steps, size, f"parity/{number}.png")
         for number, (size, seed, prompt, guidance) in enumerate(cases)
     )
 
 
-def draw(parts: Parts, pictures: Sequence[Picture]) -> list[bytes]:
+def draw(parts: Parts, pictures: Sequence[ParityPicture]) -> list[bytes]:
     """One PNG each, by the request path that serves."""
     engine = Engine(
         parts,
@@ -75,7 +75,7 @@ def draw(parts: Parts, pictures: Sequence[Picture]) -> list[bytes]:
     return [_draw(engine, picture) for picture in pictures]
 
 
-def _draw(engine: Engine, picture: Picture) -> bytes:
+def _draw(engine: Engine, picture: ParityPicture) -> bytes:
     request = Invocation(
         prompt=picture.prompt,
         negative_prompt="",
@@ -160,15 +160,15 @@ def _rms(check: GraphCheck) -> float:
 
 
 def _measure_pictures(
-    parts: CompiledParts, pictures: Sequence[Picture], folder: Path
-) -> list[Picture]:
+    parts: CompiledParts, pictures: Sequence[ParityPicture], folder: Path
+) -> list[ParityPicture]:
     return [
         replace(picture, found_db=psnr_db(png, (folder / picture.reference).read_bytes()))
         for picture, png in zip(pictures, draw(parts, pictures), strict=True)
     ]
 
 
-def _picture_problems(pictures: Sequence[Picture], bar: Bar) -> Iterator[str]:
+def _picture_problems(pictures: Sequence[ParityPicture], bar: Bar) -> Iterator[str]:
     for size, group in groupby(pictures, key=lambda picture: picture.size):
         drawn = list(group)
         found = [_db(picture) for picture in drawn]
@@ -189,7 +189,7 @@ def _picture_problems(pictures: Sequence[Picture], bar: Bar) -> Iterator[str]:
             )
 
 
-def _db(picture: Picture) -> float:
+def _db(picture: ParityPicture) -> float:
     return 0.0 if picture.found_db is None else picture.found_db
 
 

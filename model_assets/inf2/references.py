@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from inf2.artifact import DEFERRED, SAMPLES, Bar, GraphCheck, Parity, Picture, graph_name
+from inf2.artifact import DEFERRED, SAMPLES, Bar, GraphCheck, Parity, ParityPicture, graph_name
 from inf2.parity import allowed_rms, draw, psnr_db
 from inf2.samples import Sample, relative_rms, save_samples
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
@@ -86,7 +86,7 @@ def _rounded(value: Tensor) -> Tensor:
 def measure(
     weights: Path,
     out: Path,
-    pictures: Sequence[Picture],
+    pictures: Sequence[ParityPicture],
     bar: Bar,
     dtype: str,
     *,
@@ -122,7 +122,7 @@ def measure(
 
 
 def _reference(
-    weights: Path, pictures: Sequence[Picture]
+    weights: Path, pictures: Sequence[ParityPicture]
 ) -> tuple[list[bytes], dict[str, list[Sample]]]:
     eager = load_eager(weights, torch.float32)
     pngs: list[bytes] = []
@@ -144,7 +144,7 @@ def _reference(
 def _recorded(
     eager: EagerParts,
     samples: dict[str, list[Sample]],
-    picture: Picture,
+    picture: ParityPicture,
     number: int,
     nth: int,
 ) -> Iterator[None]:
@@ -180,10 +180,10 @@ def _recorded(
 def _eager(
     weights: Path,
     dtype: str,
-    pictures: Sequence[Picture],
+    pictures: Sequence[ParityPicture],
     references: Sequence[bytes],
     samples: Mapping[str, Sequence[Sample]],
-) -> tuple[list[Picture], dict[str, list[float]]]:
+) -> tuple[list[ParityPicture], dict[str, list[float]]]:
     """The pictures with `eager_db`, and each sample's error."""
     eager = load_eager(weights, getattr(torch, dtype))
     networks = eager.networks()

@@ -27,7 +27,7 @@ class DiffusersParts(LoadedParts):
     text_encoder: Any
     unet: Any
     vae: Any
-    max_images_per_pass: int | None
+    max_pictures_per_pass: int | None
     """1 is exact: each picture is, bit for bit, the one made alone. More is faster on a GPU that
     one guidance pair doesn't fill, and equal only within the kernels' rounding."""
     channels_last: bool = False
@@ -86,7 +86,7 @@ def load_diffusers(
     *,
     dtype: torch.dtype,
     device: torch.device,
-    max_images_per_pass: int | None = 1,
+    max_pictures_per_pass: int | None = 1,
     channels_last: bool = False,
 ) -> DiffusersParts:
     """The model in `model_dir`, in evaluation mode, whatever dtype its files have (float16 weights
@@ -105,6 +105,6 @@ def load_diffusers(
         vae=vae,
         device=device,
         dtype=dtype,
-        max_images_per_pass=max_images_per_pass,
+        max_pictures_per_pass=max_pictures_per_pass,
         channels_last=channels_last,
     )

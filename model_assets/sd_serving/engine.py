@@ -1,9 +1,9 @@
 """Text to pictures, the same steps for every variant; what differs is behind Parts.
 
 A picture is determined by its request, its seed and the part's arithmetic, by nothing else: the
-noise is drawn image by image on the CPU, the latents stay float32 between the steps, and how many
-images go through the networks at once is the part's choice (`max_images_per_pass`), because a
-kernel may round differently for another batch size. With 1, an image of n is bit for bit the one
+noise is drawn picture by picture on the CPU, the latents stay float32 between the steps, and how
+many go through the networks at once is the part's choice (`max_pictures_per_pass`), because a
+kernel may round differently for another batch size. With 1, a picture of n is bit for bit the one
 made alone.
 """
 
@@ -59,8 +59,8 @@ class Parts(Protocol):
         """That the model was compiled for; None: any."""
 
     @property
-    def max_images_per_pass(self) -> int | None:
-        """Images (not guidance rows) and prompts that may share a call; None: no limit.
+    def max_pictures_per_pass(self) -> int | None:
+        """Pictures (not guidance rows) and prompts that may share a call; None: no limit.
         1 makes each picture independent, to the bit, of what it was asked together with."""
 
     def count_tokens(self, prompt: str) -> int:
@@ -93,7 +93,7 @@ def batch_key(request: Invocation) -> BatchKey:
 
 
 @dataclass(frozen=True)
-class _Image:
+class _Picture:
     seed: int
     prompt: str
     negative_prompt: str
@@ -164,16 +164,16 @@ class Engine:
     def _generate(self, requests: Sequence[Invocation], clock: _Clock) -> list[Answer]:
         import torch
 
-        images = [
-            _Image(seed, request.prompt, request.negative_prompt)
+        pictures = [
+            _Picture(seed, request.prompt, request.negative_prompt)
             for request in requests
             for seed in request.seeds
         ]
         with torch.inference_mode():
             with clock.measure("text_encoder"):
-                embeds = self._encode(images, guided=_is_guided(requests[0]))
+                embeds = self._encode(pictures, guided=_is_guided(requests[0]))
             pixels: list[torch.Tensor] = []
-            for some in _split(images, self.parts.max_images_per_pass):
+            for some in _split(pictures, self.parts.max_pictures_per_pass):
                 with clock.measure("denoise"):
                     latents = self._denoise(some, embeds, requests[0])
                 with clock.measure("vae_decode"):
@@ -187,36 +187,36 @@ class Engine:
                 **self._about,
                 "steps": request.num_inference_steps,
                 "guidance_scale": request.guidance_scale,
-                "images_in_batch": len(images),
+                "images_in_batch": len(pictures),
                 "prompt_tokens": self.parts.count_tokens(request.prompt),
             }
             timings = {**clock.spent_ms, "png": ms_since(started)}
             answers.append(Answer(pngs, request.seeds, timings, engine))
         return answers
 
-    def _encode(self, images: Sequence[_Image], *, guided: bool) -> dict[str, torch.Tensor]:
+    def _encode(self, pictures: Sequence[_Picture], *, guided: bool) -> dict[str, torch.Tensor]:
         """Each different text once → [tokens, D] float32."""
-        texts = dict.fromkeys(image.prompt for image in images)
+        texts = dict.fromkeys(picture.prompt for picture in pictures)
         if guided:
-            texts.update(dict.fromkeys(image.negative_prompt for image in images))
+            texts.update(dict.fromkeys(picture.negative_prompt for picture in pictures))
         embeds: dict[str, torch.Tensor] = {}
-        for some in _split(list(texts), self.parts.max_images_per_pass):
+        for some in _split(list(texts), self.parts.max_pictures_per_pass):
             embeds.update(zip(some, self.parts.encode(list(some)).float(), strict=True))
         return embeds
 
     def _denoise(
-        self, images: Sequence[_Image], embeds: dict[str, torch.Tensor], request: Invocation
+        self, pictures: Sequence[_Picture], embeds: dict[str, torch.Tensor], request: Invocation
     ) -> torch.Tensor:
         import torch
 
         guided = _is_guided(request)
-        rows = [image.negative_prompt for image in images] if guided else []
-        rows += [image.prompt for image in images]
+        rows = [picture.negative_prompt for picture in pictures] if guided else []
+        rows += [picture.prompt for picture in pictures]
         conditioning = torch.stack([embeds[text] for text in rows])
         scheduler = self.parts.make_scheduler()
         # No device: the timesteps stay on the CPU, where reading them stalls no GPU queue.
         scheduler.set_timesteps(request.num_inference_steps)
-        latents = torch.cat([self._noise(image.seed, request.size) for image in images])
+        latents = torch.cat([self._noise(picture.seed, request.size) for picture in pictures])
         latents = latents.to(self.parts.device) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
             self.before_step()

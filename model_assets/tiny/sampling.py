@@ -23,7 +23,7 @@ GUIDANCE_SCALE = 4.0
 class Sampler:
     def __init__(self, folder: Path = WEIGHTS) -> None:
         cpu = torch.device("cpu")
-        parts = load_diffusers(folder, dtype=torch.float32, device=cpu, max_images_per_pass=None)
+        parts = load_diffusers(folder, dtype=torch.float32, device=cpu, max_pictures_per_pass=None)
         config = ServingConfig("tiny", "", (SIZE,), STEPS, GUIDANCE_SCALE, "float32")
         self._engine = Engine(parts, config)
 

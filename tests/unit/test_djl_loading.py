@@ -93,7 +93,7 @@ def test_a_graph_of_one_image_is_warmed_up_with_one(artifact: Path) -> None:
 
 
 def test_a_largest_batch_that_memory_has_no_room_for_fails_the_load() -> None:
-    engine = BatchEngine(FakeParts(max_images_per_pass=8, noise_of=out_of_memory), CONFIG)
+    engine = BatchEngine(FakeParts(max_pictures_per_pass=8, noise_of=out_of_memory), CONFIG)
     with pytest.raises(OutOfMemory):
         engine.warm_up()
 
@@ -125,7 +125,7 @@ def test_plain_pytorch_doesn_t_touch_deepspeed(artifact: Path) -> None:
     engine = load_engine(options(artifact, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
     assert engine.parts.describe() == {"acceleration": "pytorch"}
     assert engine.parts.dtype_name == "float32"
-    assert engine.parts.max_images_per_pass == 8
+    assert engine.parts.max_pictures_per_pass == 8
 
 
 @pytest.mark.parametrize("acceleration", ["deepspeed", "deepspeed-or-pytorch"])

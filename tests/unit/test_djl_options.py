@@ -11,7 +11,7 @@ from sd_contract.environment import ConfigError
 def test_defaults_are_the_accelerated_ones() -> None:
     options = DjlOptions.from_properties({"model_id": "/opt/ml/model", "device_id": "-1"})
     assert options == DjlOptions("deepspeed", False, 16, Path("/opt/ml/model"))
-    assert options.max_images_per_pass == 8
+    assert options.max_pictures_per_pass == 8
 
 
 def test_the_handler_reads_what_a_deploy_writes() -> None:
@@ -25,7 +25,7 @@ def test_the_handler_reads_what_a_deploy_writes() -> None:
 
 def test_a_cuda_graph_takes_one_image_at_a_time() -> None:
     options = DjlOptions.from_properties({"model_id": "/m", "enable_cuda_graph": "true"})
-    assert (options.cuda_graph, options.max_images_per_pass) == (True, 1)
+    assert (options.cuda_graph, options.max_pictures_per_pass) == (True, 1)
 
 
 def test_lists_every_mistake() -> None:

@@ -25,7 +25,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_serves_an_artifact(model: Path) -> None:
     parts = load(model, config())
-    assert parts.max_images_per_pass == 1
+    assert parts.max_pictures_per_pass == 1
     assert parts.dtype_name == "float32" or parts.device.type == "cuda"
     (result,) = Engine(parts, config()).generate([request(num_inference_steps=1)])
     assert result.images[0].startswith(b"\x89PNG")

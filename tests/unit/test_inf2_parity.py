@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from inf2.artifact import Bar, GraphCheck, Parity, Picture, graph_path, parse_model
+from inf2.artifact import Bar, GraphCheck, Parity, ParityPicture, graph_path, parse_model
 from inf2.backends import TorchScript
 from inf2.compile import compile_model
 from inf2.compiled_parts import CompiledParts, load_parts
@@ -249,7 +249,8 @@ def test_the_short_figures_are_flat_and_short() -> None:
             f"{part.name}/{size}": checks for part in PARTS for size in ("1024x1024", "768x768")
         }
         pictures = tuple(
-            Picture(prompt, 1, 7.5, 5, SIZE, "", 33.33, found and 100.0) for prompt, _ in PROMPTS
+            ParityPicture(prompt, 1, 7.5, 5, SIZE, "", 33.33, found and 100.0)
+            for prompt, _ in PROMPTS
         )
         figures = quality(Parity("deferred", Bar(40.0), graphs, pictures))
         assert len(json.dumps(figures)) <= 600

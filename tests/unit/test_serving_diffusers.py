@@ -114,7 +114,7 @@ def test_an_image_of_n_is_bit_for_bit_the_one_made_alone(engine: Engine) -> None
 
 
 def test_a_shared_pass_draws_the_same_within_rounding(engine: Engine) -> None:
-    shared = Engine(load(max_images_per_pass=None), config())
+    shared = Engine(load(max_pictures_per_pass=None), config())
     batch = [request(num_images=2), request(prompt="a green square", seed=3)]
     alone = [engine.generate([one])[0] for one in batch]
     for one, other in zip(shared.generate(batch), alone, strict=True):

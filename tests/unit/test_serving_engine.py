@@ -31,7 +31,7 @@ def test_a_picture_of_the_asked_size_with_its_seeds_and_timings() -> None:
 
 @pytest.mark.parametrize("per_pass", [1, 2, 3, None])
 def test_an_image_of_n_is_the_one_made_alone(per_pass: int | None) -> None:
-    made = engine(FakeParts(max_images_per_pass=per_pass))
+    made = engine(FakeParts(max_pictures_per_pass=per_pass))
     (together,) = made.generate([request(num_images=3, seed=2**32 - 2)])
     alone = [made.generate([request(seed=seed)])[0].images[0] for seed in together.seeds]
     assert list(together.images) == alone
@@ -44,7 +44,7 @@ def test_requests_of_one_batch_get_what_they_would_get_alone() -> None:
         request(prompt="a blue square", num_images=2, seed=5),
         request(negative_prompt="dark", seed=1),
     ]
-    together = engine(FakeParts(max_images_per_pass=None)).generate(batch)
+    together = engine(FakeParts(max_pictures_per_pass=None)).generate(batch)
     alone = [engine(FakeParts()).generate([one])[0] for one in batch]
     assert [result.images for result in together] == [result.images for result in alone]
     assert [result.images_in_batch for result in together] == [4, 4, 4]
@@ -56,14 +56,14 @@ def test_requests_of_one_batch_get_what_they_would_get_alone() -> None:
 def test_the_parts_decide_how_many_images_share_a_pass(
     per_pass: int | None, rows: list[int]
 ) -> None:
-    parts = FakeParts(max_images_per_pass=per_pass)
+    parts = FakeParts(max_pictures_per_pass=per_pass)
     engine(parts).generate([request(num_images=3)])
     assert [len(latents) for latents, _, _ in parts.denoise_calls] == rows
     assert sum(len(latents) for latents in parts.decode_calls) == 3
 
 
 def test_guidance_rows_are_all_unconditional_then_all_conditional() -> None:
-    parts = FakeParts(max_images_per_pass=None)
+    parts = FakeParts(max_pictures_per_pass=None)
     batch = [
         request(negative_prompt="bad"),
         request(prompt="a blue square", negative_prompt="dull"),
@@ -101,7 +101,7 @@ def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture(
 
 
 def test_each_text_is_encoded_once() -> None:
-    parts = FakeParts(max_images_per_pass=None)
+    parts = FakeParts(max_pictures_per_pass=None)
     engine(parts).generate([request(num_images=4), request(prompt="", seed=1)])
     assert parts.encode_calls == [["a red circle", ""]]
 

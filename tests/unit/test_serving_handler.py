@@ -112,7 +112,7 @@ def test_prompts_are_never_logged() -> None:
 
 
 def test_a_batch_keeps_order_and_a_bad_call_spoils_no_other() -> None:
-    parts = FakeParts(max_images_per_pass=None)
+    parts = FakeParts(max_pictures_per_pass=None)
     handler, log = make(parts)
     calls = [
         call(seed=1),
