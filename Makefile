@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
-.PHONY: up smoke test lint unit e2e bench clean help
+.PHONY: up smoke test lint unit e2e bench openapi clean help
 
 help:           ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -48,6 +48,9 @@ test: lint      ## ruff, mypy, every test: unit, templates, three environments, 
 
 bench: $(READY) ## 100 prompts against every variant deployed to the local cloud, then the report
 	@$(PY) -m local_cloud bench $(BENCH_ARGS)
+
+openapi: $(READY) ## docs/openapi.json anew, from the contract
+	@PYTHONPATH=lambda:model_assets $(PY) -m front_door.openapi docs/openapi.json
 
 clean:          ## everything that was made here
 	rm -rf $(VENV) .envs .local out cdk.out node_modules

@@ -7,12 +7,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
 from stacks.components.grants import grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
 from stacks.components.log_group import LogGroup
 from stacks.components.python_function import PythonFunction
-from stacks.settings import ENDPOINT_PREFIX, GATEWAY_TIMEOUT_S, LIMITS, VARIANT_PREFIX, Settings
+from stacks.settings import ENDPOINT_PREFIX, VARIANT_PREFIX, Settings
 
 
 class ApiStack(Stack):
@@ -47,17 +48,17 @@ class ApiStack(Stack):
             self,
             "FrontDoor",
             package="front_door",
+            uses=["sd_contract"],
             # A second past the gateway's limit, so that ours is the answer that gives up.
-            timeout=Duration.seconds(GATEWAY_TIMEOUT_S + 1),
+            timeout=Duration.seconds(GATEWAY_S + 1),
             memory_mb=1024,
             log_days=api.log_days,
             environment={
                 "SD_VARIANT_PREFIX": VARIANT_PREFIX,
                 "SD_DEFAULT_MODEL": api.default_model,
-                "SD_IMAGE_BUCKET": self.images.bucket_name,
+                "SD_PICTURE_BUCKET": self.images.bucket_name,
                 "SD_URL_TTL_S": str(api.url_ttl_s),
-                "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_TIMEOUT_S),
-                "SD_LIMITS": LIMITS.to_json(),
+                "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_S),
                 "SD_CACHE_TTL_S": str(api.cache_ttl_s),
                 "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
             },

@@ -1,57 +1,66 @@
 """What determines a compiled model, and the keys taken from it.
 
-Pure: no torch, nothing imported from model_assets. The sources are found by following imports, so
-a module that the compile begins to use counts from then on, and one that only serving uses never
-causes a recompile.
+The sources are found by following imports, so a module that the compile begins to use counts from
+then on, and one that only serving uses never causes a recompile.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from inf2.parts import PARTS
 from stacks.content import content_key
 from stacks.settings import ROOT, Settings
 
 MODEL_ASSETS = ROOT / "model_assets"
-ENTRY = "inf2.compile"
+# What a graph is compiled with; the compile itself only puts graphs together.
+BACKENDS = "inf2.backends"
+# The parts are imported by name.
+COMPILE = ("inf2.compile", *(part.module for part in PARTS))
 PACKAGES = ("inf2", "sd_contract", "sd_serving")
 # Of the model bucket: what a compile needs and leaves on its way to "compiled/".
 WORK_FOLDER = "compile-jobs/"
-# What a graph is made by; the compile itself only puts these together.
-GRAPH_ENTRIES = ("inf2.graphs", "inf2.backends")
 
 
 @dataclass(frozen=True)
 class CompileKeys:
     artifact: str
     """Of the compiled model."""
-    parts: str
-    """Of its graphs: without the parity gate, its bar and its sources. A compile that missed the
-    bar goes on from its graphs when the gate changes."""
+    parts: Mapping[str, str]
+    """By part: of all that determines its graphs, but for their sizes. So a finished graph is used
+    again by every later compile that needs the same."""
+    work: str
+    """Of what isn't of one part: names the folder in which compiles find each other's graphs."""
 
 
 def compile_keys(settings: Settings, weights_key: str, root: Path = MODEL_ASSETS) -> CompileKeys:
     """What the model draws by default (steps, guidance), where it is compiled and on how many
     machines it is served make no difference to it."""
     compiling = settings.compile
-    parts = content_key(
-        {
-            "weights": weights_key,
-            "sizes": list(compiling.sizes),
-            "dtype": compiling.dtype,
-            "backend": compiling.backend,
-            "sdk": compiling.sdk,
-            "image": settings.inf2.base_image_pinned,
-        },
-        compile_sources(root, GRAPH_ENTRIES),
+    common = {
+        "weights": weights_key,
+        "backend": compiling.backend,
+        "sdk": compiling.sdk,
+        "image": settings.inf2.base_image_pinned,
+    }
+    parts = {
+        part.name: content_key(
+            {**common, "dtype": part.dtype(compiling.dtype), "options": part.options},
+            compile_sources(root, (part.module, BACKENDS)),
+        )
+        for part in PARTS
+    }
+    whole = {"parts": parts, "sizes": [*map(str, compiling.sizes)], "bar": compiling.parity_db}
+    return CompileKeys(
+        content_key(whole, compile_sources(root)),
+        parts,
+        content_key({**common, "dtype": compiling.dtype}, {}),
     )
-    gate = {"parts": parts, "bar": compiling.parity_db}
-    return CompileKeys(content_key(gate, compile_sources(root)), parts)
 
 
 def compile_sources(
-    root: Path = MODEL_ASSETS, entries: tuple[str, ...] = (ENTRY,)
+    root: Path = MODEL_ASSETS, entries: tuple[str, ...] = COMPILE
 ) -> dict[str, Path]:
     """Modules and every module of ours that they import, by path below `root`. By default the
     compile: all that it needs to run, and what its key is taken from."""

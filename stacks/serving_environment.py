@@ -1,74 +1,69 @@
 """What a variant's container is told: its environment, and its registration with the front door."""
 
 import json
-from collections.abc import Mapping
 
+from djl.options import DjlBatching, DjlOptions
+from sd_contract.environment import ServingEnvironment
+from sd_contract.fields import IMAGES, STEPS
+from sd_contract.registration import Registration
+from sd_contract.size import Size
 from stacks.components.sagemaker_endpoint import ServedModel
-from stacks.settings import LIMITS, DjlSettings, Inf2Settings, Settings, VariantSettings
+from stacks.settings import DjlSettings, Inf2Settings, Settings, VariantSettings
 
 
 def serving_environment(
     settings: Settings, variant: VariantSettings, artifact_key: str
 ) -> dict[str, str]:
-    """Read by sd_serving/config.py, and DJL's part by model_assets/djl/options.py."""
-    environment = {
-        "SD_VARIANT": variant.name,
-        "SD_ARTIFACT_KEY": artifact_key,
-        "SD_SIZES": ",".join(variant.sizes),
-        "SD_MAX_IMAGES": str(LIMITS.n[1]),
-        "SD_MAX_PROMPT_CHARS": str(LIMITS.prompt[1]),
-        "SD_DEFAULT_STEPS": str(variant.steps),
-        "SD_MAX_STEPS": str(LIMITS.num_inference_steps[1]),
-        "SD_DEFAULT_GUIDANCE": str(variant.guidance_scale),
-        "SD_MIN_GUIDANCE": str(LIMITS.guidance_scale[0]),
-        "SD_MAX_GUIDANCE": str(LIMITS.guidance_scale[1]),
-        "SD_DTYPE": variant.dtype,
-    }
-    if isinstance(variant, DjlSettings):
-        environment |= {
-            "SERVING_BATCH_SIZE": str(variant.max_batch_size),
-            "SERVING_MAX_BATCH_DELAY": str(variant.max_batch_delay_ms),
-            "SERVING_JOB_QUEUE_SIZE": str(variant.job_queue_size),
-            "OPTION_ACCELERATION": variant.acceleration,
-            "OPTION_ENABLE_CUDA_GRAPH": str(variant.cuda_graphs).lower(),
-            "OPTION_MAX_UNET_ROWS": str(variant.max_unet_rows),
-        }
-    if isinstance(variant, Inf2Settings):
-        environment |= {
-            "SD_NEURON_SDK": settings.compile.sdk,
-            "SD_COMPILE_BACKEND": settings.compile.backend,
-        }
-    return environment
+    """Also what DJL itself is told."""
+    compiled = isinstance(variant, Inf2Settings)
+    told = ServingEnvironment(
+        variant=variant.name,
+        artifact_key=artifact_key,
+        sizes=tuple(map(Size.parse, variant.sizes)),
+        default_steps=variant.steps,
+        default_guidance_scale=variant.guidance_scale,
+        dtype=variant.dtype,
+        neuron_sdk=settings.compile.sdk if compiled else "",
+        compile_backend=settings.compile.backend if compiled else "",
+    )
+    if not isinstance(variant, DjlSettings):
+        return told.to_env()
+    options = DjlOptions(variant.acceleration, variant.cuda_graphs, variant.max_unet_rows)
+    batching = DjlBatching(
+        variant.max_batch_size, variant.max_batch_delay_ms, variant.job_queue_size
+    )
+    return {**told.to_env(), **batching.to_env(), **options.to_env()}
 
 
 def registration(
     settings: Settings, variant: VariantSettings, served: ServedModel, built: str
 ) -> str:
-    """The JSON document the front door and the benchmark read, at most 4096 characters. `built` is
-    JSON that is known in the deploy alone."""
+    """A Registration as JSON, at most 4096 characters. `built` is JSON that is known in the deploy
+    alone."""
     price = settings.prices.get(variant.name)
-    document: Mapping[str, object] = {
-        "name": variant.name,
-        "endpoint_name": variant.endpoint_name,
-        "engine": variant.engine,
-        "instance_type": variant.instance_type,
-        "instance_count": variant.instance_count,
-        "price_usd_per_hour": price and price.usd_per_hour,
-        "price_date": price and price.date,
-        "price_source": price and price.source,
-        "region": settings.region,
-        "sizes": list(variant.sizes),
-        "max_images": LIMITS.n[1],
-        "default_steps": variant.steps,
-        "max_steps": LIMITS.num_inference_steps[1],
-        "default_guidance_scale": variant.guidance_scale,
-        "seconds_per_step": variant.seconds_per_step,
-        "model_id": settings.model.id,
-        "revision": served.revision,
-        "license": settings.model.license,
-        "license_url": settings.model.license_url,
-        "artifact_key": served.artifact_key,
-        "default": variant.name == settings.api.default_model,
-    }
-    text = json.dumps(document, separators=(",", ":"))
+    registered = Registration(
+        name=variant.name,
+        endpoint_name=variant.endpoint_name,
+        engine=variant.engine,
+        instance_type=variant.instance_type,
+        instance_count=variant.instance_count,
+        price_usd_per_hour=price.usd_per_hour if price else None,
+        price_date=price.date if price else None,
+        price_source=price.source if price else None,
+        region=settings.region,
+        sizes=tuple(map(Size.parse, variant.sizes)),
+        max_images=IMAGES.high,
+        default_steps=variant.steps,
+        max_steps=STEPS.high,
+        default_guidance_scale=variant.guidance_scale,
+        seconds_per_step=variant.seconds_per_step,
+        model_id=settings.model.id,
+        revision=served.revision,
+        license=settings.model.license,
+        license_url=settings.model.license_url,
+        artifact_key=served.artifact_key,
+        default=variant.name == settings.api.default_model,
+    ).document()
+    del registered["built"]
+    text = json.dumps(registered, separators=(",", ":"))
     return f'{text[:-1]},"built":{built}}}'

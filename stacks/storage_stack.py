@@ -48,7 +48,7 @@ class StorageStack(Stack):
             enforce_ssl=True,
             lifecycle_rules=[
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2)),
-                # Graphs of unfinished compiles, for the next try; gigabytes nobody reads later.
+                # Graphs for the next compile: another try, or one size more.
                 s3.LifecycleRule(prefix=WORK_FOLDER, expiration=Duration.days(30)),
             ],
             removal_policy=KEPT,

@@ -4,7 +4,6 @@ copy later ones into them, freeze numbers, and answer from one output tensor."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,21 +11,14 @@ from typing import Any
 
 import torch
 
+from tests.serving_fakes import write_manifest
+
 WEIGHTS = Path(__file__).parents[1] / "model_assets" / "tiny" / "weights"
-KEY = "key-of-the-weights"
 
 
 def make_artifact(folder: Path) -> Path:
     """The small model as the weight import would have stored it."""
-    shutil.copytree(WEIGHTS, folder)
-    files = {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    manifest = {"key": KEY, "kind": "weights", "files": files}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    return write_manifest(Path(shutil.copytree(WEIGHTS, folder)))
 
 
 class DeepSpeedDiffusersTransformerBlock(torch.nn.Module):

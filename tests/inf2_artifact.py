@@ -10,11 +10,14 @@ from typing import Any
 
 from inf2.compile import CompileJob, compile_model
 from inf2.parity import PROMPTS, STEPS
+from inf2.parts import PARTS
+from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 
 WEIGHTS = Path(__file__).parents[1] / "model_assets" / "tiny" / "weights"
-SIZES = ((64, 64), (64, 128))
+SIZES = (Size(64, 64), Size(128, 64))
 KEY = "key-of-the-compiled-model"
+PART_KEYS = {part.name: f"key of {part.name}" for part in PARTS}
 SDK = "2.26.0"
 
 
@@ -25,7 +28,7 @@ def job(folder: Path, **changes: Any) -> CompileJob:
         "out": folder / "out",
         "checkpoints": folder / "checkpoints",
         "key": KEY,
-        "parts_key": "key-of-the-parts",
+        "part_keys": PART_KEYS,
         "weights_key": "",
         "sizes": SIZES[:1],
         "backend": "torchscript",
@@ -58,13 +61,9 @@ def config(**changes: Any) -> ServingConfig:
         "variant": "inf2",
         "artifact_key": KEY,
         "sizes": SIZES,
-        "max_images": 4,
-        "max_prompt_chars": 100,
         "default_steps": 2,
-        "max_steps": 10,
-        "default_guidance": 4.0,
-        "min_guidance": 1.0,
-        "max_guidance": 20.0,
+        "default_guidance_scale": 4.0,
+        "dtype": "auto",
         "neuron_sdk": SDK,
         "compile_backend": "torchscript",
     }

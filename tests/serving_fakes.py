@@ -11,20 +11,17 @@ from typing import Any
 
 import torch
 
-from sd_serving.config import ServingConfig, Size
-from sd_serving.contract import GenerationRequest
+from sd_contract.invocation import Invocation
+from sd_contract.manifest import WEIGHTS, Manifest
+from sd_contract.size import Size
+from sd_serving.config import ServingConfig
 from sd_serving.logs import print_event
 
 ENV = {
     "SD_VARIANT": "fake",
     "SD_SIZES": "64x64,64x128",
-    "SD_MAX_IMAGES": "4",
-    "SD_MAX_PROMPT_CHARS": "50",
     "SD_DEFAULT_STEPS": "5",
-    "SD_MAX_STEPS": "9",
     "SD_DEFAULT_GUIDANCE": "7.5",
-    "SD_MIN_GUIDANCE": "1.0",
-    "SD_MAX_GUIDANCE": "20.0",
     "SD_ARTIFACT_KEY": "key-of-the-weights",
 }
 
@@ -33,18 +30,26 @@ def config(**env: str) -> ServingConfig:
     return ServingConfig.from_env({**ENV, **env})
 
 
-def request(**changes: Any) -> GenerationRequest:
+def write_manifest(folder: Path) -> Path:
+    """As the weight import would have; `folder` again."""
+    Manifest.of(folder, ENV["SD_ARTIFACT_KEY"], WEIGHTS, {}).write(folder)
+    return folder
+
+
+def request(**changes: Any) -> Invocation:
+    """Of its size, `width` and `height` can be given."""
     values: dict[str, Any] = {
         "prompt": "a red circle",
         "negative_prompt": "",
         "num_images": 1,
-        "height": 64,
         "width": 64,
+        "height": 64,
         "num_inference_steps": 3,
         "guidance_scale": 7.5,
         "seed": 7,
+        **changes,
     }
-    return GenerationRequest(**{**values, **changes})
+    return Invocation(size=Size(values.pop("width"), values.pop("height")), **values)
 
 
 class EulerDouble:
@@ -71,7 +76,7 @@ class FakeParts:
     """Pictures that depend on prompt, guidance and noise, and a record of what was asked."""
 
     sizes: tuple[Size, ...] | None = None
-    max_images_per_pass: int | None = 1
+    max_pictures_per_pass: int | None = 1
     before_denoise: Callable[[], None] = lambda: None
     """Called with every denoising step; raises what a test wants to see raised."""
     noise_of: Callable[[torch.Tensor], torch.Tensor] = lambda noise: noise

@@ -12,14 +12,13 @@ from front_door.errors import (
     EndpointUnavailable,
     InvalidRequest,
     ModelNotFound,
-    Problem,
     RequestError,
     RouteNotFound,
 )
 from front_door.request_body import RawBody
-
-# Lambda refuses a longer response (6 MB), and the gateway then gives a 502 that explains nothing.
-MAX_RESPONSE_BYTES = 6 * 1024 * 1024
+from sd_contract.fields import Problem
+from sd_contract.invocation import JSON
+from sd_contract.limits import LAMBDA_BYTES
 
 _REQUEST_STATUS: dict[type[RequestError], int] = {
     InvalidRequest: 400,
@@ -89,12 +88,12 @@ def ok_response(request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Raises InvalidRequest if the response is larger than Lambda may return."""
     response = _response(request_id, 200, body)
     size = len(json.dumps(response))
-    if size > MAX_RESPONSE_BYTES:
+    if size > LAMBDA_BYTES:
         raise InvalidRequest(
             Problem(
-                f"response_format: the images take {size} bytes as b64_json, more than the "
-                f'{MAX_RESPONSE_BYTES} a response may have: use "url", or a smaller n',
                 "response_format",
+                f"response_format: the images take {size} bytes as b64_json, more than the "
+                f'{LAMBDA_BYTES} a response may have: use "url", or a smaller n',
                 "response_too_large",
             )
         )
@@ -123,7 +122,7 @@ def error_response(request_id: str, error: Exception) -> dict[str, Any]:
 def _response(request_id: str, status: int, body: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "statusCode": status,
-        "headers": {"Content-Type": "application/json", "x-request-id": request_id},
+        "headers": {"Content-Type": JSON, "x-request-id": request_id},
         "body": json.dumps(body),
         "isBase64Encoded": False,
     }

@@ -9,13 +9,9 @@ Hugging Face toolkit turns every exception of a handler into a 400. Two statuses
   not load the entire response body", aws/amazon-sagemaker-examples#4324).
 """
 
-import base64
-import binascii
 import json
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from botocore.exceptions import (
@@ -34,15 +30,12 @@ from front_door.errors import (
     EndpointUnavailable,
     FrontDoorError,
     InvalidRequest,
-    Problem,
 )
 from front_door.generation import GenerationRequest
+from sd_contract.fields import PUBLIC_NAMES, Problem
+from sd_contract.invocation import INVALID_REQUEST, JSON, Answer, ContainerError, Invocation
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_STAGES = ("text_encoder", "denoise", "vae_decode", "png")
-
-# The container's field → the API's, where they differ.
-_API_FIELDS = {"num_images": "n", "height": "size", "width": "size"}
 
 _THROTTLED = {
     "Throttling",
@@ -80,27 +73,7 @@ class SageMakerRuntime(Protocol):
     def invoke_endpoint(self, **kwargs: Any) -> Mapping[str, Any]: ...
 
 
-@dataclass(frozen=True)
-class StageTimings:
-    """Milliseconds in the container; all but `png` for the whole batch the request was part of."""
-
-    text_encoder: float
-    denoise: float
-    vae_decode: float
-    png: float
-
-
-@dataclass(frozen=True)
-class Generated:
-    """PNGs in the order of the request's seeds."""
-
-    images: tuple[bytes, ...]
-    timings: StageTimings
-    images_in_batch: int
-    """What `timings` are of: these images, and those of requests they were batched with."""
-
-
-def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: str) -> Generated:
+def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: str) -> Answer:
     """`request_id` goes along for the container's log.
 
     Raises InvalidRequest where the container refuses a field, EndpointThrottled,
@@ -109,10 +82,10 @@ def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: 
     try:
         response = runtime.invoke_endpoint(
             EndpointName=request.variant.endpoint_name,
-            ContentType="application/json",
-            Accept="application/json",
+            ContentType=JSON,
+            Accept=JSON,
             CustomAttributes=f"request_id={request_id}",
-            Body=json.dumps(_container_body(request)).encode(),
+            Body=request.invocation.to_json(),
         )
         payload = response["Body"].read()
     except ReadTimeoutError as error:
@@ -123,22 +96,7 @@ def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: 
         raise _from_client_error(error.response) from error
     except BotoCoreError as error:
         raise EndpointError(str(error)) from error
-    return _parse(payload, request)
-
-
-def _container_body(request: GenerationRequest) -> dict[str, Any]:
-    body = {
-        "prompt": request.prompt,
-        "num_images": request.n,
-        "height": request.size.height,
-        "width": request.size.width,
-        "num_inference_steps": request.num_inference_steps,
-        "guidance_scale": request.guidance_scale,
-        "seed": request.seeds[0],
-    }
-    if request.negative_prompt is not None:
-        body["negative_prompt"] = request.negative_prompt
-    return body
+    return _read(payload, request.invocation)
 
 
 def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
@@ -167,47 +125,47 @@ def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
 def _from_error_body(body: str | bytes, where: str, status: int | None) -> FrontDoorError:
     failure = EndpointUnavailable if status == 503 else EndpointError
     try:
-        document = json.loads(body)
-        said = _NO_WORKER.get(document.get("type"))
-        if said is not None and said in document["message"]:
-            return EndpointUnavailable(f"{where}: {document['type']}")
-        refused = document["error"]
-        kind, message, param = refused["type"], refused["message"], refused.get("param")
-        field = _API_FIELDS.get(param, param)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _from_container_error(ContainerError.from_json(body), where, failure)
+    except ValueError:
+        if kind := _no_worker(body):
+            return EndpointUnavailable(f"{where}: {kind}")
         # Its text stays out of our log: a stray traceback may quote the prompt.
         return failure(f"{where}: its body is not in the contract")
-    if kind == "invalid_request":
-        prefix = "" if field == param or field is None else f"{field}: "
-        return InvalidRequest(Problem(f"{prefix}{message}", field, "out_of_range"))
-    return failure(f"{where}: {kind}: {message}")
 
 
-def _parse(payload: bytes, request: GenerationRequest) -> Generated:
+def _no_worker(body: str | bytes) -> str | None:
+    """The type of DJL's error, if it is one of those."""
     try:
-        answer = json.loads(payload)
-        if "error" in answer:
-            # DJL gives all requests of a batch one status: 200, if another of them was answered.
-            raise _from_error_body(payload, "container status 200", 200)
-        images = tuple(base64.b64decode(image, validate=True) for image in answer["images"])
-        seeds = tuple(answer["seeds"])
-        timings = StageTimings(**{stage: _ms(answer["timings_ms"][stage]) for stage in _STAGES})
-        images_in_batch = int(answer["engine"]["images_in_batch"])
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise EndpointError(
-            f"answer not in the contract: {type(error).__name__}: {error}"
-        ) from None
-    if not all(image.startswith(_PNG_SIGNATURE) for image in images):
+        document = json.loads(body)
+        kind, message = document["type"], document["message"]
+        return kind if kind in _NO_WORKER and _NO_WORKER[kind] in message else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _from_container_error(
+    error: ContainerError, where: str, failure: type[FrontDoorError]
+) -> FrontDoorError:
+    if error.kind != INVALID_REQUEST:
+        return failure(f"{where}: {error.kind}: {error}")
+    field = error.field and PUBLIC_NAMES.get(error.field, error.field)
+    prefix = "" if field == error.field else f"{field}: "
+    return InvalidRequest(Problem(field, f"{prefix}{error}", "out_of_range"))
+
+
+def _read(payload: bytes, asked: Invocation) -> Answer:
+    try:
+        answer = Answer.from_json(payload)
+    except ContainerError as error:
+        # DJL gives all requests of a batch one status: 200, if another of them was answered.
+        raise _from_container_error(error, "container status 200", EndpointError) from None
+    except ValueError as error:
+        raise EndpointError(f"answer not in the contract: {error}") from None
+    if not all(image.startswith(_PNG_SIGNATURE) for image in answer.images):
         raise EndpointError("answer not in the contract: an image is not a PNG")
-    if len(images) != request.n or seeds != request.seeds:
+    if len(answer.images) != asked.num_images or answer.seeds != asked.seeds:
         raise EndpointError(
-            f"answer not in the contract: {len(images)} images of seeds {seeds}, "
-            f"asked for {request.seeds}"
+            f"answer not in the contract: {len(answer.images)} images of seeds {answer.seeds}, "
+            f"asked for {asked.seeds}"
         )
-    return Generated(images, timings, images_in_batch)
-
-
-def _ms(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-        raise TypeError(f"{value!r} is not a number of milliseconds")
-    return float(value)
+    return answer

@@ -12,34 +12,25 @@ FrontDoorError
 │   │   └── EndpointNotFound
 │   └── EndpointTimeout
 └── InternalError           ours to mend; the text is for the log, never for the caller
-    ├── ConfigError
     ├── RegistryError
     ├── EndpointError
     └── StorageError
+
+(A wrong environment is sd_contract's ConfigError.)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from sd_contract.fields import Problem
 
 
 class FrontDoorError(Exception):
     """Base of all errors raised on purpose here."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One mistake in a request: `message` names the field and its allowed range."""
-
-    message: str
-    param: str | None
-    code: str
-
-
 class RequestError(FrontDoorError):
     """A request the caller has to change. `param` and `code` are the first problem's."""
 
     def __init__(self, *problems: Problem) -> None:
-        self.param = problems[0].param
+        self.param = problems[0].field
         self.code = problems[0].code
         super().__init__("; ".join(problem.message for problem in problems))
 
@@ -82,14 +73,6 @@ class EndpointTimeout(TryAgain):
 
 class InternalError(FrontDoorError):
     """The text is for the log."""
-
-
-class ConfigError(InternalError):
-    """The environment is incomplete or wrong; the text lists every mistake."""
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("front door environment: " + "; ".join(mistakes))
 
 
 class RegistryError(InternalError):

@@ -12,7 +12,7 @@ from botocore.config import Config as ClientConfig
 
 from front_door.api_gateway import error_response, ok_response, read_event, request_id
 from front_door.config import Config
-from front_door.image_time import ImageTimes
+from front_door.picture_time import PictureTimes
 from front_door.request_log import RequestLog
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
@@ -66,7 +66,7 @@ def build_front_door() -> FrontDoor:
             clock=time.time,
             log=lambda entry: print(json.dumps(entry)),
         ),
-        image_times=ImageTimes(time.time),
+        picture_times=PictureTimes(time.time),
         runtime=session.client("sagemaker-runtime", config=runtime),
         s3=session.client("s3", config=s3),
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from front_door.errors import BodyTooLarge, InvalidRequest, Problem
+from front_door.errors import BodyTooLarge, InvalidRequest
+from sd_contract.fields import Problem
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def _check_content_type(header: str | None) -> None:
     if message.get_content_type() != "application/json" or charset not in ("utf-8", "us-ascii"):
         raise InvalidRequest(
             Problem(
+                None,
                 "the Content-Type header must be application/json (UTF-8), "
                 f"not {message.get_content_type()[:80]!r}",
-                None,
                 "invalid_content_type",
             )
         )
@@ -83,7 +84,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(body) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidRequest(Problem(f"{twice[:80]}: given twice", twice[:80], "invalid_json"))
+        raise InvalidRequest(Problem(twice[:80], f"{twice[:80]}: given twice", "invalid_json"))
     return body
 
 
@@ -92,10 +93,10 @@ def _refuse_constant(name: str) -> float:
 
 
 def _invalid(message: str) -> InvalidRequest:
-    return InvalidRequest(Problem(message, None, "invalid_json"))
+    return InvalidRequest(Problem(None, message, "invalid_json"))
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(
-        Problem(f"the body may have at most {max_bytes} bytes", None, "body_too_large")
+        Problem(None, f"the body may have at most {max_bytes} bytes", "body_too_large")
     )

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from front_door.errors import FrontDoorError, RequestError
-from front_door.generation import FIELDS, GenerationFields, GenerationRequest
+from front_door.generation import GenerationFields, GenerationRequest
+from sd_contract.fields import PUBLIC
 
 
 class RequestLog:
@@ -57,13 +58,14 @@ class RequestLog:
             self._facts["user"] = hashlib.sha256(fields.user.encode()).hexdigest()[:16]
 
     def planned(self, request: GenerationRequest, estimate_s: float) -> None:
+        asked = request.invocation
         self._facts |= {
             "model": request.variant.name,
-            "n": request.n,
-            "size": str(request.size),
-            "steps": request.num_inference_steps,
-            "guidance_scale": request.guidance_scale,
-            "seed": request.seeds[0],
+            "n": asked.num_images,
+            "size": str(asked.size),
+            "steps": asked.num_inference_steps,
+            "guidance_scale": asked.guidance_scale,
+            "seed": asked.seed,
             "response_format": request.response_format,
             # What a refusal as too slow went by; learnt, so nothing else tells it afterwards.
             "estimate_s": round(estimate_s, 1),
@@ -76,7 +78,7 @@ class RequestLog:
         if isinstance(error, RequestError):
             self._facts["code"] = error.code
             # An unknown field's name is the caller's text, and may be a misplaced prompt.
-            if error.param in FIELDS:
+            if error.param in PUBLIC:
                 self._facts["param"] = error.param
         elif isinstance(error, FrontDoorError):
             self._facts["detail"] = self._redacted(str(error))

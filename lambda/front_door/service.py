@@ -1,37 +1,39 @@
 """The API's two operations, from a request to the body of its response."""
 
 import base64
-import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from front_door import endpoint, images
+from front_door import endpoint, pictures
 from front_door.api_gateway import Request
 from front_door.config import Config
-from front_door.endpoint import Generated, SageMakerRuntime
-from front_door.errors import EndpointNotFound, Problem, RouteNotFound
-from front_door.generation import GenerationRequest, complete, parse_fields
-from front_door.image_time import ImageTimes
-from front_door.images import ObjectStore
+from front_door.endpoint import SageMakerRuntime
+from front_door.errors import EndpointNotFound, RouteNotFound
+from front_door.generation import ResponseFormat, complete, parse_fields
+from front_door.picture_time import PictureTimes
+from front_door.pictures import ObjectStore
 from front_door.request_body import parse_body
 from front_door.request_log import RequestLog
 from front_door.time_limit import check_time, estimate_s
 from front_door.variants import Registered, VariantRegistry
+from sd_contract.fields import Problem
+from sd_contract.invocation import Answer
+from sd_contract.seeds import draw_seed
 
 
 @dataclass(frozen=True)
 class FrontDoor:
-    """`now` is in seconds since the epoch; `draw_below(k)` gives a random integer in [0, k)."""
+    """`now` is in seconds since the epoch; `draw_seed()` gives one to a request without."""
 
     config: Config
     registry: VariantRegistry
-    image_times: ImageTimes
+    picture_times: PictureTimes
     runtime: SageMakerRuntime
     s3: ObjectStore
     now: Callable[[], float] = time.time
-    draw_below: Callable[[int], int] = secrets.randbelow
+    draw_seed: Callable[[], int] = draw_seed
 
     def answer(self, request: Request, log: RequestLog) -> dict[str, Any]:
         """Raises FrontDoorError."""
@@ -39,29 +41,28 @@ class FrontDoor:
             return self._generate(request, log)
         if request.route == "GET /models":
             return self._list_models()
-        raise RouteNotFound(Problem("The API has no such method and path.", None, "not_found"))
+        raise RouteNotFound(Problem(None, "The API has no such method and path.", "not_found"))
 
     def _generate(self, request: Request, log: RequestLog) -> dict[str, Any]:
-        limits = self.config.limits
-        fields = parse_fields(parse_body(request.body, self.config.max_body_bytes), limits)
+        fields = parse_fields(parse_body(request.body, self.config.max_body_bytes))
         log.asked(fields)
         variant = self.registry.resolve(fields.model)
-        generation = complete(fields, variant, limits, self.draw_below)
-        image_time = self.image_times.of(generation)
-        log.planned(generation, estimate_s(generation, image_time))
-        check_time(generation, image_time, self.config.endpoint_timeout_s)
+        generation = complete(fields, variant, self.draw_seed)
+        picture_time = self.picture_times.of(generation)
+        log.planned(generation, estimate_s(generation, picture_time))
+        check_time(generation, picture_time, self.config.endpoint_timeout_s)
 
         with log.stage("endpoint"):
             try:
-                generated = endpoint.generate(self.runtime, generation, request.id)
+                answer = endpoint.generate(self.runtime, generation, request.id)
             except EndpointNotFound:
                 self.registry.refresh()
                 self.registry.resolve(fields.model)  # ModelNotFound: it went with its variant
                 raise
-        self.image_times.learn(generation, generated)
-        log.stages_ms |= asdict(generated.timings)
+        self.picture_times.learn(generation, answer)
+        log.stages_ms |= answer.timings_ms
         with log.stage("storage"):
-            data = self._data(request.id, generation, generated)
+            data = self._data(request.id, generation.response_format, answer)
         return {
             "created": int(self.now()),
             "model": variant.name,
@@ -70,24 +71,22 @@ class FrontDoor:
         }
 
     def _data(
-        self, request_id: str, generation: GenerationRequest, generated: Generated
+        self, request_id: str, response_format: ResponseFormat, answer: Answer
     ) -> list[dict[str, Any]]:
-        pairs = list(zip(generation.seeds, generated.images, strict=True))
-        if generation.response_format == "b64_json":
+        pairs = list(zip(answer.seeds, answer.images, strict=True))
+        if response_format == "b64_json":
             return [
                 {"b64_json": base64.b64encode(png).decode(), "seed": seed} for seed, png in pairs
             ]
-        urls = images.store(
+        urls = pictures.store(
             self.s3,
-            self.config.image_bucket,
+            self.config.picture_bucket,
             pairs,
             request_id=request_id,
             now_s=self.now(),
             url_ttl_s=self.config.url_ttl_s,
         )
-        return [
-            {"url": url, "seed": seed} for url, seed in zip(urls, generation.seeds, strict=True)
-        ]
+        return [{"url": url, "seed": seed} for url, seed in zip(urls, answer.seeds, strict=True)]
 
     def _list_models(self) -> dict[str, Any]:
         registered, default = self.registry.listing()
@@ -97,7 +96,7 @@ class FrontDoor:
 def _model(entry: Registered, default: str | None) -> dict[str, Any]:
     """OpenAI's shape, then what the variant registered; `default` is the one in force."""
     variant = entry.variant
-    registered = asdict(variant) | {"sizes": [str(size) for size in variant.sizes]}
+    registered = variant.document()
     del registered["name"]
     return {
         "id": variant.name,

@@ -3,38 +3,41 @@
 Better a 400 at once, which says what would fit, than 29 paid seconds that end in a 504.
 """
 
-from front_door.errors import InvalidRequest, Problem
+from front_door.errors import InvalidRequest
 from front_door.generation import GenerationRequest
-from front_door.image_time import ImageTime
+from front_door.picture_time import PictureTime
+from sd_contract.fields import Problem
 
 
-def estimate_s(request: GenerationRequest, image: ImageTime) -> float:
+def estimate_s(request: GenerationRequest, picture: PictureTime) -> float:
     """Seconds the endpoint will need."""
-    return request.n * image.of(request.num_inference_steps)
+    asked = request.invocation
+    return asked.num_images * picture.of(asked.num_inference_steps)
 
 
-def check_time(request: GenerationRequest, image: ImageTime, endpoint_timeout_s: float) -> None:
+def check_time(request: GenerationRequest, picture: PictureTime, endpoint_timeout_s: float) -> None:
     """Raises InvalidRequest if the endpoint is going to need more than `endpoint_timeout_s`."""
-    needed = estimate_s(request, image)
+    needed = estimate_s(request, picture)
     # The slack keeps the advice below true to its word where a division rounds up.
     if needed <= endpoint_timeout_s * (1 + 1e-9):
         return
-    steps = int((endpoint_timeout_s / request.n - image.other_s) / image.step_s)
-    images = int(endpoint_timeout_s / image.of(request.num_inference_steps))
+    asked = request.invocation
+    steps = int((endpoint_timeout_s / asked.num_images - picture.other_s) / picture.step_s)
+    images = int(endpoint_timeout_s / picture.of(asked.num_inference_steps))
     ways = []
     if steps > 0:
-        ways.append(f"with n={request.n}, up to {steps} num_inference_steps")
+        ways.append(f"with n={asked.num_images}, up to {steps} num_inference_steps")
     if images:
-        ways.append(f"with num_inference_steps={request.num_inference_steps}, n up to {images}")
+        ways.append(f"with num_inference_steps={asked.num_inference_steps}, n up to {images}")
     if not ways:
         ways.append("not with this n and size: choose fewer images or a smaller size")
     raise InvalidRequest(
         Problem(
-            f"n, num_inference_steps, size: n={request.n} images of {request.size} with "
-            f"{request.num_inference_steps} steps each would take about {needed:.0f} s on model "
+            "num_inference_steps",
+            f"n, num_inference_steps, size: n={asked.num_images} images of {asked.size} with "
+            f"{asked.num_inference_steps} steps each would take about {needed:.0f} s on model "
             f"{request.variant.name!r}, and {endpoint_timeout_s:.0f} s are available. "
             f"What fits: {'; or '.join(ways)}",
-            "num_inference_steps",
             "too_slow",
         )
     )

@@ -6,12 +6,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from sd_serving.config import ServingConfig, size_text
-from sd_serving.contract import GenerationRequest
-from sd_serving.engine import Engine, GenerationResult, Parts
+from sd_contract.invocation import Answer, Invocation
+from sd_serving.config import ServingConfig
+from sd_serving.engine import Engine, Parts, ms_since
 from sd_serving.errors import EngineError, OutOfMemory
 
 CALLERS_WAIT_S = 60.0
@@ -39,9 +38,6 @@ class Group:
     """`ok`, `out_of_memory`, `gave_up` or `failed`"""
     ms: float
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 class BatchEngine(Engine):
     groups: tuple[Group, ...] = ()
@@ -64,10 +60,10 @@ class BatchEngine(Engine):
         self._deadline = math.inf
         super().warm_up()
 
-    def warmup_requests(self) -> list[GenerationRequest]:
+    def warmup_requests(self) -> list[Invocation]:
         """A size's largest pass through the networks first: DeepSpeed's workspace is made for the
         first one. Then one image, and one without guidance: other shapes, other kernels."""
-        most = self.parts.max_images_per_pass or 1
+        most = self.parts.max_pictures_per_pass or 1
         wanted = [
             replace(request, num_images=images, guidance_scale=guidance)
             for request in super().warmup_requests()
@@ -80,11 +76,13 @@ class BatchEngine(Engine):
         if self._clock() > self._deadline:
             raise GaveUp(f"given up: after {CALLERS_WAIT_S:g} s nobody waits for the answer")
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+    def generate(self, requests: Sequence[Invocation]) -> list[Answer]:
+        """Of an answer's `engine`, `batch` is the number of requests that this one was denoised
+        with, itself included."""
         started = time.perf_counter()
         outcome = "failed"
         try:
-            results = super().generate(requests)
+            answers = super().generate(requests)
             outcome = "ok"
         except OutOfMemory:
             outcome = "out_of_memory"
@@ -99,16 +97,13 @@ class BatchEngine(Engine):
             group = Group(
                 requests=len(requests),
                 images=sum(request.num_images for request in requests),
-                size=size_text((first.height, first.width)),
+                size=str(first.size),
                 steps=first.num_inference_steps,
                 guidance_scale=first.guidance_scale,
                 outcome=outcome,
-                ms=round((time.perf_counter() - started) * 1000, 3),
+                ms=ms_since(started),
             )
             self.groups = (*self.groups, group)
-        return results
-
-    def describe(self, request: GenerationRequest, result: GenerationResult) -> dict[str, Any]:
-        """`batch` is the number of requests that this one was denoised with, itself included; the
-        handler asks for it right after the group was made."""
-        return {**super().describe(request, result), "batch": self.groups[-1].requests}
+        return [
+            replace(answer, engine={**answer.engine, "batch": len(requests)}) for answer in answers
+        ]

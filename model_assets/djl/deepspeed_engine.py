@@ -11,34 +11,20 @@ kernels of their own in this version, only the wrapper with its CUDA graph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from djl.options import GRAPH_ROWS, PYTORCH
 from djl.sizes import FITTING
-from sd_serving.config import Size, size_text
+from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts
-from sd_serving.errors import ModelUnusable
+from sd_serving.model_unusable import ModelUnusable
 
 if TYPE_CHECKING:
     import torch
 
 _PLAIN_BLOCK = "BasicTransformerBlock"
 _INJECTED_BLOCK = "DeepSpeedDiffusersTransformerBlock"
-
-
-@dataclass
-class AcceleratedParts(DiffusersParts):
-    notes: dict[str, Any] = field(default_factory=dict)
-    """For the answer's `engine` object: how the networks are run."""
-
-    def describe(self) -> dict[str, Any]:
-        return self.notes
-
-
-def annotate(parts: DiffusersParts, **notes: Any) -> AcceleratedParts:
-    known = {each.name: getattr(parts, each.name) for each in fields(DiffusersParts)}
-    return AcceleratedParts(**known, notes=notes)
 
 
 class InjectionTarget:
@@ -72,24 +58,22 @@ def init_inference(deepspeed: Any, target: InjectionTarget, *, cuda_graph: bool)
     )
 
 
-def check_sizes(
-    sizes: tuple[Size, ...], fits: Callable[[int, int], bool], *, cuda_graph: bool
-) -> None:
+def check_sizes(sizes: tuple[Size, ...], fits: Callable[[Size], bool], *, cuda_graph: bool) -> None:
     """Raises ModelUnusable for sizes that the kernels or the graphs can't do."""
-    wrong = [size for size in sizes if not fits(*size)]
+    wrong = [size for size in sizes if not fits(size)]
     if wrong:
         raise ModelUnusable(
             f"DeepSpeed's attention is right for {', '.join(FITTING)} alone, and SD_SIZES serves "
-            f"{', '.join(map(size_text, wrong))}; option.acceleration={PYTORCH} takes any size"
+            f"{', '.join(map(str, wrong))}; option.acceleration={PYTORCH} takes any size"
         )
     if cuda_graph and len(sizes) > 1:
         raise ModelUnusable(
             "option.enable_cuda_graph=true takes one size, and SD_SIZES serves "
-            f"{', '.join(map(size_text, sizes))}"
+            f"{', '.join(map(str, sizes))}"
         )
 
 
-def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> AcceleratedParts:
+def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> DiffusersParts:
     """The same model on DeepSpeed's kernels. `parts` must not be used any more: its UNet has been
     taken apart, also where this fails.
 
@@ -106,18 +90,17 @@ def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> Ac
         raise ModelUnusable(
             f"DeepSpeed put its kernels into {injected} of {left + injected} transformer blocks"
         )
-    result = annotate(
-        parts,
-        acceleration="deepspeed",
-        deepspeed=str(deepspeed.__version__),
-        cuda_graph=cuda_graph,
-    )
-    result.text_encoder, result.unet, result.vae = target.text_encoder, target.unet, target.vae
+    description = {
+        "acceleration": "deepspeed",
+        "deepspeed": str(deepspeed.__version__),
+        "cuda_graph": cuda_graph,
+    }
+    result = replace(parts, description=description, **vars(target))
     if cuda_graph:
         result.text_encoder = GraphedTextEncoder(target.text_encoder)
         result.unet = GraphedUNet(target.unet)
         result.vae = GraphedVae(target.vae)
-        result.max_images_per_pass = 1
+        result.max_pictures_per_pass = 1
     return result
 
 

@@ -6,18 +6,20 @@ import importlib
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from djl.batch_engine import BatchEngine
-from djl.deepspeed_engine import accelerate, annotate, check_sizes
+from djl.deepspeed_engine import accelerate, check_sizes
 from djl.options import DEEPSPEED, PYTORCH, DjlOptions
 from djl.sizes import attention_fits
+from sd_contract.environment import ConfigError
+from sd_contract.size import Size
 from sd_serving.config import ServingConfig
-from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.diffusers_parts import DiffusersParts, choose_dtype, load_diffusers
 from sd_serving.engine import Parts
-from sd_serving.errors import ConfigError, ModelUnusable
 from sd_serving.logs import Log
+from sd_serving.model_unusable import ModelUnusable
 from sd_serving.weights import check_weights
 
 if TYPE_CHECKING:
@@ -32,8 +34,8 @@ class Machine:
     runs_kernels: bool
     """DeepSpeed's are CUDA."""
     import_deepspeed: Callable[[], Any]
-    attention_fits: Callable[[int, int], bool] = attention_fits
-    """Whether the kernels draw a height and width right."""
+    attention_fits: Callable[[Size], bool] = attention_fits
+    """Whether the kernels draw it right."""
 
 
 def this_machine() -> Machine:
@@ -94,14 +96,8 @@ def _accelerated(options: DjlOptions, config: ServingConfig, machine: Machine) -
 
 
 def _plain(options: DjlOptions, config: ServingConfig, machine: Machine, **notes: str) -> Parts:
-    import torch
-
-    on_gpu = machine.device.type == "cuda"
-    if config.dtype == "float16" and not on_gpu:
-        raise ModelUnusable("SD_DTYPE=float16 needs a GPU, and PyTorch sees none")
-    name = config.dtype if config.dtype != "auto" else "float16" if on_gpu else "float32"
-    parts = _load(options, getattr(torch, name), machine)
-    return annotate(parts, acceleration="pytorch", **notes)
+    parts = _load(options, choose_dtype(config.dtype, machine.device), machine)
+    return replace(parts, description={"acceleration": "pytorch", **notes})
 
 
 def _load(options: DjlOptions, dtype: torch.dtype, machine: Machine) -> DiffusersParts:
@@ -109,5 +105,5 @@ def _load(options: DjlOptions, dtype: torch.dtype, machine: Machine) -> Diffuser
         options.model_dir,
         dtype=dtype,
         device=machine.device,
-        max_images_per_pass=options.max_images_per_pass,
+        max_pictures_per_pass=options.max_pictures_per_pass,
     )

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import http
 import os
-import re
 import subprocess
 import traceback
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,15 +26,14 @@ from djl.batch_engine import BatchEngine
 from djl.loading import load_engine, this_machine
 from djl.options import DjlOptions
 from djl.watch import end_server_with_this_process
+from sd_contract.invocation import JSON
 from sd_serving.config import ServingConfig
-from sd_serving.errors import EngineError, ServingError
-from sd_serving.handler import JSON, Call, Handler, Reply
+from sd_serving.errors import EngineError, reason
+from sd_serving.handler import Call, Handler, Reply, call_id
 from sd_serving.logs import Log, print_event, print_line
 
-_PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 
-
-class Service:
+class DjlService:
     def __init__(
         self,
         engine: BatchEngine,
@@ -87,7 +84,7 @@ class Service:
             "batch",
             requests=len(calls),
             errors=sum(reply.status != 200 for reply in replies),
-            groups=[group.as_dict() for group in self._engine.groups],
+            groups=[vars(group) for group in self._engine.groups],
         )
         return replies
 
@@ -95,13 +92,8 @@ class Service:
 def _call(request: Input, accept: str) -> Call:
     # DJL makes a property of each header and of each `name=value` among SageMaker's custom
     # attributes (RequestParser.java).
-    for name in ("x-amzn-sagemaker-inference-id", "request_id"):
-        sent = request.get_property(name) or ""
-        if _PLAIN_ID.fullmatch(sent):
-            break
-    else:
-        sent = uuid.uuid4().hex
-    return Call(bytes(request.get_as_bytes() or b""), accept, sent)
+    sent = (request.get_property(n) or "" for n in ("x-amzn-sagemaker-inference-id", "request_id"))
+    return Call(bytes(request.get_as_bytes() or b""), accept, call_id(*sent))
 
 
 def _single_output(reply: Reply) -> Output:
@@ -111,9 +103,9 @@ def _single_output(reply: Reply) -> Output:
     return output.add(reply.body)
 
 
-def start(inputs: Input, log: Log = print_event) -> Service:
-    """Raises ServingError, after its reason went out as a line of its own: DJL's says no more than
-    that the initialization failed."""
+def start(inputs: Input, log: Log = print_event) -> DjlService:
+    """Raises whatever keeps the model from being served, after its reason went out as a line of its
+    own: DJL's says no more than that the initialization failed."""
     try:
         options = DjlOptions.from_properties(inputs.get_properties())
         config = replace(ServingConfig.from_env(os.environ), model_dir=options.model_dir)
@@ -122,17 +114,15 @@ def start(inputs: Input, log: Log = print_event) -> Service:
         _say_why(log, "load_failed", error)
         raise
     log("ready", **engine.parts.describe())
-    return Service(engine, config, log)
+    return DjlService(engine, config, log)
 
 
 def _say_why(log: Log, event: str, error: Exception) -> None:
     log(event, traceback="".join(traceback.format_exception(error)))
-    known = isinstance(error, ServingError)
-    reason = str(error) if known else f"{type(error).__name__}: {error}"
-    print_line(f"FATAL: {' '.join(reason.split())}")
+    print_line(f"FATAL: {reason(error)}")
 
 
-_service: Service | None = None
+_service: DjlService | None = None
 _watcher: subprocess.Popen[bytes] | None = None
 
 

@@ -9,18 +9,19 @@ level's `max_out_tokens` is 4096 (module_inject/replace_module.py).
 
 from __future__ import annotations
 
+from sd_contract.size import Size
+
 BLOCK = 64
 
 
-def attention_fits(height: int, width: int) -> bool:
-    """In pixels."""
-    return not (height % 64 or width % 64) and height // 64 * (width // 64) == BLOCK
+def attention_fits(size: Size) -> bool:
+    return not (size.width % 64 or size.height % 64) and size.pixels == BLOCK * 64 * 64
 
 
 FITTING = tuple(
-    f"{width}x{height}"
+    str(size)
     for width in range(64, 1025, 64)
     for height in range(64, 1025, 64)
-    if attention_fits(height, width)
+    if attention_fits(size := Size(width, height))
 )
-"""Of the sizes that the settings allow, "WIDTHxHEIGHT"."""
+"""Of the sizes that the settings allow."""

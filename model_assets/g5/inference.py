@@ -10,15 +10,10 @@ nothing. Pictures differ by 51 dB between the two, so bfloat16 is there for the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sd_serving.config import ServingConfig
-from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
-from sd_serving.errors import ModelUnusable
+from sd_serving.diffusers_parts import DiffusersParts, choose_dtype, load_diffusers
 from sd_serving.weights import check_weights
-
-if TYPE_CHECKING:
-    import torch
 
 
 def load(model_dir: Path, config: ServingConfig) -> DiffusersParts:
@@ -37,26 +32,9 @@ def load(model_dir: Path, config: ServingConfig) -> DiffusersParts:
         model_dir,
         dtype=choose_dtype(config.dtype, device),
         device=device,
-        max_images_per_pass=1,  # exact: an image of n is bit for bit the one made alone
+        max_pictures_per_pass=1,  # exact: an image of n is bit for bit the one made alone
         channels_last=on_gpu,
     )
     if config.torch_compile:
         parts.unet = torch.compile(parts.unet)
     return parts
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """float16 on a GPU. float32 on a CPU, where it is the reference the other variants are held
-    against.
-
-    Raises ModelUnusable for float16 on a CPU: it means a GPU was expected, and its driver or the
-    instance type is wrong. Serving on, a hundred times slower, would hide that.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    if name == "float16" and device.type == "cpu":
-        raise ModelUnusable("SD_DTYPE=float16 needs a GPU, and PyTorch sees none")
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype

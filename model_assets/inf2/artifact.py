@@ -9,19 +9,15 @@ manifest.json                              written last
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sd_serving.config import Size, size_text
-from sd_serving.errors import ModelUnusable
-from sd_serving.manifest import NAME
-
-KIND = "compiled"
+from sd_contract.manifest import COMPILED, NAME, Manifest, sha256
+from sd_contract.size import Size
+from sd_serving.model_unusable import ModelUnusable
 
 COPIED = ("scheduler/scheduler_config.json", "unet/config.json", "vae/config.json")
 """From the weights as they are; the folder `tokenizer` as well."""
@@ -40,11 +36,11 @@ def graph_path(part: str, size: Size | None = None) -> PurePosixPath:
 
 
 def graph_name(part: str, size: Size | None = None) -> str:
-    return f"{part}/{size_text(size)}" if size else part
+    return f"{part}/{size}" if size else part
 
 
 @dataclass(frozen=True)
-class Picture:
+class ParityPicture:
     """One picture of the parity gate. PSNRs are in dB, of PNGs, against eager float32's."""
 
     prompt: str
@@ -106,7 +102,7 @@ class Parity:
     bar: Bar
     graphs: Mapping[str, tuple[GraphCheck, ...]]
     """By the graph's folder; in the order of SAMPLES."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ParityPicture, ...]
 
 
 @dataclass(frozen=True)
@@ -120,9 +116,8 @@ class CompiledPart:
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """What the manifest says beyond `sd_serving.manifest`: enough to refuse a wrong artifact."""
+    """What the manifest has besides files and key: enough to refuse a wrong artifact."""
 
-    key: str
     model_id: str
     revision: str
     license: str
@@ -141,45 +136,21 @@ class CompiledModel:
     """Parity's figures in short, for people."""
 
 
-def write_manifest(folder: Path, model: CompiledModel) -> None:
-    """Lists and digests every file of `folder`; in place at once or not at all."""
-    document = {
-        "kind": KIND,
-        **asdict(model),
-        "files": {
-            path.relative_to(folder).as_posix(): {
-                "size": path.stat().st_size,
-                "sha256": sha256(path),
-            }
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != NAME
-        },
-    }
-    fresh = folder / f".{NAME}"
-    fresh.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    os.replace(fresh, folder / NAME)
+def write_manifest(folder: Path, key: str, model: CompiledModel) -> None:
+    """Of every file of `folder`."""
+    # Sizes as text, every other class as its fields.
+    as_json = json.dumps(model, default=lambda v: str(v) if isinstance(v, Size) else vars(v))
+    Manifest.of(folder, key, COMPILED, json.loads(as_json)).write(folder)
 
 
-def parse_model(document: Mapping[str, object]) -> CompiledModel:
+def parse_model(manifest: Manifest) -> CompiledModel:
     """Raises ModelUnusable for a manifest that isn't one of a compiled model."""
-    fields: Mapping[str, Any] = document
+    fields = manifest.more
     try:
-        return CompiledModel(
-            key=str(fields["key"]),
-            model_id=str(fields["model_id"]),
-            revision=str(fields["revision"]),
-            license=str(fields["license"]),
-            weights_key=str(fields["weights_key"]),
-            sizes=tuple(_size(size) for size in fields["sizes"]),
-            dtype=str(fields["dtype"]),
-            backend=str(fields["backend"]),
-            sdk=str(fields["sdk"]),
-            packages={str(k): str(v) for k, v in fields["packages"].items()},
-            parity=_parity(fields["parity"]),
-            parts=tuple(CompiledPart(**part) for part in fields["parts"]),
-            peak_rss_gib=float(fields["peak_rss_gib"]),
-            quality=dict(fields["quality"]),
-        )
+        sizes = tuple(map(Size.parse, fields["sizes"]))
+        parts = tuple(CompiledPart(**part) for part in fields["parts"])
+        typed = {"sizes": sizes, "parts": parts, "parity": _parity(fields["parity"])}
+        return CompiledModel(**{**fields, **typed})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnusable(
             f"{NAME} is not one of a compiled model: {type(error).__name__}: {error}"
@@ -195,30 +166,18 @@ def _parity(fields: Mapping[str, Any]) -> Parity:
             for graph, checks in fields["graphs"].items()
         },
         pictures=tuple(
-            Picture(**{**picture, "size": _size(picture["size"])}) for picture in fields["pictures"]
+            ParityPicture(**{**picture, "size": Size.parse(picture["size"])})
+            for picture in fields["pictures"]
         ),
     )
 
 
-def check_digests(folder: Path, document: Mapping[str, object]) -> None:
+def check_digests(folder: Path, manifest: Manifest) -> None:
     """Raises ModelUnusable that names the files whose content isn't what was compiled.
 
     A few seconds for gigabytes, once a start, at a point where loading takes minutes.
     """
-    files: Any = document["files"]
-    changed = [name for name, entry in files.items() if sha256(folder / name) != entry["sha256"]]
+    files = manifest.files
+    changed = [name for name, entry in files.items() if sha256(folder / name) != entry.sha256]
     if changed:
         raise ModelUnusable(f"{NAME}: sha256 differs for {', '.join(sorted(changed))}")
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:  # hashlib.file_digest needs Python 3.11; the image has 3.10
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _size(value: Sequence[int]) -> Size:
-    height, width = value
-    return int(height), int(width)

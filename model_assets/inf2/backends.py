@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from inf2.graphs import Graph
+    from inf2.graphs.graph import Graph
 
     Compiled = Callable[..., Tensor]
 

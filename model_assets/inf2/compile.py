@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 from inf2.artifact import (
     COPIED,
@@ -39,11 +39,11 @@ from inf2.backends import Backend, CompilerKilled, backend
 from inf2.compiled_parts import load_parts
 from inf2.parity import PROMPTS, STEPS, choose_pictures, quality, require_parity
 from inf2.part_store import PartStore
-from sd_serving.config import COMPILE_BACKENDS, Size, size_text
-from sd_serving.manifest import NAME, check_manifest
-
-if TYPE_CHECKING:
-    from inf2.graphs import Part
+from inf2.parts import PARTS, Part
+from sd_contract.environment import COMPILE_BACKENDS
+from sd_contract.manifest import NAME, WEIGHTS
+from sd_contract.size import Size
+from sd_serving.manifest import check_manifest
 
 DTYPES = ("bfloat16", "float32")
 
@@ -60,8 +60,8 @@ class CompileJob:
     checkpoints: Path
     key: str
     """Of the artifact."""
-    parts_key: str
-    """Of what determines the graphs; `key` without the parity gate's settings."""
+    part_keys: Mapping[str, str]
+    """By part: of all that determines its graphs, but for their sizes."""
     weights_key: str
     """That the weights' manifest must carry; empty: a folder without a manifest."""
     sizes: tuple[Size, ...]
@@ -92,7 +92,6 @@ def compile_model(job: CompileJob) -> CompiledModel:
     _copy_configuration(job)
     parity = _parity(job, runtime)
     model = CompiledModel(
-        key=job.key,
         model_id=str(origin.get("model_id", "")),
         revision=str(origin.get("revision", "")),
         license=str(origin.get("license", "")),
@@ -108,19 +107,17 @@ def compile_model(job: CompileJob) -> CompiledModel:
         quality=quality(parity),
     )
     _say(f"memory peaked at {model.peak_rss_gib} GiB")
-    write_manifest(job.out, model)
+    write_manifest(job.out, job.key, model)
     return model
 
 
-def _origin(job: CompileJob) -> Mapping[str, object]:
+def _origin(job: CompileJob) -> Mapping[str, Any]:
     if not job.weights_key:
         return {}
-    return check_manifest(job.weights, job.weights_key, "weights").document
+    return check_manifest(job.weights, job.weights_key, WEIGHTS).more
 
 
 def _compile_parts(job: CompileJob, runtime: Backend) -> tuple[CompiledPart, ...]:
-    from inf2.graphs import PARTS
-
     return tuple(
         _compile_part(job, runtime, part, size)
         for part in PARTS
@@ -129,21 +126,19 @@ def _compile_parts(job: CompileJob, runtime: Backend) -> tuple[CompiledPart, ...
 
 
 def _compile_part(job: CompileJob, runtime: Backend, part: Part, size: Size) -> CompiledPart:
-    import torch
-
     path = graph_path(part.name, size if part.for_each_size else None)
     started = time.perf_counter()
 
     def write(file: Path) -> None:
-        graph = part.build(job.weights, size, getattr(torch, job.dtype))
+        graph = part.build(job.weights, size, job.dtype)
         with tempfile.TemporaryDirectory() as workdir:
             runtime.compile(graph, part.options, Path(workdir), file)
 
-    store = PartStore(job.checkpoints, job.parts_key)
-    file = store.get(path)
+    store, key = PartStore(job.checkpoints), job.part_keys[part.name]
+    file = store.get(path, key)
     reused = file is not None
     try:
-        file = file or store.put(path, write)
+        file = file or store.put(path, key, write)
     except CompilerKilled as error:
         raise CompileError(f"{path.parent}: {_memory_missing(job, str(error))}") from error
     except Exception as error:
@@ -252,7 +247,7 @@ def parse_job(argv: Sequence[str], root: Path) -> CompileJob:
     parser.add_argument("--out", type=Path, default=root / "model")
     parser.add_argument("--checkpoints", type=Path, default=root / "checkpoints")
     parser.add_argument("--key", required=True)
-    parser.add_argument("--parts-key", required=True)
+    parser.add_argument("--part-keys", type=_part_keys, required=True, help="JSON, by part")
     parser.add_argument("--weights-key", default="")
     parser.add_argument("--sizes", type=_sizes, required=True, help="512x512,768x768")
     parser.add_argument("--backend", choices=COMPILE_BACKENDS, required=True)
@@ -275,18 +270,21 @@ def _hyperparameters(root: Path) -> list[str]:
 
 
 def _sizes(text: str) -> tuple[Size, ...]:
-    sizes = []
-    for word in text.split(","):
-        width, _, height = word.partition("x")
-        sizes.append((int(height), int(width)))
-    return tuple(sizes)
+    return tuple(map(Size.parse, text.split(",")))
+
+
+def _part_keys(text: str) -> dict[str, str]:
+    keys: dict[str, str] = json.loads(text)
+    if keys.keys() != {part.name for part in PARTS}:
+        raise ValueError
+    return keys
 
 
 def main(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
     root = Path(env.get("SD_OPT_ML", "/opt/ml"))
     try:
         job = parse_job(sys.argv[1:] if argv is None else argv, root)
-        _say(f"compiling {', '.join(map(size_text, job.sizes))} with {job.backend}, {job.dtype}")
+        _say(f"compiling {', '.join(map(str, job.sizes))} with {job.backend}, {job.dtype}")
         compile_model(job)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the job's failure reason
         traceback.print_exc()

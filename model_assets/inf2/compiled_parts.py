@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from inf2.artifact import graph_name, graph_path
 from inf2.backends import CORES, Backend
-from sd_contract.model_layout import SCALING_FACTOR, SCHEDULER_CONFIG
-from sd_serving.config import Size
-from sd_serving.diffusers_parts import PromptTokenizer, SchedulerFactory
+from sd_contract.size import Size
+from sd_serving.loaded_parts import LoadedParts, read_common
 
 if TYPE_CHECKING:
     import torch
@@ -28,39 +26,19 @@ class SizedGraphs:
     vae_post_quant_conv: Compiled
 
 
-@dataclass(frozen=True)
-class CompiledParts:
+@dataclass
+class CompiledParts(LoadedParts):
     """Every graph takes batch 1; any number of rows is cut to fit, so no shape is ever violated."""
 
-    tokenizer: PromptTokenizer
     text_encoder: Compiled
     graphs: Mapping[Size, SizedGraphs]
-    make_scheduler: SchedulerFactory
-    latent_channels: int
-    vae_scale: int
-    scaling_factor: float
-    device: torch.device
-    dtype: torch.dtype
-    description: Mapping[str, Any]
-
-    max_images_per_pass: int | None = None
+    max_pictures_per_pass: int | None = None
     """No limit: rows never meet in one graph, so pictures are independent anyway, and the more
     rows there are, the fewer pairs are half empty."""
 
     @property
     def sizes(self) -> tuple[Size, ...]:
         return tuple(self.graphs)
-
-    @property
-    def tokenizer_max_length(self) -> int:
-        return self.tokenizer.max_length
-
-    @property
-    def dtype_name(self) -> str:
-        return str(self.dtype).removeprefix("torch.")
-
-    def count_tokens(self, prompt: str) -> int:
-        return self.tokenizer.count(prompt)
 
     def encode(self, prompts: list[str]) -> torch.Tensor:
         import torch
@@ -106,12 +84,9 @@ class CompiledParts:
             }
         return networks
 
-    def describe(self) -> dict[str, Any]:
-        return dict(self.description)
-
     def _graphs_for(self, latents: torch.Tensor) -> SizedGraphs:
         height, width = latents.shape[-2:]
-        return self.graphs[(height * self.vae_scale, width * self.vae_scale)]
+        return self.graphs[Size(width * self.vae_scale, height * self.vae_scale)]
 
 
 def load_parts(
@@ -121,10 +96,8 @@ def load_parts(
     both cores."""
     import torch
 
-    unet = json.loads((folder / "unet" / "config.json").read_bytes())
-    vae = json.loads((folder / "vae" / "config.json").read_bytes())
     return CompiledParts(
-        tokenizer=PromptTokenizer(folder / "tokenizer"),
+        **read_common(folder),
         text_encoder=backend.load(folder / graph_path("text_encoder")),
         graphs={
             size: SizedGraphs(
@@ -134,10 +107,6 @@ def load_parts(
             )
             for size in sizes
         },
-        make_scheduler=SchedulerFactory(folder / SCHEDULER_CONFIG),
-        latent_channels=int(unet["in_channels"]),
-        vae_scale=int(2 ** (len(vae["block_out_channels"]) - 1)),
-        scaling_factor=float(vae.get("scaling_factor", SCALING_FACTOR)),
         # Neuron graphs take and give tensors of the host.
         device=torch.device("cpu"),
         dtype=getattr(torch, dtype),

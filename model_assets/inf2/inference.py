@@ -5,25 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from inf2.artifact import DEFERRED, KIND, CompiledModel, check_digests, parse_model
+from inf2.artifact import DEFERRED, CompiledModel, check_digests, parse_model
 from inf2.backends import Backend, backend
 from inf2.compiled_parts import CompiledParts, load_parts
 from inf2.parity import ParityTooLow, quality, require_parity
-from sd_serving.config import ServingConfig, size_text
-from sd_serving.errors import ModelUnusable
+from sd_contract.manifest import COMPILED
+from sd_serving.config import ServingConfig
 from sd_serving.manifest import check_manifest
+from sd_serving.model_unusable import ModelUnusable
 
 
 def load(model_dir: Path, config: ServingConfig) -> CompiledParts:
     """Raises ModelUnusable that names everything in which the artifact isn't what this container
     was deployed for. Reads nothing but `model_dir`."""
-    document = check_manifest(model_dir, config.artifact_key, KIND).document
-    model = parse_model(document)
+    manifest = check_manifest(model_dir, config.artifact_key, COMPILED)
+    model = parse_model(manifest)
     runtime = backend(config.compile_backend)
     problems = _mismatches(model, config, runtime)
     if problems:
         raise ModelUnusable("the artifact is not for this container: " + "; ".join(problems))
-    check_digests(model_dir, document)
+    check_digests(model_dir, manifest)
     parts = load_parts(
         model_dir,
         runtime,
@@ -58,8 +59,8 @@ def _mismatches(model: CompiledModel, config: ServingConfig, runtime: Backend) -
     ]
     if config.dtype not in ("auto", model.dtype):
         problems.append(f"dtype is {model.dtype}, SD_DTYPE is {config.dtype}")
-    missing = [size_text(size) for size in config.sizes if size not in model.sizes]
+    missing = [str(size) for size in config.sizes if size not in model.sizes]
     if missing:
-        compiled = ", ".join(map(size_text, model.sizes))
+        compiled = ", ".join(map(str, model.sizes))
         problems.append(f"sizes are {compiled}, SD_SIZES also has {', '.join(missing)}")
     return problems

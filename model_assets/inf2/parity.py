@@ -18,10 +18,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inf2.artifact import IDENTICAL_DB, PASSED, SAMPLES, Bar, GraphCheck, Parity, Picture
+from inf2.artifact import IDENTICAL_DB, PASSED, SAMPLES, Bar, GraphCheck, Parity, ParityPicture
 from inf2.samples import load_samples, relative_rms
-from sd_serving.config import ServingConfig, Size, size_text
-from sd_serving.contract import GenerationRequest
+from sd_contract.invocation import Invocation
+from sd_contract.size import Size
+from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine, Parts
 
 if TYPE_CHECKING:
@@ -48,52 +49,44 @@ class ParityTooLow(Exception):
 
 def choose_pictures(
     sizes: Sequence[Size], *, steps: int = STEPS, count: int = len(PROMPTS)
-) -> tuple[Picture, ...]:
+) -> tuple[ParityPicture, ...]:
     cases = [
         (size, seed, *case) for size in sizes for seed, case in enumerate(PROMPTS[:count], start=1)
     ]
     return tuple(
-        Picture(prompt, seed, guidance, steps, size, f"parity/{number}.png")
+        ParityPicture(prompt, seed, guidance, steps, size, f"parity/{number}.png")
         for number, (size, seed, prompt, guidance) in enumerate(cases)
     )
 
 
-def draw(parts: Parts, pictures: Sequence[Picture]) -> list[bytes]:
+def draw(parts: Parts, pictures: Sequence[ParityPicture]) -> list[bytes]:
     """One PNG each, by the request path that serves."""
-    sizes = tuple(dict.fromkeys(picture.size for picture in pictures))
-    steps = max(picture.steps for picture in pictures)
     engine = Engine(
         parts,
         ServingConfig(
             variant="parity",
             artifact_key="",
-            sizes=sizes,
-            max_images=1,
-            max_prompt_chars=max(len(picture.prompt) for picture in pictures),
-            default_steps=steps,
-            max_steps=steps,
-            default_guidance=1.0,
-            min_guidance=1.0,
-            max_guidance=max(picture.guidance_scale for picture in pictures),
+            sizes=tuple(dict.fromkeys(picture.size for picture in pictures)),
+            default_steps=STEPS,
+            default_guidance_scale=1.0,
+            dtype="auto",
         ),
     )
     return [_draw(engine, picture) for picture in pictures]
 
 
-def _draw(engine: Engine, picture: Picture) -> bytes:
-    height, width = picture.size
-    request = GenerationRequest(
+def _draw(engine: Engine, picture: ParityPicture) -> bytes:
+    request = Invocation(
         prompt=picture.prompt,
         negative_prompt="",
         num_images=1,
-        height=height,
-        width=width,
+        size=picture.size,
         num_inference_steps=picture.steps,
         guidance_scale=picture.guidance_scale,
         seed=picture.seed,
     )
-    (result,) = engine.generate([request])
-    return result.images[0]
+    (answer,) = engine.generate([request])
+    return answer.images[0]
 
 
 def psnr_db(one: bytes, other: bytes) -> float:
@@ -167,15 +160,15 @@ def _rms(check: GraphCheck) -> float:
 
 
 def _measure_pictures(
-    parts: CompiledParts, pictures: Sequence[Picture], folder: Path
-) -> list[Picture]:
+    parts: CompiledParts, pictures: Sequence[ParityPicture], folder: Path
+) -> list[ParityPicture]:
     return [
         replace(picture, found_db=psnr_db(png, (folder / picture.reference).read_bytes()))
         for picture, png in zip(pictures, draw(parts, pictures), strict=True)
     ]
 
 
-def _picture_problems(pictures: Sequence[Picture], bar: Bar) -> Iterator[str]:
+def _picture_problems(pictures: Sequence[ParityPicture], bar: Bar) -> Iterator[str]:
     for size, group in groupby(pictures, key=lambda picture: picture.size):
         drawn = list(group)
         found = [_db(picture) for picture in drawn]
@@ -183,7 +176,7 @@ def _picture_problems(pictures: Sequence[Picture], bar: Bar) -> Iterator[str]:
         mean, least = statistics.fmean(found), bar.mean_db([p.eager_db for p in drawn])
         if mean < least:
             yield (
-                f"the {size_text(size)} pictures have {mean:.4g} dB on average, which is "
+                f"the {size} pictures have {mean:.4g} dB on average, which is "
                 f"{least - mean:.2f} dB below the bar of {least:.4g} dB (all: {everything}; "
                 f"eager: {', '.join(f'{p.eager_db:g}' for p in drawn)})"
             )
@@ -191,12 +184,12 @@ def _picture_problems(pictures: Sequence[Picture], bar: Bar) -> Iterator[str]:
         if bar.parity_db is not None and _db(worst) < bar.parity_db:
             yield (
                 f"{_db(worst):g} dB is {bar.parity_db - _db(worst):.2f} dB below the bar of "
-                f"{bar.parity_db:g} dB that sd.compile.parity_db sets ({size_text(size)}, seed "
+                f"{bar.parity_db:g} dB that sd.compile.parity_db sets ({size}, seed "
                 f"{worst.seed}, {worst.prompt!r}; all: {everything})"
             )
 
 
-def _db(picture: Picture) -> float:
+def _db(picture: ParityPicture) -> float:
     return 0.0 if picture.found_db is None else picture.found_db
 
 

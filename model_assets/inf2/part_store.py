@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from inf2.artifact import sha256
+from sd_contract.manifest import sha256
 
 
 class PartStore:
@@ -16,22 +16,22 @@ class PartStore:
     So nothing grows in it, and a file counts only once its record, which follows it, has its
     digest."""
 
-    def __init__(self, folder: Path, key: str) -> None:
-        """`key` is of everything that determines a part; a part stored under another is ignored."""
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._key = key
 
-    def get(self, path: PurePosixPath) -> Path | None:
+    def get(self, path: PurePosixPath, key: str) -> Path | None:
+        """`key` is of all that determines the graph, but for its size, which is in its path; one
+        stored under another is ignored."""
         file, record = self._files(path)
         try:
             known = json.loads(record.read_bytes())
         except (FileNotFoundError, ValueError):
             return None
-        if not (file.is_file() and isinstance(known, dict) and known.get("key") == self._key):
+        if not (file.is_file() and isinstance(known, dict) and known.get("key") == key):
             return None
         return file if known.get("sha256") == sha256(file) else None
 
-    def put(self, path: PurePosixPath, write: Callable[[Path], None]) -> Path:
+    def put(self, path: PurePosixPath, key: str, write: Callable[[Path], None]) -> Path:
         """`write` makes the file at the path it is given, which is elsewhere."""
         file, record = self._files(path)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ class PartStore:
             fresh = Path(elsewhere) / path.name
             write(fresh)
             shutil.move(fresh, file)
-        record.write_text(json.dumps({"key": self._key, "sha256": sha256(file)}))
+        record.write_text(json.dumps({"key": key, "sha256": sha256(file)}))
         return file
 
     def _files(self, path: PurePosixPath) -> tuple[Path, Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from inf2.artifact import DEFERRED, SAMPLES, Bar, GraphCheck, Parity, Picture, graph_name
+from inf2.artifact import DEFERRED, SAMPLES, Bar, GraphCheck, Parity, ParityPicture, graph_name
 from inf2.parity import allowed_rms, draw, psnr_db
 from inf2.samples import Sample, relative_rms, save_samples
-from sd_serving.diffusers_parts import DiffusersParts, load_diffusers, load_module
+from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.networks import load_network
 
 # Of each size's pictures, those whose drawing the networks' inputs are taken from. The first is
 # guided, so the UNet has two rows, one for each core.
@@ -50,8 +51,8 @@ class EagerParts(DiffusersParts):
 def load_eager(weights: Path, dtype: torch.dtype) -> EagerParts:
     loaded = load_diffusers(weights, dtype=dtype, device=CPU)
     if dtype != torch.float32:
-        loaded.vae = load_module(weights, "vae", dtype=torch.float32, device=CPU)
-    return EagerParts(**{field.name: getattr(loaded, field.name) for field in fields(loaded)})
+        loaded.vae = load_network(weights, "vae", dtype=torch.float32, device=CPU)
+    return EagerParts(**vars(loaded))
 
 
 class Bfloat16Products(TorchFunctionMode):
@@ -85,7 +86,7 @@ def _rounded(value: Tensor) -> Tensor:
 def measure(
     weights: Path,
     out: Path,
-    pictures: Sequence[Picture],
+    pictures: Sequence[ParityPicture],
     bar: Bar,
     dtype: str,
     *,
@@ -121,7 +122,7 @@ def measure(
 
 
 def _reference(
-    weights: Path, pictures: Sequence[Picture]
+    weights: Path, pictures: Sequence[ParityPicture]
 ) -> tuple[list[bytes], dict[str, list[Sample]]]:
     eager = load_eager(weights, torch.float32)
     pngs: list[bytes] = []
@@ -143,7 +144,7 @@ def _reference(
 def _recorded(
     eager: EagerParts,
     samples: dict[str, list[Sample]],
-    picture: Picture,
+    picture: ParityPicture,
     number: int,
     nth: int,
 ) -> Iterator[None]:
@@ -179,10 +180,10 @@ def _recorded(
 def _eager(
     weights: Path,
     dtype: str,
-    pictures: Sequence[Picture],
+    pictures: Sequence[ParityPicture],
     references: Sequence[bytes],
     samples: Mapping[str, Sequence[Sample]],
-) -> tuple[list[Picture], dict[str, list[float]]]:
+) -> tuple[list[ParityPicture], dict[str, list[float]]]:
     """The pictures with `eager_db`, and each sample's error."""
     eager = load_eager(weights, getattr(torch, dtype))
     networks = eager.networks()

@@ -21,3 +21,5 @@ WEIGHTS = {
 }
 # AutoencoderKL's own, where an old config.json (Stable Diffusion 2's) doesn't say.
 SCALING_FACTOR = 0.18215
+# Likewise; no Stable Diffusion 2 that draws from text alone has another number.
+LATENT_CHANNELS = 4

@@ -1,8 +1,9 @@
 """Which of a component's files are its weights, and what its tensors are called.
 
 Files have the names that diffusers and transformers give:
-stem.safetensors, or shards and stem.safetensors.index.json, which lists them; of a variant ("fp16")
-stem.fp16.safetensors, or shards and stem.safetensors.index.fp16.json (older: .fp16.index.json).
+stem.safetensors, or shards and stem.safetensors.index.json, which lists them; of weights saved
+as diffusers' variant "fp16" stem.fp16.safetensors, or shards and stem.safetensors.index.fp16.json
+(older: .fp16.index.json).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sd_contract.model_layout import WEIGHTS
 from sd_contract.model_texts import Texts
 
 _SUFFIX = re.compile(
-    r"(\.(?P<variant>\w+))?\.safetensors"
+    r"(\.(?P<weights_variant>\w+))?\.safetensors"
     r"(?P<index>(\.(?P<older>\w+))?\.index(\.(?P<newer>\w+))?\.json)?"
 )
 # diffusers 0.17 renamed the VAE's attention; transformers 5 drops the beginning of the text
@@ -37,23 +38,23 @@ class WeightFiles:
 
 
 def weight_files(component: str, texts: Texts) -> WeightFiles | None:
-    """The plain name's before a variant's, one file before shards. None, with the reason among the
-    problems, where there are none, or several variants and no telling which is meant."""
+    """The plain name's before a weights variant's, one file before shards. None, with the reason
+    among the problems, where there are none, or several variants and no telling which is meant."""
     stem = WEIGHTS[component].removesuffix(".safetensors")
     found: dict[tuple[str, bool], str] = {}
     for path in sorted(texts.sizes):
         match = _SUFFIX.fullmatch(path.removeprefix(stem)) if path.startswith(stem) else None
         if match:
-            variant = match["variant"] or match["older"] or match["newer"] or ""
-            found.setdefault((variant, bool(match["index"])), path)
-    variants = {variant for variant, _ in found}
-    if "" not in variants and len(variants) != 1:
+            weights_variant = match["weights_variant"] or match["older"] or match["newer"] or ""
+            found.setdefault((weights_variant, bool(match["index"])), path)
+    weights_variants = {weights_variant for weights_variant, _ in found}
+    if "" not in weights_variants and len(weights_variants) != 1:
         texts.problems.append(_lacking(component, texts.sizes))
         return None
-    variant = "" if "" in variants else variants.pop()
-    if (variant, False) in found:
-        return WeightFiles((found[variant, False],))
-    return _shards(found[variant, True], component, texts)
+    weights_variant = "" if "" in weights_variants else weights_variants.pop()
+    if (weights_variant, False) in found:
+        return WeightFiles((found[weights_variant, False],))
+    return _shards(found[weights_variant, True], component, texts)
 
 
 def laid_out_name(component: str, tensor: str) -> str:

@@ -1,31 +1,32 @@
 """Text to pictures, the same steps for every variant; what differs is behind Parts.
 
 A picture is determined by its request, its seed and the part's arithmetic, by nothing else: the
-noise is drawn image by image on the CPU, the latents stay float32 between the steps, and how many
-images go through the networks at once is the part's choice (`max_images_per_pass`), because a
-kernel may round differently for another batch size. With 1, an image of n is bit for bit the one
+noise is drawn picture by picture on the CPU, the latents stay float32 between the steps, and how
+many go through the networks at once is the part's choice (`max_pictures_per_pass`), because a
+kernel may round differently for another batch size. With 1, a picture of n is bit for bit the one
 made alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sd_serving.config import ServingConfig, Size, size_text
-from sd_serving.contract import GenerationRequest
-from sd_serving.errors import EngineError, ModelUnusable, OutOfMemory
+from sd_contract.invocation import STAGES, Answer, Invocation
+from sd_contract.size import Size
+from sd_serving.config import ServingConfig
+from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.memory import give_memory_back, is_out_of_memory
+from sd_serving.model_unusable import ModelUnusable
 from sd_serving.png import encode_png
 
 if TYPE_CHECKING:
     import torch
 
-STAGES = ("text_encoder", "denoise", "vae_decode", "png")
 WARMUP_PROMPT = "a red circle"
 
 _Item = TypeVar("_Item")
@@ -55,11 +56,11 @@ class Parts(Protocol):
 
     @property
     def sizes(self) -> tuple[Size, ...] | None:
-        """(height, width) in pixels that the model was compiled for; None: any."""
+        """That the model was compiled for; None: any."""
 
     @property
-    def max_images_per_pass(self) -> int | None:
-        """Images (not guidance rows) and prompts that may share a call; None: no limit.
+    def max_pictures_per_pass(self) -> int | None:
+        """Pictures (not guidance rows) and prompts that may share a call; None: no limit.
         1 makes each picture independent, to the bit, of what it was asked together with."""
 
     def count_tokens(self, prompt: str) -> int:
@@ -79,23 +80,20 @@ class Parts(Protocol):
     def make_scheduler(self) -> Any:
         """A fresh diffusers scheduler."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Mapping[str, Any]:
         """More for the answer's `engine` object, JSON values."""
 
 
-@dataclass(frozen=True)
-class GenerationResult:
-    images: tuple[bytes, ...]
-    """PNG, one for each of `seeds`."""
-    seeds: tuple[int, ...]
-    timings_ms: dict[str, float]
-    """By STAGES. The first three are of the whole batch that this request was part of."""
-    images_in_batch: int
-    prompt_tokens: int
+BatchKey = tuple[Size, int, float]
+
+
+def batch_key(request: Invocation) -> BatchKey:
+    """What requests must share to be denoised in one batch."""
+    return request.size, request.num_inference_steps, request.guidance_scale
 
 
 @dataclass(frozen=True)
-class _Image:
+class _Picture:
     seed: int
     prompt: str
     negative_prompt: str
@@ -107,8 +105,8 @@ class Engine:
         missing = [s for s in config.sizes if parts.sizes is not None and s not in parts.sizes]
         if missing:
             raise ModelUnusable(
-                f"SD_SIZES serves {', '.join(map(size_text, missing))}, but the model is compiled "
-                f"for {', '.join(map(size_text, parts.sizes or ()))}"
+                f"SD_SIZES serves {', '.join(map(str, missing))}, but the model is compiled for "
+                f"{', '.join(map(str, parts.sizes or ()))}"
             )
         self.parts = parts
         self.config = config
@@ -123,46 +121,35 @@ class Engine:
             **parts.describe(),
         }
 
-    def describe(self, request: GenerationRequest, result: GenerationResult) -> dict[str, Any]:
-        """The answer's `engine` object."""
-        return {
-            **self._about,
-            "steps": request.num_inference_steps,
-            "guidance_scale": request.guidance_scale,
-            "images_in_batch": result.images_in_batch,
-            "prompt_tokens": result.prompt_tokens,
-        }
-
     def warm_up(self) -> None:
         """So that no caller pays for lazy initialization."""
         for request in self.warmup_requests():
             self.generate([request])
 
-    def warmup_requests(self) -> list[GenerationRequest]:
+    def warmup_requests(self) -> list[Invocation]:
         """One picture a served size."""
         return [
-            GenerationRequest(
+            Invocation(
                 prompt=WARMUP_PROMPT,
                 negative_prompt="",
                 num_images=1,
-                height=height,
-                width=width,
+                size=size,
                 num_inference_steps=self.config.warmup_steps,
-                guidance_scale=self.config.default_guidance,
+                guidance_scale=self.config.default_guidance_scale,
                 seed=0,
             )
-            for height, width in self.config.sizes
+            for size in self.config.sizes
         ]
 
     def before_step(self) -> None:
         """Called before each denoising step; what it raises ends the batch."""
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-        """One result a request, in order. All must share one `batch_key` (ValueError).
+    def generate(self, requests: Sequence[Invocation]) -> list[Answer]:
+        """One answer a request, in order. All must share one `batch_key` (ValueError).
 
         Raises EngineError, or OutOfMemory with the memory already given back.
         """
-        if len({request.batch_key for request in requests}) != 1:
+        if len(set(map(batch_key, requests))) != 1:
             raise ValueError("a batch is of one or more requests of one size, steps and guidance")
         clock = _Clock(self.parts.device)
         try:
@@ -174,64 +161,62 @@ class Engine:
         give_memory_back()
         raise OutOfMemory(f"out of memory in {clock.stage} on {self.parts.device}")
 
-    def _generate(
-        self, requests: Sequence[GenerationRequest], clock: _Clock
-    ) -> list[GenerationResult]:
+    def _generate(self, requests: Sequence[Invocation], clock: _Clock) -> list[Answer]:
         import torch
 
-        images = [
-            _Image(seed, request.prompt, request.negative_prompt)
+        pictures = [
+            _Picture(seed, request.prompt, request.negative_prompt)
             for request in requests
             for seed in request.seeds
         ]
         with torch.inference_mode():
             with clock.measure("text_encoder"):
-                embeds = self._encode(images, guided=_is_guided(requests[0]))
+                embeds = self._encode(pictures, guided=_is_guided(requests[0]))
             pixels: list[torch.Tensor] = []
-            for some in _split(images, self.parts.max_images_per_pass):
+            for some in _split(pictures, self.parts.max_pictures_per_pass):
                 with clock.measure("denoise"):
                     latents = self._denoise(some, embeds, requests[0])
                 with clock.measure("vae_decode"):
                     pixels.extend(self._decode(latents))
         waiting = iter(pixels)
-        results = []
+        answers = []
         for request in requests:
             started = time.perf_counter()
             pngs = tuple(encode_png(next(waiting)) for _ in request.seeds)
-            results.append(
-                GenerationResult(
-                    images=pngs,
-                    seeds=request.seeds,
-                    timings_ms={**clock.spent_ms, "png": _ms_since(started)},
-                    images_in_batch=len(images),
-                    prompt_tokens=self.parts.count_tokens(request.prompt),
-                )
-            )
-        return results
+            engine = {
+                **self._about,
+                "steps": request.num_inference_steps,
+                "guidance_scale": request.guidance_scale,
+                "images_in_batch": len(pictures),
+                "prompt_tokens": self.parts.count_tokens(request.prompt),
+            }
+            timings = {**clock.spent_ms, "png": ms_since(started)}
+            answers.append(Answer(pngs, request.seeds, timings, engine))
+        return answers
 
-    def _encode(self, images: Sequence[_Image], *, guided: bool) -> dict[str, torch.Tensor]:
+    def _encode(self, pictures: Sequence[_Picture], *, guided: bool) -> dict[str, torch.Tensor]:
         """Each different text once → [tokens, D] float32."""
-        texts = dict.fromkeys(image.prompt for image in images)
+        texts = dict.fromkeys(picture.prompt for picture in pictures)
         if guided:
-            texts.update(dict.fromkeys(image.negative_prompt for image in images))
+            texts.update(dict.fromkeys(picture.negative_prompt for picture in pictures))
         embeds: dict[str, torch.Tensor] = {}
-        for some in _split(list(texts), self.parts.max_images_per_pass):
+        for some in _split(list(texts), self.parts.max_pictures_per_pass):
             embeds.update(zip(some, self.parts.encode(list(some)).float(), strict=True))
         return embeds
 
     def _denoise(
-        self, images: Sequence[_Image], embeds: dict[str, torch.Tensor], request: GenerationRequest
+        self, pictures: Sequence[_Picture], embeds: dict[str, torch.Tensor], request: Invocation
     ) -> torch.Tensor:
         import torch
 
         guided = _is_guided(request)
-        rows = [image.negative_prompt for image in images] if guided else []
-        rows += [image.prompt for image in images]
+        rows = [picture.negative_prompt for picture in pictures] if guided else []
+        rows += [picture.prompt for picture in pictures]
         conditioning = torch.stack([embeds[text] for text in rows])
         scheduler = self.parts.make_scheduler()
         # No device: the timesteps stay on the CPU, where reading them stalls no GPU queue.
         scheduler.set_timesteps(request.num_inference_steps)
-        latents = torch.cat([self._noise(image.seed, request) for image in images])
+        latents = torch.cat([self._noise(picture.seed, request.size) for picture in pictures])
         latents = latents.to(self.parts.device) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
             self.before_step()
@@ -246,12 +231,12 @@ class Engine:
         denoised: torch.Tensor = latents
         return denoised
 
-    def _noise(self, seed: int, request: GenerationRequest) -> torch.Tensor:
+    def _noise(self, seed: int, size: Size) -> torch.Tensor:
         """Always drawn on the CPU in float32: the same picture on every device and dtype."""
         import torch
 
         scale = self.parts.vae_scale
-        shape = (1, self.parts.latent_channels, request.height // scale, request.width // scale)
+        shape = (1, self.parts.latent_channels, size.height // scale, size.width // scale)
         generator = torch.Generator("cpu").manual_seed(seed)
         return torch.randn(shape, generator=generator, dtype=torch.float32)
 
@@ -284,10 +269,10 @@ class _Clock:
         yield
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)  # kernels are only queued until here
-        self.spent_ms[stage] = round(self.spent_ms.get(stage, 0.0) + _ms_since(started), 3)
+        self.spent_ms[stage] = round(self.spent_ms.get(stage, 0.0) + ms_since(started), 3)
 
 
-def _is_guided(request: GenerationRequest) -> bool:
+def _is_guided(request: Invocation) -> bool:
     """At 1 the unconditional half cancels out: half the work for the same noise."""
     return request.guidance_scale > 1
 
@@ -297,7 +282,7 @@ def _split(items: Sequence[_Item], most: int | None) -> Iterator[Sequence[_Item]
         yield items[start : start + (most or len(items))]
 
 
-def _ms_since(started: float) -> float:
+def ms_since(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 3)
 
 

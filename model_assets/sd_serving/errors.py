@@ -1,48 +1,37 @@
 """Everything that can go wrong on the serving path.
 
-    ServingError
-    ├── InvalidRequest      400  the caller's mistake; names the parameter
-    │   └── BodyTooLarge    413
-    ├── EngineError         500  the request was fine, making the picture failed
-    │   ├── OutOfMemory     500  memory was given back; the next request may well work
-    │   └── NotReady        503  still loading
-    ├── ConfigError              start-up: environment variables, all mistakes at once
-    └── ModelUnusable            start-up: what lies in the model directory can't be served
+    ContainerError (sd_contract)
+    ├── Refused (sd_contract)   400  the caller's mistake; names the field
+    │   └── BodyTooLarge        413
+    └── EngineError             500  the request was fine, making the picture failed
+        ├── OutOfMemory         500  memory was given back; the next request may well work
+        └── NotReady            503  still loading
+    ConfigError (sd_contract)        start-up: environment variables, all mistakes at once
+    ModelUnusable                    start-up: what lies in the model directory can't be served
 
 The start-up ones never reach a caller: the server logs them as its last line and exits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from sd_contract.environment import ConfigError
+from sd_contract.fields import Problem
+from sd_contract.invocation import ENGINE_ERROR, ContainerError, Refused
+from sd_serving.model_unusable import ModelUnusable
 
 
-class ServingError(Exception):
-    """Base of all errors raised on purpose by this package."""
-
-
-class InvalidRequest(ServingError):
-    """A request that must not be tried again unchanged.
-
-    `param` is the JSON key at fault, None where the body as a whole is.
-    """
-
-    kind = "invalid_request"
-    status = 400
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-class BodyTooLarge(InvalidRequest):
+class BodyTooLarge(Refused):
     status = 413
 
+    def __init__(self, message: str) -> None:
+        super().__init__(Problem("", message, "body_too_large"))
 
-class EngineError(ServingError):
-    kind = "engine_error"
+
+class EngineError(ContainerError):
     status = 500
-    param = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ENGINE_ERROR, message)
 
 
 class OutOfMemory(EngineError):
@@ -53,13 +42,8 @@ class NotReady(EngineError):
     status = 503
 
 
-class ConfigError(ServingError):
-    """Lists every mistake in the environment, each with its variable and the allowed values."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
-
-
-class ModelUnusable(ServingError):
-    pass
+def reason(error: Exception) -> str:
+    """In one line; an error that nobody raised on purpose with its type."""
+    ours = isinstance(error, ContainerError | ConfigError | ModelUnusable)
+    named = "" if ours else f"{type(error).__name__}: "
+    return " ".join(f"{named}{error}".split())

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import re
 import time
 import traceback
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sd_serving.config import ServingConfig, size_text
-from sd_serving.contract import BatchKey, GenerationRequest, parse_request
-from sd_serving.engine import Engine, GenerationResult
-from sd_serving.errors import EngineError, InvalidRequest
+from sd_contract.fields import Problem
+from sd_contract.invocation import JSON, PNG, Answer, Invocation, Refused
+from sd_contract.limits import INVOCATION_BYTES
+from sd_serving.config import ServingConfig
+from sd_serving.engine import BatchKey, Engine, batch_key, ms_since
+from sd_serving.errors import EngineError
 from sd_serving.logs import Log
 
-MAX_BODY_BYTES = 6_291_456
-"""SageMaker's limit for a request and for an answer (botocore's `BodyBlob`)."""
-
-JSON = "application/json"
-PNG = "image/png"
+_PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,18 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def call_id(*sent: str) -> str:
+    """The first of the caller's ids that is plain, so that it can go into a log; else a new one."""
+    return next(filter(_PLAIN_ID.fullmatch, sent), uuid.uuid4().hex)
+
+
 class Handler:
     def __init__(
         self,
         engine: Engine,
         config: ServingConfig,
         log: Log,
-        max_answer_bytes: int = MAX_BODY_BYTES,
+        max_answer_bytes: int = INVOCATION_BYTES,
     ) -> None:
         self._engine = engine
         self._config = config
@@ -59,51 +62,42 @@ class Handler:
         together; a bad one, or a batch that fails, spoils no other."""
         started = time.perf_counter()
         replies: dict[int, Reply] = {}
-        requests: dict[int, GenerationRequest] = {}
+        requests: dict[int, Invocation] = {}
         for number, call in enumerate(calls):
             try:
                 requests[number] = self._parse(call)
-            except InvalidRequest as error:
+            except Refused as error:
                 replies[number] = self._refuse(call, error, started)
         batches: dict[BatchKey, list[int]] = {}
         for number, request in requests.items():
-            batches.setdefault(request.batch_key, []).append(number)
+            batches.setdefault(batch_key(request), []).append(number)
         for numbers in batches.values():
             batch = [requests[number] for number in numbers]
             try:
-                results = self._engine.generate(batch)
+                answers = self._engine.generate(batch)
             except Exception as error:  # noqa: BLE001 - one bad batch must not end the others
                 failure = _as_engine_error(error)
                 for number in numbers:
                     replies[number] = self._refuse(calls[number], failure, started)
                 continue
-            for number, request, result in zip(numbers, batch, results, strict=True):
-                replies[number] = self._answer(calls[number], request, result, started)
+            for number, request, answer in zip(numbers, batch, answers, strict=True):
+                replies[number] = self._answer(calls[number], request, answer, started)
         return [replies[number] for number in range(len(calls))]
 
-    def _parse(self, call: Call) -> GenerationRequest:
-        request = parse_request(call.body, self._config)
+    def _parse(self, call: Call) -> Invocation:
+        request = Invocation.from_json(call.body, self._config)
         if _wants_png(call) and request.num_images != 1:
-            raise InvalidRequest(
-                f"num_images must be 1 with Accept: {PNG}; use {JSON} for more", "num_images"
-            )
+            message = f"num_images: must be 1 with Accept: {PNG}; use {JSON} for more"
+            raise Refused(Problem("num_images", message, "out_of_range"))
         return request
 
-    def _answer(
-        self, call: Call, request: GenerationRequest, result: GenerationResult, started: float
-    ) -> Reply:
+    def _answer(self, call: Call, request: Invocation, answer: Answer, started: float) -> Reply:
         if _wants_png(call):
             # The one header that SageMaker passes on; a drawn seed would be lost otherwise.
-            headers = {"X-Amzn-SageMaker-Custom-Attributes": f"seed={result.seeds[0]}"}
-            reply = Reply(200, PNG, result.images[0], headers)
+            headers = {"X-Amzn-SageMaker-Custom-Attributes": f"seed={answer.seeds[0]}"}
+            reply = Reply(200, PNG, answer.images[0], headers)
         else:
-            document = {
-                "images": [base64.b64encode(image).decode() for image in result.images],
-                "seeds": result.seeds,
-                "timings_ms": result.timings_ms,
-                "engine": self._engine.describe(request, result),
-            }
-            reply = Reply(200, JSON, json.dumps(document).encode())
+            reply = Reply(200, JSON, answer.to_json())
         if len(reply.body) > self._max_answer_bytes:
             return self._refuse(
                 call,
@@ -117,22 +111,22 @@ class Handler:
             "invocation",
             request_id=call.request_id,
             status=reply.status,
-            total_ms=_ms_since(started),
-            timings_ms=result.timings_ms,
-            size=size_text((request.height, request.width)),
+            total_ms=ms_since(started),
+            timings_ms=answer.timings_ms,
+            size=str(request.size),
             steps=request.num_inference_steps,
             guidance_scale=request.guidance_scale,
             num_images=request.num_images,
-            images_in_batch=result.images_in_batch,
-            prompt_tokens=result.prompt_tokens,
+            images_in_batch=answer.images_in_batch,
+            prompt_tokens=answer.engine["prompt_tokens"],
             seed=request.seed,
         )
         return reply
 
-    def _refuse(self, call: Call, error: InvalidRequest | EngineError, started: float) -> Reply:
-        fields: dict[str, object] = {"param": error.param}
+    def _refuse(self, call: Call, error: Refused | EngineError, started: float) -> Reply:
+        fields: dict[str, object] = {"param": error.field}
         if isinstance(error, EngineError):
-            # Only here: an InvalidRequest's message may quote the caller's text.
+            # Only here: another's message may quote the caller's text.
             fields["reason"] = str(error)
         if error.__cause__ is not None:
             fields["traceback"] = "".join(traceback.format_exception(error.__cause__))
@@ -140,16 +134,15 @@ class Handler:
             "invocation",
             request_id=call.request_id,
             status=error.status,
-            total_ms=_ms_since(started),
+            total_ms=ms_since(started),
             error=error.kind,
             **fields,
         )
         return error_reply(error)
 
 
-def error_reply(error: InvalidRequest | EngineError) -> Reply:
-    document = {"error": {"type": error.kind, "param": error.param, "message": str(error)}}
-    return Reply(error.status, JSON, json.dumps(document).encode())
+def error_reply(error: Refused | EngineError) -> Reply:
+    return Reply(error.status, JSON, error.to_json())
 
 
 def _wants_png(call: Call) -> bool:
@@ -163,7 +156,3 @@ def _as_engine_error(error: Exception) -> EngineError:
     failure = EngineError(f"{type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure
-
-
-def _ms_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)

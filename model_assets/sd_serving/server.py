@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 import traceback
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -29,18 +28,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sd_contract.environment import ConfigError
+from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine, Parts
-from sd_serving.errors import BodyTooLarge, ConfigError, ModelUnusable, NotReady, ServingError
-from sd_serving.handler import MAX_BODY_BYTES, Call, Handler, Reply, error_reply
+from sd_serving.errors import BodyTooLarge, NotReady, reason
+from sd_serving.handler import Call, Handler, Reply, call_id, error_reply
 from sd_serving.logs import Log, print_event, print_line
+from sd_serving.model_unusable import ModelUnusable
 
 GRACE_S = 25
 """For running requests after SIGTERM; SageMaker kills 30 s after it."""
 KEEP_ALIVE_S = 75
 """Longer than SageMaker's router keeps a connection idle, lest it sends into a closing one."""
-
-_PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 
 
 class Service:
@@ -129,9 +129,7 @@ class Service:
 
     def _fail(self, event: str, error: Exception) -> None:
         self._log(event, traceback="".join(traceback.format_exception(error)))
-        named = "" if isinstance(error, ServingError) else f"{type(error).__name__}: "
-        reason = f"{named}{error}"
-        self._give_up(" ".join(reason.split()))
+        self._give_up(reason(error))
 
 
 def request_id(headers: Mapping[str, str]) -> str:
@@ -143,10 +141,7 @@ def request_id(headers: Mapping[str, str]) -> str:
         for name, _, value in (part.partition("=") for part in re.split("[,;]", attributes))
         if name.strip() == "request_id"
     ]
-    for candidate in (headers.get("x-amzn-sagemaker-inference-id", ""), *named):
-        if _PLAIN_ID.fullmatch(candidate):
-            return candidate
-    return uuid.uuid4().hex
+    return call_id(headers.get("x-amzn-sagemaker-inference-id", ""), *named)
 
 
 async def _read(request: Request) -> bytes:
@@ -156,10 +151,10 @@ async def _read(request: Request) -> bytes:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= MAX_BODY_BYTES:
+        if size <= INVOCATION_BYTES:
             body += chunk
-    if size > MAX_BODY_BYTES:
-        raise BodyTooLarge(f"the body has {size} bytes, at most {MAX_BODY_BYTES} are allowed")
+    if size > INVOCATION_BYTES:
+        raise BodyTooLarge(f"the body has {size} bytes, at most {INVOCATION_BYTES} are allowed")
     return bytes(body)
 
 

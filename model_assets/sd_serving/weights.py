@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sd_contract.manifest import WEIGHTS
 from sd_contract.model_folder import NotAModel, read_folder
-from sd_serving.errors import ModelUnusable
 from sd_serving.manifest import check_manifest
+from sd_serving.model_unusable import ModelUnusable
 
 
 def check_weights(model_dir: Path, key: str) -> None:
@@ -14,7 +15,7 @@ def check_weights(model_dir: Path, key: str) -> None:
 
     Raises ModelUnusable that names every file at fault.
     """
-    check_manifest(model_dir, key, "weights")
+    check_manifest(model_dir, key, WEIGHTS)
     try:
         read_folder(model_dir, str(model_dir))
     except NotAModel as error:

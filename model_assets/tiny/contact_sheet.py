@@ -44,7 +44,7 @@ def main() -> None:
 
     every_fourth = held_out_prompts()[:: 200 // (COLUMNS * ROWS)][: COLUMNS * ROWS]
     prompts = [text for text, _ in every_fourth]
-    pictures = Sampler.load(arguments.weights).draw(
+    pictures = Sampler(arguments.weights).draw(
         prompts, range(len(prompts)), arguments.steps, arguments.guidance_scale
     )
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -65,9 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     prompts = held_out_prompts(arguments.prompts)
-    shown = measure(
-        Sampler.load(arguments.weights), prompts, arguments.steps, arguments.guidance_scale
-    )
+    shown = measure(Sampler(arguments.weights), prompts, arguments.steps, arguments.guidance_scale)
     asked = [picture for _, picture in prompts]
     print(
         f"{len(prompts)} held-out prompts, {arguments.steps} steps, "

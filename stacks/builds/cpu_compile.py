@@ -28,7 +28,7 @@ def run(
     env: Mapping[str, str], s3: Any, work: Path, compile_with: Callable[[Sequence[str]], int]
 ) -> int:
     """The compile's exit status; `compile_with` takes its flags. What is compiled is kept for the
-    next run where this one fails."""
+    next run: this one may have failed, or that one have a size more."""
     bucket = env["SD_BUCKET"]
     checkpoints = f"{env['SD_WORK_PREFIX']}checkpoints/"
     folders = {name: work / name for name in ("weights", "checkpoints", "out")}
@@ -40,9 +40,8 @@ def run(
     status = compile_with([*(f"--{name}={value}" for name, value in flags.items()), "--on-cpu"])
     if status in KILLED:
         print(f"the compiler was killed (status {status}). {MORE_MEMORY}", flush=True)
-    if status:
-        upload(s3, folders["checkpoints"], bucket, checkpoints)
-    else:
+    upload(s3, folders["checkpoints"], bucket, checkpoints)
+    if status == 0:
         upload(s3, folders["out"], bucket, env["SD_TARGET_PREFIX"], last=MANIFEST)
     return status
 

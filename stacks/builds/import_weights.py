@@ -8,7 +8,6 @@ and SD_PREFIX in the environment.
 manifest.json is written last: an artifact that has one is whole.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from sd_contract.manifest import NAME, WEIGHTS, Entry, Manifest
 from sd_contract.model_folder import ModelFolder, NotAModel, folder_sizes, read_model
 from stacks.builds.hub import Hub, HubError, Transport, open_url
 from stacks.builds.normalize import normalized
@@ -58,18 +58,11 @@ def import_weights(env: Mapping[str, str], source: Source, store: Store) -> None
     model = _read(source, listed, store)
     files = normalized(model, listed, source.open)
     stored = {
-        path: {"size": made.file.size, "sha256": store.put(path, made.file, made.open)}
+        path: Entry(made.file.size, store.put(path, made.file, made.open))
         for path, made in sorted(files.items())
     }
-    manifest = {
-        "key": env["SD_KEY"],
-        "kind": "weights",
-        "model_id": env["SD_MODEL_ID"],
-        "revision": env["SD_REVISION"],
-        "license": env["SD_LICENSE"],
-        "files": stored,
-    }
-    store.put_json("manifest.json", json.dumps(manifest, indent=1).encode())
+    origin = {name: env[f"SD_{name.upper()}"] for name in ("model_id", "revision", "license")}
+    store.put_json(NAME, Manifest(env["SD_KEY"], WEIGHTS, stored, origin).to_json())
     total = sum(made.file.size for made in files.values())
     print(f"{len(stored)} files, {total:,} bytes in s3://{store.bucket}/{store.prefix}")
 

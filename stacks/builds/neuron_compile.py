@@ -50,7 +50,7 @@ class CompileBuild:
             spot=env["SD_SPOT"] == "true",
             max_seconds=int(env["SD_MAX_SECONDS"]),
             weights_uri=f"s3://{bucket}/{env['SD_WEIGHTS_PREFIX']}",
-            code_uri=f"s3://{bucket}/{work}code/",
+            code_uri=f"s3://{bucket}/{work}code/{key}/",
             output_uri=f"s3://{bucket}/{work.rstrip('/')}",
             checkpoints_uri=f"s3://{bucket}/{work}checkpoints/",
             kms_key_arn=env["SD_KMS_KEY_ARN"],
@@ -85,7 +85,7 @@ def run(
     for name in left.others:
         follower.see_out(name)
     if not left.own:
-        upload(s3, code, build.bucket, f"{build.work}code/")
+        upload(s3, code, build.bucket, f"{build.work}code/{build.key}/")
         submit_job(job)
         follower.say(f"started the training job {job.name} on {job.instance_type}")
     output = follower.follow(job)

@@ -86,8 +86,8 @@ class NeuronCompile(Construct):
         image = settings.base_image(settings.inf2)
         self.key = keys.artifact
         self.prefix = f"compiled/{self.key}/"
-        # Shared by all runs for the same graphs, so that one goes on where another ended.
-        work = f"{WORK_FOLDER}{keys.parts}/"
+        # Shared by all that can use each other's graphs, so that one goes on where another ended.
+        work = f"{WORK_FOLDER}{keys.work}/"
         environment = {
             "SD_BUCKET": bucket.bucket_name,
             "SD_WEIGHTS_PREFIX": weights.prefix,
@@ -96,7 +96,7 @@ class NeuronCompile(Construct):
             "SD_HYPERPARAMETERS": json.dumps(
                 {
                     "key": self.key,
-                    "parts-key": keys.parts,
+                    "part-keys": json.dumps(keys.parts, separators=(",", ":")),
                     "weights-key": weights.key,
                     "sizes": ",".join(compiling.sizes),
                     "backend": compiling.backend,

@@ -2,6 +2,7 @@
 policy."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from aws_cdk import Duration, SymlinkFollowMode
 from aws_cdk import aws_iam as iam
@@ -16,7 +17,7 @@ from stacks.settings import ROOT
 
 class PythonFunction(Construct):
     """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`; `uses` are
-    others there that it imports.
+    others, there or in model_assets/, that it imports.
 
     It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
     of asynchronous calls that failed three times.
@@ -42,7 +43,7 @@ class PythonFunction(Construct):
         files = {
             place: path
             for name in (package, *uses)
-            for place, path in files_below(ROOT / "lambda" / name, f"{name}/").items()
+            for place, path in files_below(_source(name), f"{name}/").items()
         }
         with staged(files) as folder:
             self.function = lambda_.Function(
@@ -59,3 +60,8 @@ class PythonFunction(Construct):
                 environment=environment,
                 dead_letter_queue=dead_letters,
             )
+
+
+def _source(package: str) -> Path:
+    own = ROOT / "lambda" / package
+    return own if own.is_dir() else ROOT / "model_assets" / package

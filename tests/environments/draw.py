@@ -15,23 +15,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sd_contract.invocation import Invocation
+from sd_contract.size import Size
 from sd_serving.config import ServingConfig
-from sd_serving.contract import GenerationRequest
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 
-ENV = {
-    "SD_VARIANT": "environments",
-    "SD_ARTIFACT_KEY": "none",
-    "SD_SIZES": "64x64",
-    "SD_MAX_IMAGES": "4",
-    "SD_MAX_PROMPT_CHARS": "1000",
-    "SD_DEFAULT_STEPS": "25",
-    "SD_MAX_STEPS": "100",
-    "SD_DEFAULT_GUIDANCE": "4",
-    "SD_MIN_GUIDANCE": "1",
-    "SD_MAX_GUIDANCE": "20",
-}
+SIZE = Size(64, 64)
 REQUESTS = (
     ("a red circle on a blue background", "", 2, 4.0, 11),
     ("a green triangle", "a yellow square, blurry", 1, 7.5, 2**32 - 1),
@@ -41,17 +31,15 @@ REQUESTS = (
 
 def main(weights: Path, out: Path) -> None:
     parts = load_diffusers(weights, dtype=torch.float32, device=torch.device("cpu"))
-    config = ServingConfig.from_env(ENV)
-    engine = Engine(parts, config)
+    engine = Engine(parts, ServingConfig("environments", "none", (SIZE,), 25, 4.0, "auto"))
     pictures = []
     for prompt, negative_prompt, num_images, guidance_scale, seed in REQUESTS:
-        request = GenerationRequest(
+        request = Invocation(
             prompt=prompt,
             negative_prompt=negative_prompt,
             num_images=num_images,
-            height=64,
-            width=64,
-            num_inference_steps=config.default_steps,
+            size=SIZE,
+            num_inference_steps=25,
             guidance_scale=guidance_scale,
             seed=seed,
         )

@@ -9,11 +9,12 @@ import pytest
 
 from stacks.settings import ROOT
 from tests.environments.test_environments import WEIGHTS, install, pins, run
+from tests.inf2_artifact import PART_KEYS
 
 FLAGS = {
     "weights": WEIGHTS,
     "key": "k",
-    "parts-key": "p",
+    "part-keys": json.dumps(PART_KEYS),
     "sizes": "64x64",
     "backend": "torchscript",
     "sdk": "2.26.0",

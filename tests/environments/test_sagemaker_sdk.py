@@ -93,7 +93,7 @@ def test_the_estimator_s_request(aws: FakeAws, sdk: Path, tmp_path: Path) -> Non
         "Environment": {"TMPDIR": "/tmp"},
         "InputDataConfig": [
             _channel("weights", "weights/w/"),
-            _channel("code", "compile-jobs/parts/code/"),
+            _channel("code", f"compile-jobs/parts/code/{KEY}/"),
         ],
         "OutputDataConfig": {
             "S3OutputPath": f"s3://{BUCKET}/compile-jobs/parts",

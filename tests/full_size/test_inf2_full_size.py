@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from stacks.settings import ROOT
+from tests.inf2_artifact import PART_KEYS
 from tests.inf2_artifact import WEIGHTS as SMALL
 
 SIZE = "512x512"
@@ -90,7 +91,7 @@ def compile_in(folder: Path, dtype: str) -> None:
         "out": out,
         "checkpoints": folder / "checkpoints",
         "key": "full-size",
-        "parts-key": "full-size",
+        "part-keys": json.dumps(PART_KEYS),
         "sizes": SIZE,
         "backend": "torchscript",
         "sdk": "2.26.0",

@@ -11,8 +11,9 @@ import pytest
 
 from build_trigger.builds import Step
 from inf2.compile import parse_job
+from inf2.parts import PARTS
 from stacks.builds.neuron_compile import CompileBuild
-from stacks.compile_key import PACKAGES, compile_keys, compile_sources
+from stacks.compile_key import PACKAGES, CompileKeys, compile_keys, compile_sources
 from stacks.settings import ROOT, load
 from tests.infrastructure.support import Synthesized, synthesize, text_of
 
@@ -90,7 +91,7 @@ def test_the_job_is_told_what_the_compile_takes(aws: Synthesized, tmp_path: Path
     job = parse_job([f"--{name}={value}" for name, value in build.job.hyperparameters.items()],
                     tmp_path)  # fmt: skip
     assert job.key == build.key
-    assert job.sizes == ((512, 512),)
+    assert [str(size) for size in job.sizes] == ["512x512"]
     assert (job.backend, job.dtype, job.sdk) == ("neuronx", "bfloat16", "2.26.0")
     assert job.weights_key == _prefix(aws).split("/")[1]
     assert not job.on_cpu
@@ -242,33 +243,44 @@ def test_where_it_is_compiled_does_not_matter_to_the_artifact(
 # --- the key -------------------------------------------------------------------------------------
 
 
+ALL = {part.name for part in PARTS}
+
+
 def keys(
     changes: Mapping[str, object] = MappingProxyType({}), root: Path = MODEL_ASSETS
-) -> tuple[str, str]:
-    """Of the artifact, and of its parts."""
+) -> CompileKeys:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    found = compile_keys(load({**context, **changes}), "weights", root)
-    return found.artifact, found.parts
+    return compile_keys(load({**context, **changes}), "weights", root)
+
+
+def changed(after: CompileKeys) -> set[str]:
+    """The parts whose graphs are to be made anew."""
+    before = keys()
+    return {name for name in before.parts if before.parts[name] != after.parts[name]}
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "parts"),
     [
-        {"sd.inf2.sizes": "768x768"},
-        {"sd.inf2.dtype": "float32"},
-        {"sd.compile.backend": "torchscript"},
-        {
-            "sd.compile.sdk": "2.27.0",
-            "sd.inf2.base_image": "huggingface-pytorch-inference-neuronx:2.8.0-sdk2.27.0",
-        },
-        {"sd.inf2.base_image_digest": "sha256:" + "a" * 64},
+        ({"sd.inf2.dtype": "float32"}, {"unet", "text_encoder"}),  # the VAE always is
+        ({"sd.compile.backend": "torchscript"}, ALL),
+        (
+            {
+                "sd.compile.sdk": "2.27.0",
+                "sd.inf2.base_image": "huggingface-pytorch-inference-neuronx:2.8.0-sdk2.27.0",
+            },
+            ALL,
+        ),
+        ({"sd.inf2.base_image_digest": "sha256:" + "a" * 64}, ALL),
     ],
-    ids=["sizes", "dtype", "backend", "sdk", "digest"],
+    ids=["dtype", "backend", "sdk", "digest"],
 )
-def test_what_determines_the_graphs_recompiles_them(change: dict[str, object]) -> None:
-    artifact, parts = keys(change)
-    assert artifact != keys()[0]
-    assert parts != keys()[1]
+def test_what_determines_a_graph_recompiles_it(change: dict[str, object], parts: set[str]) -> None:
+    after = keys(change)
+    assert changed(after) == parts
+    assert after.artifact != keys().artifact
+    # Else one compile would write over what another can still use.
+    assert after.work != keys().work
 
 
 @pytest.mark.parametrize(
@@ -285,45 +297,69 @@ def test_what_does_not_touch_the_artifact_compiles_nothing(change: dict[str, obj
     assert keys(change) == keys()
 
 
-def test_another_bar_asks_again_but_keeps_the_graphs() -> None:
-    artifact, parts = keys({"sd.compile.parity_db": 33})
-    assert artifact != keys()[0]
-    assert parts == keys()[1]
+@pytest.mark.parametrize(
+    "change",
+    [{"sd.compile.parity_db": 33}, {"sd.inf2.sizes": "512x512,768x768"}],
+    ids=["another bar", "one more size"],
+)
+def test_another_artifact_of_the_same_graphs_leaves_them_as_they_are(
+    change: dict[str, object],
+) -> None:
+    after = keys(change)
+    assert after.artifact != keys().artifact
+    assert (after.parts, after.work) == (keys().parts, keys().work)
 
 
-@pytest.mark.parametrize("module", ["inf2/parity.py", "inf2/references.py", "inf2/artifact.py"])
-def test_another_gate_asks_again_but_keeps_the_graphs(tmp_path: Path, module: str) -> None:
-    for package in PACKAGES:
-        shutil.copytree(MODEL_ASSETS / package, tmp_path / package)
-    with (tmp_path / module).open("a") as file:
-        file.write("\n# changed\n")
-    artifact, parts = keys(root=tmp_path)
-    assert artifact != keys()[0]
-    assert parts == keys()[1]
+NEW_FIELD = """
+GENERATION = (*GENERATION, Field("strength", Number(0.0, 1.0), ("strength",), "How far.", "0.8"))
+"""
 
 
 @pytest.mark.parametrize(
-    ("module", "matters"),
+    ("module", "artifact", "parts"),
     [
-        ("inf2/graphs.py", True),
-        ("inf2/exact_shapes.py", True),
-        ("sd_serving/diffusers_parts.py", True),
-        ("sd_contract/model_layout.py", True),
-        ("sd_contract/model_checks.py", False),
-        ("inf2/inference.py", False),
-        ("inf2/Dockerfile", False),
-        ("sd_serving/server.py", False),
+        ("inf2/attention.py", True, {"unet", "vae_decoder"}),
+        ("inf2/graphs/unet.py", True, {"unet"}),
+        ("inf2/graphs/text_encoder.py", True, {"text_encoder"}),
+        ("inf2/graphs/graph.py", True, ALL),
+        ("inf2/backends.py", True, ALL),
+        ("inf2/exact_shapes.py", True, ALL),
+        ("sd_serving/networks.py", True, ALL),
+        ("sd_contract/model_layout.py", True, ALL),
+        # The gate, and what draws its pictures.
+        ("inf2/parity.py", True, set()),
+        ("inf2/references.py", True, set()),
+        ("inf2/artifact.py", True, set()),
+        ("inf2/compile.py", True, set()),
+        ("inf2/parts.py", True, set()),
+        ("sd_contract/fields.py", True, set()),
+        ("sd_contract/invocation.py", True, set()),
+        ("sd_contract/environment.py", True, set()),
+        ("sd_contract/manifest.py", True, set()),
+        ("sd_serving/engine.py", True, set()),
+        ("sd_serving/png.py", True, set()),
+        ("sd_serving/loaded_parts.py", True, set()),
+        ("sd_serving/diffusers_parts.py", True, set()),
+        # Of no use to a compile.
+        ("sd_contract/registration.py", False, set()),
+        ("sd_contract/model_checks.py", False, set()),
+        ("inf2/inference.py", False, set()),
+        ("inf2/Dockerfile", False, set()),
+        ("sd_serving/server.py", False, set()),
     ],
 )
-def test_sources_count_where_the_compile_uses_them(
-    tmp_path: Path, module: str, matters: bool
+def test_sources_count_where_they_are_used(
+    tmp_path: Path, module: str, artifact: bool, parts: set[str]
 ) -> None:
     for package in PACKAGES:
         shutil.copytree(MODEL_ASSETS / package, tmp_path / package)
     assert keys(root=tmp_path) == keys()
     with (tmp_path / module).open("a") as file:
-        file.write("\n# changed\n")
-    assert (keys(root=tmp_path) != keys()) is matters
+        file.write(NEW_FIELD if module == "sd_contract/fields.py" else "\n# changed\n")
+    after = keys(root=tmp_path)
+    assert (after.artifact != keys().artifact) is artifact
+    assert changed(after) == parts
+    assert after.work == keys().work
 
 
 def test_the_code_channel_is_what_the_key_is_taken_from(aws: Synthesized) -> None:

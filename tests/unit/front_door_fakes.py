@@ -10,35 +10,29 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from front_door.config import Config, IntRange, Limits, NumberRange
+from front_door.config import Config
 from front_door.generation import GenerationRequest
 from front_door.handler import serve
-from front_door.image_time import ImageTimes
+from front_door.picture_time import PictureTimes
 from front_door.service import FrontDoor
-from front_door.variants import Size, Variant, VariantRegistry
+from front_door.variants import VariantRegistry
+from sd_contract.invocation import Invocation
+from sd_contract.registration import Registration
+from sd_contract.seeds import SEEDS, seeds_of
+from sd_contract.size import Size
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NOW = 1_795_377_600.25  # 2026-11-22T20:00:00Z
 REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
-LIMITS = Limits(
-    prompt=IntRange(1, 1000),
-    negative_prompt=IntRange(0, 1000),
-    n=IntRange(1, 4),
-    num_inference_steps=IntRange(1, 100),
-    guidance_scale=NumberRange(1.0, 20.0),
-    seed=IntRange(0, 2**32 - 1),
-)
-
 CONFIG = Config(
     variant_prefix="/sd/variants",
     default_model="g5",
-    image_bucket="pictures",
+    picture_bucket="pictures",
     url_ttl_s=3600,
     gateway_timeout_s=29,
     cache_ttl_s=60,
     max_body_bytes=32768,
-    limits=LIMITS,
 )
 
 REGISTRATION: dict[str, Any] = {
@@ -71,22 +65,22 @@ def registration(name: str = "g5", **changes: Any) -> dict[str, Any]:
     return {**REGISTRATION, "name": name, "endpoint_name": f"sd-{name}", **changes}
 
 
-def variant(name: str = "g5", **changes: Any) -> Variant:
-    return Variant.parse(json.dumps(registration(name, **changes)))
+def variant(name: str = "g5", **changes: Any) -> Registration:
+    return Registration.from_json(json.dumps(registration(name, **changes)))
 
 
-def generation_request(**changes: Any) -> GenerationRequest:
+def generation_request(by: Registration | None = None, **changes: Any) -> GenerationRequest:
+    """`changes` are to the invocation."""
     values: dict[str, Any] = {
-        "variant": variant(),
         "prompt": "a red fox",
-        "negative_prompt": None,
+        "negative_prompt": "",
+        "num_images": 1,
         "size": Size(512, 512),
-        "response_format": "url",
         "num_inference_steps": 25,
         "guidance_scale": 7.5,
-        "seeds": (7,),
+        "seed": 7,
     }
-    return GenerationRequest(**{**values, **changes})
+    return GenerationRequest(by or variant(), Invocation(**{**values, **changes}), "url")
 
 
 @dataclass
@@ -142,7 +136,7 @@ class FakeRuntime:
         if self.fails:
             raise self.fails
         asked = self.invocations[-1]["Body"]
-        seeds = [(asked["seed"] + i) % 2**32 for i in range(asked["num_images"])]
+        seeds = seeds_of(asked["seed"], asked["num_images"])
         answer = {
             "images": [base64.b64encode(self.png(seed)).decode() for seed in seeds],
             "seeds": seeds,
@@ -188,11 +182,11 @@ class World:
         self.front_door = FrontDoor(
             config=self.config,
             registry=self.registry(),
-            image_times=ImageTimes(self.clock),
+            picture_times=PictureTimes(self.clock),
             runtime=self.runtime,
             s3=self.s3,
             now=self.clock,
-            draw_below=lambda ceiling: ceiling - 1,
+            draw_seed=lambda: SEEDS - 1,
         )
 
     def registry(self, default_model: str = "g5") -> VariantRegistry:

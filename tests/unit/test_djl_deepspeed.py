@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from djl.deepspeed_engine import (
-    AcceleratedParts,
     GraphedTextEncoder,
     GraphedUNet,
     GraphedVae,
@@ -21,9 +20,10 @@ from djl.deepspeed_engine import (
     check_sizes,
 )
 from djl.sizes import FITTING, attention_fits
+from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
-from sd_serving.errors import ModelUnusable
+from sd_serving.model_unusable import ModelUnusable
 from tests.djl_fakes import WEIGHTS, DeepSpeedDouble, Graph
 from tests.serving_fakes import config, request
 
@@ -39,7 +39,7 @@ def load() -> DiffusersParts:
     return load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
 
 
-def accelerated(*, cuda_graph: bool) -> tuple[AcceleratedParts, DeepSpeedDouble]:
+def accelerated(*, cuda_graph: bool) -> tuple[DiffusersParts, DeepSpeedDouble]:
     deepspeed = DeepSpeedDouble()
     return accelerate(load(), deepspeed, cuda_graph=cuda_graph), deepspeed
 
@@ -92,30 +92,30 @@ def test_refuses_a_model_whose_blocks_deepspeed_left_alone() -> None:
 SIDES = range(64, 1025, 64)
 
 
-def fills_the_blocks_of_every_level(height: int, width: int) -> bool:
+def fills_the_blocks_of_every_level(size: Size) -> bool:
     """As diffusers_attention.py of DeepSpeed 0.12.6 calls its kernel: blocks of 128 where those
     divide the positions, else of 64; the workspace holds 4096 of them."""
-    levels = [height // scale * (width // scale) for scale in (8, 16, 32, 64)]
+    levels = [size.height // scale * (size.width // scale) for scale in (8, 16, 32, 64)]
     return levels[0] <= 4096 and not any(
         positions % (128 if positions % 128 == 0 else 64) for positions in levels
     )
 
 
 def test_sizes_that_don_t_fill_the_attention_s_blocks_don_t_fit() -> None:
-    sizes = [(height, width) for height in SIDES for width in SIDES]
-    fitting = [size for size in sizes if attention_fits(*size)]
-    assert fitting == [size for size in sizes if fills_the_blocks_of_every_level(*size)]
-    assert fitting == [(256, 1024), (512, 512), (1024, 256)]
-    assert sorted(FITTING) == ["1024x256", "256x1024", "512x512"]
+    sizes = [Size(width, height) for width in SIDES for height in SIDES]
+    fitting = [size for size in sizes if attention_fits(size)]
+    assert fitting == [size for size in sizes if fills_the_blocks_of_every_level(size)]
+    assert [str(size) for size in fitting] == [*FITTING] == ["256x1024", "512x512", "1024x256"]
     # A size needn't be what the settings allow.
-    assert not attention_fits(520, 504)
+    assert not attention_fits(Size(520, 504))
 
 
 def test_refuses_a_second_size_with_a_graph() -> None:
-    check_sizes(((512, 512),), attention_fits, cuda_graph=True)
-    check_sizes(((512, 512), (256, 1024)), attention_fits, cuda_graph=False)
+    square, wide = Size(512, 512), Size(1024, 256)
+    check_sizes((square,), attention_fits, cuda_graph=True)
+    check_sizes((square, wide), attention_fits, cuda_graph=False)
     with pytest.raises(ModelUnusable, match="takes one size"):
-        check_sizes(((512, 512), (256, 1024)), attention_fits, cuda_graph=True)
+        check_sizes((square, wide), attention_fits, cuda_graph=True)
 
 
 def test_a_graphed_unet_keeps_its_callers_apart() -> None:

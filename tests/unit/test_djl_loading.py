@@ -10,7 +10,10 @@ import torch
 from djl.batch_engine import BatchEngine
 from djl.loading import Machine, load_engine
 from djl.options import DjlOptions
-from sd_serving.errors import ConfigError, ModelUnusable, OutOfMemory, ServingError
+from sd_contract.environment import ConfigError
+from sd_contract.size import Size
+from sd_serving.errors import OutOfMemory
+from sd_serving.model_unusable import ModelUnusable
 from tests.djl_fakes import DeepSpeedDouble, make_artifact
 from tests.serving_fakes import FakeParts, LogDouble, config, request
 
@@ -31,7 +34,7 @@ def options(folder: Path, acceleration: str, **changes: str) -> DjlOptions:
 
 def machine(deepspeed: Callable[[], Any], *, runs_kernels: bool = True) -> Machine:
     """Its kernels draw the size that is quick on a CPU."""
-    return Machine(CPU, runs_kernels, deepspeed, lambda *size: size == (64, 64))
+    return Machine(CPU, runs_kernels, deepspeed, lambda size: size == Size(64, 64))
 
 
 def no_deepspeed() -> Any:
@@ -44,10 +47,8 @@ def test_serves_on_deepspeed_in_float16(artifact: Path) -> None:
         options(artifact, "deepspeed"), CONFIG, LogDouble(), machine(lambda: deepspeed)
     )
     assert engine.parts.dtype_name == "float16"
-    wanted = request()
-    (result,) = engine.generate([wanted])
-    answer = engine.describe(wanted, result)
-    assert (answer["acceleration"], answer["batch"]) == ("deepspeed", 1)
+    (answer,) = engine.generate([request()])
+    assert (answer.engine["acceleration"], answer.engine["batch"]) == ("deepspeed", 1)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_graph_of_one_image_is_warmed_up_with_one(artifact: Path) -> None:
 
 
 def test_a_largest_batch_that_memory_has_no_room_for_fails_the_load() -> None:
-    engine = BatchEngine(FakeParts(max_images_per_pass=8, noise_of=out_of_memory), CONFIG)
+    engine = BatchEngine(FakeParts(max_pictures_per_pass=8, noise_of=out_of_memory), CONFIG)
     with pytest.raises(OutOfMemory):
         engine.warm_up()
 
@@ -124,7 +125,7 @@ def test_plain_pytorch_doesn_t_touch_deepspeed(artifact: Path) -> None:
     engine = load_engine(options(artifact, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
     assert engine.parts.describe() == {"acceleration": "pytorch"}
     assert engine.parts.dtype_name == "float32"
-    assert engine.parts.max_images_per_pass == 8
+    assert engine.parts.max_pictures_per_pass == 8
 
 
 @pytest.mark.parametrize("acceleration", ["deepspeed", "deepspeed-or-pytorch"])
@@ -145,7 +146,7 @@ def test_deepspeed_s_kernels_are_float16(artifact: Path, acceleration: str) -> N
 def test_names_what_the_model_directory_lacks(tmp_path: Path, missing: str, message: str) -> None:
     folder = make_artifact(tmp_path / "weights")
     (folder / missing).unlink()
-    with pytest.raises(ServingError, match=message):
+    with pytest.raises(ModelUnusable, match=message):
         load_engine(options(folder, "pytorch"), CONFIG, LogDouble(), machine(no_deepspeed))
 
 

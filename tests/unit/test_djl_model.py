@@ -39,10 +39,10 @@ def service(
     model: Any, parts: FakeParts | None = None, clock: Callable[[], float] = time.monotonic
 ) -> tuple[Any, LogDouble]:
     log = LogDouble()
-    parts = parts or FakeParts(max_images_per_pass=8)
+    parts = parts or FakeParts(max_pictures_per_pass=8)
     engine = BatchEngine(parts, CONFIG, clock)
     # What it does at its end stands in the log.
-    return model.Service(engine, CONFIG, log, lambda status: log("left", status=status)), log
+    return model.DjlService(engine, CONFIG, log, lambda status: log("left", status=status)), log
 
 
 def events(log: LogDouble) -> list[object]:
@@ -88,7 +88,7 @@ def batch_line(log: LogDouble) -> Any:
 
 
 def test_compatible_requests_are_denoised_as_one_batch(model: Any) -> None:
-    parts = FakeParts(max_images_per_pass=8)
+    parts = FakeParts(max_pictures_per_pass=8)
     made, log = service(model, parts)
     wanted: list[dict[str, object]] = [
         {"prompt": f"circle {i}", "negative_prompt": "x" * i, "seed": i} for i in range(8)
@@ -150,7 +150,7 @@ def full_above(rows: int, times: int = 1_000) -> FakeParts:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return noise
 
-    return FakeParts(max_images_per_pass=8, noise_of=noise_of)
+    return FakeParts(max_pictures_per_pass=8, noise_of=noise_of)
 
 
 class FailsOnce:
@@ -188,7 +188,7 @@ def test_what_is_too_much_alone_fails_alone(model: Any) -> None:
 
 
 def test_other_failures_are_not_tried_again(model: Any) -> None:
-    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=FailsOnce()))
+    made, log = service(model, FakeParts(max_pictures_per_pass=8, before_denoise=FailsOnce()))
     answers = documents(made.answer(pack([djl_input(), djl_input()])), 2)
     assert {answer["error"]["type"] for answer in answers} == {"engine_error"}
     (group,) = batch_line(log)["groups"]
@@ -200,7 +200,7 @@ def test_a_process_that_cannot_compute_any_more_leaves_after_its_answer(
     model: Any, together: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = FailsOnce(times=1_000)
-    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=broken))
+    made, log = service(model, FakeParts(max_pictures_per_pass=8, before_denoise=broken))
     inputs = [djl_input() for _ in range(together)]
     output = made.answer(pack(inputs) if together > 1 else inputs[0])
     assert output.code == (500 if together == 1 else 200)
@@ -211,7 +211,7 @@ def test_a_process_that_cannot_compute_any_more_leaves_after_its_answer(
 
 
 def test_a_process_that_still_computes_stays(model: Any) -> None:
-    made, log = service(model, FakeParts(max_images_per_pass=8, before_denoise=FailsOnce()))
+    made, log = service(model, FakeParts(max_pictures_per_pass=8, before_denoise=FailsOnce()))
     output = made.answer(djl_input())
     output.execute_finalize()
     assert (output.code, events(log)) == (500, ["invocation", "batch"])
@@ -219,7 +219,7 @@ def test_a_process_that_still_computes_stays(model: Any) -> None:
 
 
 def test_a_refused_request_is_no_reason_to_check_the_process(model: Any) -> None:
-    parts = FakeParts(max_images_per_pass=8)
+    parts = FakeParts(max_pictures_per_pass=8)
     made, _ = service(model, parts)
     made.answer(djl_input(seed=-1)).execute_finalize()
     assert parts.denoise_calls == []
@@ -233,7 +233,7 @@ def test_a_batch_ends_when_its_callers_are_gone(model: Any) -> None:
     def slow() -> None:
         now[0] += 25.0
 
-    parts = FakeParts(max_images_per_pass=8, before_denoise=slow)
+    parts = FakeParts(max_pictures_per_pass=8, before_denoise=slow)
     made, log = service(model, parts, lambda: now[0])
     inputs = [djl_input(seed=1), djl_input(seed=2, num_inference_steps=9), djl_input(seed=-1)]
     inputs[0] = djl_input(seed=1, num_inference_steps=2)

@@ -5,18 +5,27 @@ from pathlib import Path
 import pytest
 
 from djl.options import DjlOptions
-from sd_serving.errors import ConfigError
+from sd_contract.environment import ConfigError
 
 
 def test_defaults_are_the_accelerated_ones() -> None:
     options = DjlOptions.from_properties({"model_id": "/opt/ml/model", "device_id": "-1"})
-    assert options == DjlOptions(Path("/opt/ml/model"), "deepspeed", False, 16)
-    assert options.max_images_per_pass == 8
+    assert options == DjlOptions("deepspeed", False, 16, Path("/opt/ml/model"))
+    assert options.max_pictures_per_pass == 8
+
+
+def test_the_handler_reads_what_a_deploy_writes() -> None:
+    written = DjlOptions("deepspeed-or-pytorch", True, 2)
+    # As DJL hands them over.
+    properties = {
+        name.removeprefix("OPTION_").lower(): value for name, value in written.to_env().items()
+    }
+    assert DjlOptions.from_properties({**properties, "model_id": "/opt/ml/model"}) == written
 
 
 def test_a_cuda_graph_takes_one_image_at_a_time() -> None:
     options = DjlOptions.from_properties({"model_id": "/m", "enable_cuda_graph": "true"})
-    assert (options.cuda_graph, options.max_images_per_pass) == (True, 1)
+    assert (options.cuda_graph, options.max_pictures_per_pass) == (True, 1)
 
 
 def test_lists_every_mistake() -> None:

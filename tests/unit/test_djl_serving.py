@@ -19,7 +19,7 @@ from PIL import Image
 
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
-from tests.djl_fakes import KEY, WEIGHTS, make_artifact
+from tests.djl_fakes import WEIGHTS, make_artifact
 from tests.djl_hosting import ROOT, Host, echo_model, hosted, image_environment
 from tests.serving_fakes import ENV, config, request
 
@@ -178,7 +178,9 @@ def test_a_missing_model_index_is_fatal(tmp_path: Path) -> None:
 
 def test_another_artifact_and_wrong_options_are_fatal(weights: Path) -> None:
     with serving(weights, SD_ARTIFACT_KEY="other") as host:
-        assert host.last_words().endswith(f"key is {KEY!r}, this container wants 'other'")
+        assert host.last_words().endswith(
+            f"key is {ENV['SD_ARTIFACT_KEY']!r}, this container wants 'other'"
+        )
     with serving(weights, OPTION_ACCELERATION="fast") as host:
         words = host.last_words()
         assert words.startswith("FATAL: option.acceleration='fast': one of deepspeed,")

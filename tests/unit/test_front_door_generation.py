@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 
 from front_door.errors import InvalidRequest
-from front_door.generation import FIELDS, GenerationFields, complete, parse_fields
-from front_door.variants import Size
-from tests.unit.front_door_fakes import LIMITS, variant
+from front_door.generation import GenerationFields, complete, parse_fields
+from sd_contract.fields import PUBLIC
+from sd_contract.invocation import Invocation
+from sd_contract.size import Size
+from tests.unit.front_door_fakes import variant
 
 
 def parse(**body: Any) -> GenerationFields:
-    return parse_fields({"prompt": "a red fox", **body}, LIMITS)
+    return parse_fields({"prompt": "a red fox", **body})
 
 
 def refused(**body: Any) -> InvalidRequest:
@@ -23,7 +25,7 @@ def refused(**body: Any) -> InvalidRequest:
 def test_the_least_request() -> None:
     fields = parse()
     assert fields.prompt == "a red fox"
-    assert {getattr(fields, name) for name in FIELDS if name != "prompt"} == {None}
+    assert {getattr(fields, name) for name in PUBLIC if name != "prompt"} == {None}
 
 
 def test_a_full_request() -> None:
@@ -39,9 +41,9 @@ def test_a_full_request() -> None:
         "seed": 4294967295,
         "user": "me",
     }
-    assert set(body) == set(FIELDS)
+    assert set(body) == set(PUBLIC)
     fields = parse(**body)
-    assert {name: getattr(fields, name) for name in FIELDS} == body
+    assert {name: getattr(fields, name) for name in PUBLIC} == body
     assert isinstance(fields.guidance_scale, float)
 
 
@@ -124,7 +126,7 @@ def test_a_wrong_type_is_named_as_json_names_it(value: Any, shown: str) -> None:
 
 def test_a_missing_prompt() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse_fields({}, LIMITS)
+        parse_fields({})
     assert str(caught.value) == "prompt: required, a string of 1 to 1000 characters"
     assert (caught.value.param, caught.value.code) == ("prompt", "missing_field")
 
@@ -149,29 +151,33 @@ def test_all_problems_are_reported_at_once() -> None:
     assert (error.param, error.code) == ("quality", "unknown_field")
 
 
-def draw(ceiling: int) -> int:
-    assert ceiling == 2**32
+def draw() -> int:
     return 41
 
 
 def test_the_variant_s_defaults_fill_the_gaps() -> None:
-    request = complete(parse(), variant(default_guidance_scale=4.0), LIMITS, draw)
-    assert request.n == 1
-    assert request.seeds == (41,)
-    assert request.size == Size(512, 512)
-    assert request.num_inference_steps == 25
-    assert request.guidance_scale == 4.0
+    request = complete(parse(), variant(default_guidance_scale=4.0), draw)
     assert request.response_format == "url"
-    assert request.negative_prompt is None
+    assert request.invocation == Invocation(
+        prompt="a red fox",
+        negative_prompt="",
+        num_images=1,
+        size=Size(512, 512),
+        num_inference_steps=25,
+        guidance_scale=4.0,
+        seed=41,
+    )
 
 
 def test_what_is_given_wins() -> None:
     fields = parse(
         n=2, size="768x512", num_inference_steps=9, guidance_scale=1, response_format="b64_json"
     )
-    request = complete(fields, variant(), LIMITS, draw)
-    assert (request.size, request.num_inference_steps) == (Size(width=768, height=512), 9)
-    assert (request.guidance_scale, request.response_format) == (1.0, "b64_json")
+    request = complete(fields, variant(), draw)
+    asked = request.invocation
+    assert (asked.size, asked.num_inference_steps) == (Size(width=768, height=512), 9)
+    assert (asked.num_images, asked.guidance_scale) == (2, 1.0)
+    assert request.response_format == "b64_json"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,7 @@ def test_what_is_given_wins() -> None:
 )
 def test_image_i_has_seed_plus_i(seed: int | None, seeds: tuple[int, ...]) -> None:
     given = {} if seed is None else {"seed": seed}
-    assert complete(parse(n=3, **given), variant(), LIMITS, draw).seeds == seeds
+    assert complete(parse(n=3, **given), variant(), draw).invocation.seeds == seeds
 
 
 @pytest.mark.parametrize(
@@ -211,10 +217,10 @@ def test_image_i_has_seed_plus_i(seed: int | None, seeds: tuple[int, ...]) -> No
 )
 def test_a_variant_s_own_limits(body: dict[str, Any], param: str, code: str, message: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        complete(parse(**body), variant("inf2", max_images=2, max_steps=50), LIMITS, draw)
+        complete(parse(**body), variant("inf2", max_images=2, max_steps=50), draw)
     assert (str(caught.value), caught.value.param, caught.value.code) == (message, param, code)
 
 
 def test_a_variant_s_limits_are_reported_at_once() -> None:
     with pytest.raises(InvalidRequest, match=r"^n: .*; size: "):
-        complete(parse(n=4, size="1x1"), variant(max_images=1), LIMITS, draw)
+        complete(parse(n=4, size="1x1"), variant(max_images=1), draw)

@@ -38,7 +38,7 @@ class Ordered:
 
 
 def failure(deployment: ToyEndpoint, **order: Any) -> FrontDoorError:
-    request = generation_request(variant=variant(endpoint_name=deployment.name))
+    request = generation_request(variant(endpoint_name=deployment.name))
     with pytest.raises(FrontDoorError) as caught:
         generate(Ordered(deployment.cloud, order), request, "id-1")
     return caught.value

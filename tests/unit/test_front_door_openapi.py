@@ -7,19 +7,15 @@ from typing import Any
 import fastjsonschema
 import pytest
 
-from front_door import generation
-from front_door.config import Config
-from front_door.variants import Variant
+from front_door.openapi import filled, text
+from sd_contract.fields import PUBLIC
 from stacks.components.inference_api import REFUSALS
-from stacks.settings import LIMITS
 from tests.unit.front_door_fakes import REGISTRATION, World, get_models, post, registration
-from tests.unit.test_front_door_config import ENV
-from tests.unit.test_front_door_handler import FAILURES, MISTAKES, breaking
+from tests.unit.test_front_door_errors import FAILURES, MISTAKES, breaking
 
-ROOT = Path(__file__).resolve().parents[2]
-DOC: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text())
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text()
+DOC: dict[str, Any] = json.loads(TEXT)
 SCHEMAS = DOC["components"]["schemas"]
-FIELDS = SCHEMAS["GenerationRequest"]["properties"]
 GENERATE = DOC["paths"]["/images/generations"]["post"]["responses"]
 MODELS = DOC["paths"]["/models"]["get"]["responses"]
 
@@ -45,37 +41,29 @@ def examples(content: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(name, example["value"]) for example in content["examples"].values()]
 
 
-def test_the_settings_ranges_reach_the_lambda_unchanged() -> None:
-    limits = Config.from_env({**ENV, "SD_LIMITS": LIMITS.to_json()}).limits
-    for field, (low, high) in vars(LIMITS).items():
-        allowed = getattr(limits, field)
-        assert (allowed.min, allowed.max) == (low, high)
+def test_the_document_is_what_the_contract_makes_of_it() -> None:
+    assert text(filled(DOC)) == TEXT, "run `make openapi`"
 
 
-@pytest.mark.parametrize("field", vars(LIMITS))
-def test_ranges_are_the_settings_own(field: str) -> None:
-    low, high = getattr(LIMITS, field)
-    schema = FIELDS[field]
-    if schema["type"] == "string":
-        assert (schema["minLength"], schema["maxLength"]) == (low, high)
-    else:
-        assert (schema["minimum"], schema["maximum"]) == (low, high)
-    assert schema["type"] == {"guidance_scale": "number"}.get(
-        field, "string" if field.endswith("prompt") else "integer"
-    )
+def test_fields_ranges_and_registrations_come_from_the_contract() -> None:
+    drifted: dict[str, Any] = json.loads(TEXT)
+    schemas = drifted["components"]["schemas"]
+    schemas["GenerationRequest"]["properties"]["n"]["maximum"] = 9
+    schemas["GenerationRequest"]["properties"]["quality"] = {"type": "string"}
+    schemas["Image"]["properties"]["seed"]["maximum"] = 9
+    schemas["Timings"]["required"].remove("denoise")
+    del schemas["Model"]["properties"]["built"]["properties"]["quality"]["type"]
+    schemas["Model"]["required"].remove("built")
+    examples = drifted["components"]["responses"]["BadRequest"]["content"]["application/json"]
+    examples["examples"]["unknown_field"]["value"]["error"]["message"] = "quality: unknown"
+    assert drifted != DOC
+    assert filled(drifted) == DOC
 
 
-def test_fields_are_the_code_s_own() -> None:
-    assert tuple(FIELDS) == generation.FIELDS
-    assert tuple(FIELDS["response_format"]["enum"]) == generation.RESPONSE_FORMATS
+def test_the_request_s_schema_is_closed() -> None:
+    assert tuple(SCHEMAS["GenerationRequest"]["properties"]) == tuple(PUBLIC)
     assert SCHEMAS["GenerationRequest"]["required"] == ["prompt"]
     assert SCHEMAS["GenerationRequest"]["additionalProperties"] is False
-
-
-def test_models_have_what_is_registered() -> None:
-    registered = set(Variant.__dataclass_fields__) - {"name"}
-    openai = {"id", "object", "created", "owned_by"}
-    assert set(SCHEMAS["Model"]["properties"]) == registered | openai
 
 
 CODES = SCHEMAS["Error"]["properties"]["error"]["properties"]["code"]["enum"]

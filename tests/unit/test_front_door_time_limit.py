@@ -6,7 +6,7 @@ import pytest
 
 from front_door.errors import InvalidRequest
 from front_door.generation import GenerationRequest
-from front_door.image_time import ImageTime
+from front_door.picture_time import PictureTime
 from front_door.time_limit import check_time, estimate_s
 from tests.unit.front_door_fakes import generation_request
 
@@ -14,18 +14,18 @@ LIMIT_S = 26.0
 
 
 def request(n: int, steps: int) -> GenerationRequest:
-    return generation_request(seeds=tuple(range(n)), num_inference_steps=steps)
+    return generation_request(num_images=n, num_inference_steps=steps)
 
 
 def check(n: int, steps: int, step_s: float, other_s: float = 0.0) -> None:
-    check_time(request(n, steps), ImageTime(step_s, other_s), LIMIT_S)
+    check_time(request(n, steps), PictureTime(step_s, other_s), LIMIT_S)
 
 
 def test_the_estimate_scales_with_images_and_steps() -> None:
-    assert estimate_s(request(1, 25), ImageTime(0.1, 0)) == pytest.approx(2.5)
-    assert estimate_s(request(4, 25), ImageTime(0.1, 0)) == pytest.approx(10)
-    assert estimate_s(request(1, 50), ImageTime(0.1, 0)) == pytest.approx(5)
-    assert estimate_s(request(4, 25), ImageTime(0.1, 0.5)) == pytest.approx(12)
+    assert estimate_s(request(1, 25), PictureTime(0.1, 0)) == pytest.approx(2.5)
+    assert estimate_s(request(4, 25), PictureTime(0.1, 0)) == pytest.approx(10)
+    assert estimate_s(request(1, 50), PictureTime(0.1, 0)) == pytest.approx(5)
+    assert estimate_s(request(4, 25), PictureTime(0.1, 0.5)) == pytest.approx(12)
 
 
 def test_what_just_fits_passes() -> None:

@@ -263,7 +263,7 @@ def test_an_endpoint_that_can_t_be_reached(aws: FakeAws, monkeypatch: pytest.Mon
 def test_a_wrong_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("SD_LIMITS")
+    monkeypatch.delenv("SD_PICTURE_BUCKET")
     response, _ = generate()
     assert response["statusCode"] == 500
-    assert "SD_LIMITS is missing" in capsys.readouterr().out
+    assert "SD_PICTURE_BUCKET is missing" in capsys.readouterr().out

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from importlib.metadata import version
@@ -9,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from g5.inference import choose_dtype, load
+from g5.inference import load
+from sd_serving.diffusers_parts import choose_dtype
 from sd_serving.engine import Engine
-from sd_serving.errors import ModelUnusable
-from tests.serving_fakes import config, request
+from sd_serving.model_unusable import ModelUnusable
+from tests.serving_fakes import config, request, write_manifest
 
 ASSETS = Path(__file__).parents[2] / "model_assets"
 
@@ -20,20 +20,12 @@ ASSETS = Path(__file__).parents[2] / "model_assets"
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """The small model as an imported artifact."""
-    folder = Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model"))
-    files = {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    manifest = {"key": "key-of-the-weights", "kind": "weights", "files": files}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    return write_manifest(Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model")))
 
 
 def test_serves_an_artifact(model: Path) -> None:
     parts = load(model, config())
-    assert parts.max_images_per_pass == 1
+    assert parts.max_pictures_per_pass == 1
     assert parts.dtype_name == "float32" or parts.device.type == "cuda"
     (result,) = Engine(parts, config()).generate([request(num_inference_steps=1)])
     assert result.images[0].startswith(b"\x89PNG")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 
 from inf2.compile import CompileError, compile_model, main, parse_job
 from inf2.parity import ParityTooLow
-from sd_serving.errors import ModelUnusable
+from sd_contract.size import Size
+from sd_serving.model_unusable import ModelUnusable
 from stacks.builds.training_job import ARGUMENTS, ENTRY_POINT
 from stacks.compile_key import compile_sources
-from tests.inf2_artifact import SIZES, WEIGHTS, artifact, job
+from tests.inf2_artifact import PART_KEYS, SIZES, WEIGHTS, artifact, job
+from tests.serving_fakes import write_manifest
 
 UNET = "unet/64x64/model.pt"
 PARTS = [
@@ -50,7 +53,7 @@ def broken_unet(tmp_path: Path) -> Path:
 def test_manifest_tells_what_was_compiled_and_how_well(capsys: pytest.CaptureFixture[str]) -> None:
     document = manifest(artifact())
     assert document["kind"] == "compiled"
-    assert document["sizes"] == [list(size) for size in SIZES]
+    assert document["sizes"] == ["64x64", "128x64"]
     assert (document["backend"], document["sdk"]) == ("torchscript", "2.26.0")
     assert document["parity"]["status"] == document["quality"]["parity"] == "passed"
     found = [picture["found_db"] for picture in document["parity"]["pictures"]]
@@ -92,6 +95,28 @@ def test_an_error_in_one_part_names_it_and_costs_only_that_part(
     assert reused(mended.out) == {path: path != UNET for path in PARTS}
 
 
+def test_one_more_size_reuses_every_finished_graph(tmp_path: Path) -> None:
+    compile_model(job(tmp_path))
+    more = job(tmp_path, sizes=SIZES)
+    compile_model(more)
+    assert reused(more.out) == {
+        **dict.fromkeys(PARTS, True),
+        **{path.replace("64x64", "128x64"): False for path in PARTS if "64x64" in path},
+    }
+
+
+def test_another_key_of_one_part_compiles_that_part_alone(tmp_path: Path) -> None:
+    first = job(tmp_path)
+    compile_model(first)
+    compile_model(replace(first, part_keys={**first.part_keys, "unet": "another"}))
+    assert reused(first.out) == {path: path != UNET for path in PARTS}
+
+
+def test_a_job_without_a_key_for_each_part_is_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match="--part-keys"):
+        parse_job(["--part-keys", '{"unet": "k"}'], root)
+
+
 def test_pictures_below_a_bar_of_ones_own_fail_saying_by_how_much(tmp_path: Path) -> None:
     strict = job(tmp_path, parity_db=105.0)
     said = (
@@ -108,11 +133,10 @@ def test_pictures_below_a_bar_of_ones_own_fail_saying_by_how_much(tmp_path: Path
 def test_weights_of_another_key_are_refused(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     shutil.copytree(WEIGHTS, weights)
-    size = (weights / "model_index.json").stat().st_size
-    (weights / "manifest.json").write_text(
-        json.dumps({"kind": "weights", "key": "a", "files": {"model_index.json": {"size": size}}})
-    )
-    with pytest.raises(ModelUnusable, match="key is 'a', this container wants 'b'"):
+    write_manifest(weights)
+    with pytest.raises(
+        ModelUnusable, match="key is 'key-of-the-weights', this container wants 'b'"
+    ):
         compile_model(job(tmp_path, weights=weights, weights_key="b"))
 
 
@@ -128,7 +152,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "model").mkdir()
     values = {
         "key": "k",
-        "parts-key": "p",
+        "part-keys": json.dumps(PART_KEYS),
         "sizes": "64x64",
         "backend": "torchscript",
         "dtype": "float32",
@@ -166,7 +190,7 @@ def test_leaves_the_reason_of_a_failure_for_the_service(
 
 def test_flags_go_before_hyperparameters(root: Path) -> None:
     parsed = parse_job(["--sizes", "512x768,64x64", "--out", "x"], root)
-    assert parsed.sizes == ((768, 512), (64, 64))  # (height, width) from WIDTHxHEIGHT
+    assert parsed.sizes == (Size(512, 768), Size(64, 64))
     assert parsed.out == Path("x")
     assert parsed.weights == root / "input" / "data" / "weights"
     assert (parsed.parity_db, parsed.parity_steps) == (None, 1)

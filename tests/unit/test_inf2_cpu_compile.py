@@ -49,6 +49,8 @@ def test_compiles_what_is_in_s3_and_publishes_it_the_manifest_last(
         ]
         assert (tmp_path / "weights" / "unet" / "config.json").read_bytes() == b"{}"
         assert (tmp_path / "checkpoints" / "text_encoder" / "model.pt").read_bytes() == b"earlier"
+        (tmp_path / "checkpoints" / "unet").mkdir()
+        (tmp_path / "checkpoints" / "unet" / "model.pt").write_text("graph")
         (tmp_path / "out" / "unet").mkdir()
         (tmp_path / "out" / "manifest.json").write_text("{}")
         (tmp_path / "out" / "unet" / "model.pt").write_text("graph")
@@ -56,6 +58,8 @@ def test_compiles_what_is_in_s3_and_publishes_it_the_manifest_last(
 
     assert run(ENV, aws.client("s3"), tmp_path, compile_with) == 0
     assert names(aws, "compiled/k/") == ["unet/model.pt", "manifest.json"]
+    # For a compile that has one more size.
+    assert "unet/model.pt" in names(aws, "compile-jobs/p/checkpoints/")
 
 
 @pytest.mark.parametrize("status", [-9, 137])

@@ -147,8 +147,8 @@ def test_starts_a_job_with_the_code_beside_it_and_publishes_its_output(
     build()
     (job,) = build.submitted
     assert job == BUILD.job
-    assert aws.objects[f"{BUCKET}/{WORK}code/inf2/compile.py"] == b"print()"
-    assert job.code_uri == f"s3://{BUCKET}/{WORK}code/"
+    assert aws.objects[f"{BUCKET}/{WORK}code/{KEY}/inf2/compile.py"] == b"print()"
+    assert job.code_uri == f"s3://{BUCKET}/{WORK}code/{KEY}/"
     assert sorted(published(aws)) == [
         "manifest.json",
         "text_encoder/model.pt",

@@ -9,9 +9,9 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from inf2.artifact import graph_path
 from inf2.attention import NeuronAttention, use_neuron_attention
 from inf2.backends import TorchScript, backend
-from inf2.graphs import PARTS
-from sd_serving.diffusers_parts import load_module
-from tests.inf2_artifact import WEIGHTS, artifact
+from inf2.parts import PARTS
+from sd_serving.networks import load_network
+from tests.inf2_artifact import SIZES, WEIGHTS, artifact
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_the_attention_rewrite_changes_no_result_of_the_unet() -> None:
-    unet = load_module(WEIGHTS, "unet", dtype=torch.float32, device=CPU)
+    unet = load_network(WEIGHTS, "unet", dtype=torch.float32, device=CPU)
     inputs = (noise(1, 4, 8, 16), torch.tensor([500.0]), noise(1, 77, 64))
     with torch.inference_mode():
         wanted = unet(*inputs, return_dict=False)[0]
@@ -35,7 +35,7 @@ def test_the_attention_rewrite_changes_no_result_of_the_unet() -> None:
 
 def test_the_attention_rewrite_changes_no_result_of_the_vae() -> None:
     """Its one head has 4 times the channels of the UNet's: a scale of 0.125 would be wrong."""
-    decoder = load_module(WEIGHTS, "vae", dtype=torch.float32, device=CPU).decoder
+    decoder = load_network(WEIGHTS, "vae", dtype=torch.float32, device=CPU).decoder
     latents = noise(1, 4, 8, 8)
     with torch.inference_mode():
         wanted = decoder(latents)
@@ -84,7 +84,7 @@ def test_only_the_text_encoder_is_the_same_for_all_sizes() -> None:
     ids=["batch 2", "another size", "float64", "integer step", "76 tokens", "bfloat16"],
 )
 def test_a_loaded_graph_refuses_any_other_shape_or_dtype(index: int, value: torch.Tensor) -> None:
-    graph = TorchScript().load(artifact() / graph_path("unet", (64, 64)))
+    graph = TorchScript().load(artifact() / graph_path("unet", SIZES[0]))
     inputs = [noise(1, 4, 8, 8), torch.tensor([999.0]), noise(1, 77, 64)]
     with torch.inference_mode():
         assert graph(*inputs).shape == (1, 4, 8, 8)
@@ -94,20 +94,20 @@ def test_a_loaded_graph_refuses_any_other_shape_or_dtype(index: int, value: torc
 
 
 def test_a_loaded_graph_of_one_input_refuses_too() -> None:
-    graph = TorchScript().load(artifact() / graph_path("vae_decoder", (64, 64)))
+    graph = TorchScript().load(artifact() / graph_path("vae_decoder", SIZES[0]))
     with torch.inference_mode(), pytest.raises(torch.jit.Error, match="input 0"):
         graph(noise(2, 4, 8, 8))
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4])
 def test_two_cores_take_two_rows(rows: int) -> None:
-    pair = TorchScript().load_pair(artifact() / graph_path("unet", (64, 64)))
+    pair = TorchScript().load_pair(artifact() / graph_path("unet", SIZES[0]))
     with pytest.raises(RuntimeError, match="2 cores take as many rows"):
         pair(noise(rows, 4, 8, 8), torch.full((rows,), 999.0), noise(rows, 77, 64))
 
 
 def test_two_cores_give_what_one_gives_row_by_row() -> None:
-    file = artifact() / graph_path("unet", (64, 64))
+    file = artifact() / graph_path("unet", SIZES[0])
     one, pair = TorchScript().load(file), TorchScript().load_pair(file)
     latents, embeds = noise(2, 4, 8, 8), noise(2, 77, 64, seed=1)
     with torch.inference_mode():

@@ -12,10 +12,11 @@ import torch
 
 from inf2.backends import backend
 from inf2.compile import CompileError, compile_model
-from inf2.graphs import PARTS
 from inf2.inference import load
 from inf2.parity import RMS_FLOOR
-from sd_serving.errors import ModelUnusable
+from inf2.parts import PARTS
+from sd_contract.size import Size
+from sd_serving.model_unusable import ModelUnusable
 from tests import neuronx_fake
 from tests.inf2_artifact import WEIGHTS, config, job
 
@@ -36,7 +37,7 @@ def test_the_compiler_is_told_the_part_s_options(
 ) -> None:
     neuronx_fake.install(tmp_path / "neuronx", monkeypatch)
     neuronx = backend("neuronx", on_cpu=on_cpu)
-    graph = PARTS[0].build(WEIGHTS, (64, 64), torch.bfloat16)
+    graph = PARTS[0].build(WEIGHTS, Size(64, 64), "bfloat16")
     neuronx.compile(graph, ("--model-type=unet-inference",), tmp_path, tmp_path / "model.pt")
     arguments = [
         "--model-type=unet-inference",
@@ -69,7 +70,7 @@ def test_the_parts_options_are_the_recipe_s() -> None:
 @pytest.mark.parametrize("name", ["unet", "text_encoder", "vae_decoder", "vae_post_quant_conv"])
 def test_the_parts_shapes_are_the_recipe_s(name: str) -> None:
     (part,) = (part for part in PARTS if part.name == name)
-    graph = part.build(WEIGHTS, (64, 128), torch.bfloat16)
+    graph = part.build(WEIGHTS, Size(128, 64), "bfloat16")
     found = [(tuple(value.shape), value.dtype) for value in graph.inputs]
     assert (
         found
@@ -149,7 +150,7 @@ def without_a_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def served(**changes: Any) -> Any:
-    return config(compile_backend="neuronx", sizes=((64, 64),), **changes)
+    return config(compile_backend="neuronx", sizes=(Size(64, 64),), **changes)
 
 
 def test_a_compile_without_a_device_defers_its_gate(without_a_device: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from inf2.artifact import Bar, GraphCheck, Parity, Picture, graph_path, parse_model
+from inf2.artifact import Bar, GraphCheck, Parity, ParityPicture, graph_path, parse_model
 from inf2.backends import TorchScript
 from inf2.compile import compile_model
 from inf2.compiled_parts import CompiledParts, load_parts
-from inf2.graphs import PARTS, Graph
+from inf2.graphs.graph import Graph
 from inf2.parity import (
     PROMPTS,
     RMS_FLOOR,
@@ -26,20 +26,22 @@ from inf2.parity import (
     require_parity,
 )
 from inf2.part_store import PartStore
+from inf2.parts import PARTS
 from inf2.references import Bfloat16Products, measure
+from sd_contract.manifest import Manifest
 from tests.inf2_artifact import SIZES, WEIGHTS, artifact, in_bfloat16, job
 
 SIZE = SIZES[0]
 Change = Callable[[torch.nn.Module], None]
 
 
-def graph_of(name: str, dtype: torch.dtype = torch.bfloat16) -> Graph:
+def graph_of(name: str, dtype: str = "bfloat16") -> Graph:
     (part,) = (part for part in PARTS if part.name == name)
     return part.build(WEIGHTS, SIZE, dtype)
 
 
 def parity_of(folder: Path) -> Parity:
-    return parse_model(json.loads((folder / "manifest.json").read_bytes())).parity
+    return parse_model(Manifest.from_json((folder / "manifest.json").read_bytes())).parity
 
 
 def opposite(layer: torch.nn.Module) -> None:
@@ -110,12 +112,14 @@ def test_rounded_products_are_bfloat16_s_with_float32_sums() -> None:
 
 def compile_with_a_fault(folder: Path, part: str, layer: str, fault: Change, dtype: str) -> None:
     """A compile that finds one of its graphs compiled already, wrongly."""
-    graph = graph_of(part, getattr(torch, dtype))
+    graph = graph_of(part, dtype)
     fault(graph.network.get_submodule(layer))
     path = graph_path(part, None if part == "text_encoder" else SIZE)
     wanted = job(folder, dtype=dtype)
-    PartStore(wanted.checkpoints, wanted.parts_key).put(
-        PurePosixPath(path), lambda file: TorchScript().compile(graph, (), folder, file)
+    PartStore(wanted.checkpoints).put(
+        PurePosixPath(path),
+        wanted.part_keys[part],
+        lambda file: TorchScript().compile(graph, (), folder, file),
     )
     compile_model(wanted)
 
@@ -245,7 +249,8 @@ def test_the_short_figures_are_flat_and_short() -> None:
             f"{part.name}/{size}": checks for part in PARTS for size in ("1024x1024", "768x768")
         }
         pictures = tuple(
-            Picture(prompt, 1, 7.5, 5, SIZE, "", 33.33, found and 100.0) for prompt, _ in PROMPTS
+            ParityPicture(prompt, 1, 7.5, 5, SIZE, "", 33.33, found and 100.0)
+            for prompt, _ in PROMPTS
         )
         figures = quality(Parity("deferred", Bar(40.0), graphs, pictures))
         assert len(json.dumps(figures)) <= 600

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sd_serving.config import ServingConfig, size_text
-from sd_serving.errors import ConfigError
+from sd_contract.environment import ConfigError, ServingEnvironment
+from sd_contract.size import Size
+from sd_serving.config import ServingConfig
 from tests.serving_fakes import ENV, config
 
 
@@ -30,14 +31,9 @@ def test_reads_every_variable() -> None:
     assert read == ServingConfig(
         variant="fake",
         artifact_key="key-of-the-weights",
-        sizes=((64, 64), (128, 64)),
-        max_images=4,
-        max_prompt_chars=50,
+        sizes=(Size(64, 64), Size(64, 128)),
         default_steps=5,
-        max_steps=9,
-        default_guidance=7.5,
-        min_guidance=1.0,
-        max_guidance=20.0,
+        default_guidance_scale=7.5,
         warmup_steps=3,
         dtype="bfloat16",
         torch_compile=True,
@@ -50,10 +46,12 @@ def test_reads_every_variable() -> None:
     )
 
 
-def test_sizes_are_written_width_first_and_held_height_first() -> None:
-    read = config(SD_SIZES="512x768")
-    assert read.sizes == ((768, 512),)
-    assert size_text(read.sizes[0]) == "512x768"
+def test_a_container_reads_what_a_deploy_writes() -> None:
+    told = ServingEnvironment(
+        "inf2", "k", (Size(512, 768), Size(64, 64)), 5, 7.5, "bfloat16", "2.26.0", "neuronx"
+    )
+    assert ServingEnvironment.from_env(told.to_env()) == told
+    assert ServingConfig.from_env(told.to_env()) == ServingConfig(**vars(told))
 
 
 def test_what_sagemaker_leaves_out_has_its_documented_default() -> None:
@@ -65,16 +63,18 @@ def test_an_empty_environment_lists_every_required_variable() -> None:
     with pytest.raises(ConfigError) as caught:
         ServingConfig.from_env({})
     named = {problem.split(" is missing")[0] for problem in caught.value.problems}
-    assert named == set(ENV)
+    assert named == {*ENV}
 
 
 def test_several_mistakes_come_in_one_error_with_values_and_ranges() -> None:
-    found = problems(SD_MAX_IMAGES="0", SD_DTYPE="float8", SD_SIZES="512", SD_MAX_STEPS="many")
+    found = problems(
+        SD_DEFAULT_STEPS="0", SD_DTYPE="float8", SD_SIZES="512", SD_WARMUP_STEPS="many"
+    )
     assert found == (
-        "SD_SIZES='512': sizes like \"512x512,768x768\", multiples of 8",
-        "SD_MAX_IMAGES='0': a whole number from 1",
-        "SD_MAX_STEPS='many': a whole number from 1",
+        "SD_SIZES='512': sizes like \"512x512,768x768\", each once",
+        "SD_DEFAULT_STEPS='0': an integer from 1 to 100",
         "SD_DTYPE='float8': one of auto, float16, bfloat16, float32",
+        "SD_WARMUP_STEPS='many': an integer from 1 to 100",
     )
 
 
@@ -86,15 +86,15 @@ def test_several_mistakes_come_in_one_error_with_values_and_ranges() -> None:
         ({"SD_SIZES": "64x64,"}, "SD_SIZES"),
         ({"SD_SIZES": "64x64,64x64"}, "SD_SIZES"),
         ({"SD_SIZES": "99999999999x8"}, "SD_SIZES"),
-        ({"SD_MAX_GUIDANCE": "nan"}, "SD_MAX_GUIDANCE"),
-        ({"SD_MIN_GUIDANCE": "0.5"}, "SD_MIN_GUIDANCE"),
-        ({"SD_MAX_PROMPT_CHARS": "-1"}, "SD_MAX_PROMPT_CHARS"),
-        ({"SD_MAX_STEPS": "٣"}, "SD_MAX_STEPS"),
+        ({"SD_DEFAULT_GUIDANCE": "nan"}, "SD_DEFAULT_GUIDANCE"),
+        ({"SD_DEFAULT_GUIDANCE": "0.5"}, "SD_DEFAULT_GUIDANCE"),
+        ({"SD_DEFAULT_STEPS": "-1"}, "SD_DEFAULT_STEPS"),
+        ({"SD_DEFAULT_STEPS": "٣"}, "SD_DEFAULT_STEPS"),
         ({"SD_TORCH_COMPILE": "yes"}, "SD_TORCH_COMPILE"),
         ({"SD_COMPILE_BACKEND": "onnx"}, "SD_COMPILE_BACKEND"),
         ({"SAGEMAKER_BIND_TO_PORT": "65536"}, "SAGEMAKER_BIND_TO_PORT"),
-        ({"SD_DEFAULT_STEPS": "10"}, "SD_DEFAULT_STEPS"),
-        ({"SD_WARMUP_STEPS": "10"}, "SD_WARMUP_STEPS"),
+        ({"SD_DEFAULT_STEPS": "101"}, "SD_DEFAULT_STEPS"),
+        ({"SD_WARMUP_STEPS": "101"}, "SD_WARMUP_STEPS"),
         ({"SD_DEFAULT_GUIDANCE": "21"}, "SD_DEFAULT_GUIDANCE"),
         ({"SD_VARIANT": "  "}, "SD_VARIANT"),
     ],

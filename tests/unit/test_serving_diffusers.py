@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sd_contract.invocation import Invocation
 from sd_contract.model_layout import WEIGHTS as LAID_OUT
-from sd_serving.contract import GenerationRequest
-from sd_serving.diffusers_parts import DiffusersParts, PromptTokenizer, load_diffusers
+from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
-from sd_serving.errors import ModelUnusable
+from sd_serving.model_unusable import ModelUnusable
+from sd_serving.tokenizer import PromptTokenizer
 from tests.serving_fakes import config, request
 
 WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
@@ -78,13 +79,13 @@ def model(tmp_path: Path) -> Path:
     ],
 )
 def test_draws_what_the_pipeline_of_diffusers_draws(
-    engine: Engine, pipeline: Any, asked: GenerationRequest
+    engine: Engine, pipeline: Any, asked: Invocation
 ) -> None:
     expected = pipeline(
         asked.prompt,
         negative_prompt=asked.negative_prompt,
-        height=asked.height,
-        width=asked.width,
+        height=asked.size.height,
+        width=asked.size.width,
         num_inference_steps=asked.num_inference_steps,
         guidance_scale=asked.guidance_scale,
         generator=torch.Generator().manual_seed(asked.seed),
@@ -113,7 +114,7 @@ def test_an_image_of_n_is_bit_for_bit_the_one_made_alone(engine: Engine) -> None
 
 
 def test_a_shared_pass_draws_the_same_within_rounding(engine: Engine) -> None:
-    shared = Engine(load(max_images_per_pass=None), config())
+    shared = Engine(load(max_pictures_per_pass=None), config())
     batch = [request(num_images=2), request(prompt="a green square", seed=3)]
     alone = [engine.generate([one])[0] for one in batch]
     for one, other in zip(shared.generate(batch), alone, strict=True):

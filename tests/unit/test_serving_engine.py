@@ -8,8 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_serving.engine import STAGES, Engine
-from sd_serving.errors import EngineError, ModelUnusable, OutOfMemory
+from sd_contract.invocation import STAGES
+from sd_contract.size import Size
+from sd_serving.engine import Engine
+from sd_serving.errors import EngineError, OutOfMemory
+from sd_serving.model_unusable import ModelUnusable
 from tests.serving_fakes import EulerDouble, FakeParts, config, request
 
 
@@ -23,12 +26,12 @@ def test_a_picture_of_the_asked_size_with_its_seeds_and_timings() -> None:
     assert result.seeds == (7, 8)
     assert tuple(result.timings_ms) == STAGES
     assert result.images_in_batch == 2
-    assert result.prompt_tokens == 5
+    assert result.engine["prompt_tokens"] == 5
 
 
 @pytest.mark.parametrize("per_pass", [1, 2, 3, None])
 def test_an_image_of_n_is_the_one_made_alone(per_pass: int | None) -> None:
-    made = engine(FakeParts(max_images_per_pass=per_pass))
+    made = engine(FakeParts(max_pictures_per_pass=per_pass))
     (together,) = made.generate([request(num_images=3, seed=2**32 - 2)])
     alone = [made.generate([request(seed=seed)])[0].images[0] for seed in together.seeds]
     assert list(together.images) == alone
@@ -41,7 +44,7 @@ def test_requests_of_one_batch_get_what_they_would_get_alone() -> None:
         request(prompt="a blue square", num_images=2, seed=5),
         request(negative_prompt="dark", seed=1),
     ]
-    together = engine(FakeParts(max_images_per_pass=None)).generate(batch)
+    together = engine(FakeParts(max_pictures_per_pass=None)).generate(batch)
     alone = [engine(FakeParts()).generate([one])[0] for one in batch]
     assert [result.images for result in together] == [result.images for result in alone]
     assert [result.images_in_batch for result in together] == [4, 4, 4]
@@ -53,14 +56,14 @@ def test_requests_of_one_batch_get_what_they_would_get_alone() -> None:
 def test_the_parts_decide_how_many_images_share_a_pass(
     per_pass: int | None, rows: list[int]
 ) -> None:
-    parts = FakeParts(max_images_per_pass=per_pass)
+    parts = FakeParts(max_pictures_per_pass=per_pass)
     engine(parts).generate([request(num_images=3)])
     assert [len(latents) for latents, _, _ in parts.denoise_calls] == rows
     assert sum(len(latents) for latents in parts.decode_calls) == 3
 
 
 def test_guidance_rows_are_all_unconditional_then_all_conditional() -> None:
-    parts = FakeParts(max_images_per_pass=None)
+    parts = FakeParts(max_pictures_per_pass=None)
     batch = [
         request(negative_prompt="bad"),
         request(prompt="a blue square", negative_prompt="dull"),
@@ -98,7 +101,7 @@ def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture(
 
 
 def test_each_text_is_encoded_once() -> None:
-    parts = FakeParts(max_images_per_pass=None)
+    parts = FakeParts(max_pictures_per_pass=None)
     engine(parts).generate([request(num_images=4), request(prompt="", seed=1)])
     assert parts.encode_calls == [["a red circle", ""]]
 
@@ -137,11 +140,11 @@ def test_a_batch_must_be_of_one_kind() -> None:
 
 def test_refuses_to_serve_sizes_the_model_lacks() -> None:
     with pytest.raises(ModelUnusable, match="serves 64x128, but the model is compiled for 64x64"):
-        engine(FakeParts(sizes=((64, 64),)))
+        engine(FakeParts(sizes=(Size(64, 64),)))
 
 
 def test_serves_a_model_compiled_for_more_than_is_served() -> None:
-    engine(FakeParts(sizes=((64, 64), (128, 64), (512, 512))))
+    engine(FakeParts(sizes=(Size(64, 64), Size(64, 128), Size(512, 512))))
 
 
 def test_warm_up_makes_one_picture_of_every_size() -> None:
@@ -191,10 +194,8 @@ def test_a_picture_that_is_not_finite_is_an_error_not_a_black_picture() -> None:
 
 
 def test_describes_the_answer() -> None:
-    made = engine(FakeParts())
-    asked = request()
-    (result,) = made.generate([asked])
-    about = made.describe(asked, result)
+    (result,) = engine(FakeParts()).generate([request()])
+    about = result.engine
     assert about["variant"] == "fake"
     assert about["steps"] == 3
     assert about["artifact_key"] == "key-of-the-weights"

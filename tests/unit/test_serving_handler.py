@@ -72,7 +72,7 @@ def test_an_invalid_request_is_told_apart_by_its_type() -> None:
     assert reply.status == 400
     error = document(reply)["error"]
     assert (error["type"], error["param"]) == ("invalid_request", "steps")
-    assert "allowed:" in error["message"]
+    assert "known:" in error["message"]
     assert log.lines[0]["error"] == "invalid_request"
 
 
@@ -105,14 +105,14 @@ def test_prompts_are_never_logged() -> None:
     word = "zanzibar"
     handler.respond(call(prompt=word))
     handler.respond(call(negative_prompt=word))
-    handler.respond(call(prompt=f"{word} " * 20))
+    handler.respond(call(prompt=f"{word} " * 200))
     handler.respond(Call(f'{{"prompt": "{word}"'.encode()))
     assert len(log.lines) == 4
     assert word not in json.dumps(log.lines)
 
 
 def test_a_batch_keeps_order_and_a_bad_call_spoils_no_other() -> None:
-    parts = FakeParts(max_images_per_pass=None)
+    parts = FakeParts(max_pictures_per_pass=None)
     handler, log = make(parts)
     calls = [
         call(seed=1),

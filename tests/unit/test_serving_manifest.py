@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from sd_serving.errors import ModelUnusable
+from sd_contract.manifest import Manifest
 from sd_serving.manifest import check_manifest
+from sd_serving.model_unusable import ModelUnusable
+
+ENTRY = {"size": 1, "sha256": "…"}
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -26,7 +29,7 @@ def write(folder: Path, **changes: Any) -> Path:
 
 def test_hands_back_what_it_read(tmp_path: Path) -> None:
     manifest = check_manifest(write(tmp_path), "abc", "weights")
-    assert (manifest.key, manifest.kind, manifest.document["revision"]) == ("abc", "weights", "r1")
+    assert (manifest.key, manifest.kind, manifest.more["revision"]) == ("abc", "weights", "r1")
 
 
 @pytest.mark.parametrize(
@@ -36,12 +39,13 @@ def test_hands_back_what_it_read(tmp_path: Path) -> None:
         ({"kind": "compiled"}, "kind is 'compiled', this container wants 'weights'"),
         ({"files": {}}, "lists no files"),
         ({"files": ["a"]}, "lists no files"),
-        ({"files": {"gone.bin": {"size": 1}}}, "gone.bin is missing"),
-        ({"files": {"unet": {"size": 4096}}}, "unet is missing"),
-        ({"files": {"unet/config.json": {"size": 3}}}, "has 2 bytes instead of 3"),
+        ({"files": {"gone.bin": ENTRY}}, "gone.bin is missing"),
+        ({"files": {"unet": ENTRY}}, "unet is missing"),
+        ({"files": {"unet/config.json": ENTRY}}, "has 2 bytes instead of 1"),
         ({"files": {"unet/config.json": {}}}, "unet/config.json has no size"),
-        ({"files": {"../x": {"size": 1}}}, "leaves the model directory"),
-        ({"files": {"/etc/passwd": {"size": 1}}}, "leaves the model directory"),
+        ({"files": {"unet/config.json": {"size": "2", "sha256": ""}}}, "has no size"),
+        ({"files": {"../x": ENTRY}}, "leaves the artifact"),
+        ({"files": {"/etc/passwd": ENTRY}}, "leaves the artifact"),
     ],
 )
 def test_refuses_what_differs(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
@@ -50,7 +54,7 @@ def test_refuses_what_differs(tmp_path: Path, changes: dict[str, Any], says: str
 
 
 def test_lists_all_bad_files_at_once(tmp_path: Path) -> None:
-    files = {"a": {"size": 1}, "b": {"size": 1}}
+    files = {"a": ENTRY, "b": ENTRY}
     with pytest.raises(ModelUnusable, match="a is missing; b is missing"):
         check_manifest(write(tmp_path, files=files), "abc", "weights")
 
@@ -65,3 +69,11 @@ def test_refuses_a_broken_manifest(tmp_path: Path, text: str, says: str) -> None
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(ModelUnusable, match=says):
         check_manifest(tmp_path, "abc", "weights")
+
+
+def test_a_manifest_is_read_as_it_was_written_and_lists_all_but_itself(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    written = Manifest.of(folder, "abc", "weights", {"revision": "r1"})
+    assert [*written.files] == ["unet/config.json"]
+    written.write(folder)
+    assert check_manifest(folder, "abc", "weights") == written

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving_fakes import ENV
+from tests.serving_fakes import ENV, write_manifest
 
 ASSETS = Path(__file__).parents[2] / "model_assets"
 PATIENCE_S = 120
@@ -26,12 +26,7 @@ PATIENCE_S = 120
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    folder = Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model"))
-    name = "unet/config.json"
-    files = {name: {"size": (folder / name).stat().st_size}}
-    manifest = {"key": "key-of-the-weights", "kind": "weights", "files": files}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    return write_manifest(Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model")))
 
 
 @contextmanager
@@ -113,13 +108,13 @@ def test_a_model_that_cannot_load_ends_with_its_reason_and_status_1(model: Path)
 
 
 def test_wrong_settings_end_with_all_of_them() -> None:
-    with started(SD_SIZES="big", SD_MAX_IMAGES="0") as process:
+    with started(SD_SIZES="big", SD_DEFAULT_STEPS="0") as process:
         out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     (line,) = out.splitlines()
     assert line.startswith("FATAL: ")
     assert "SD_SIZES='big'" in line
-    assert "SD_MAX_IMAGES='0'" in line
+    assert "SD_DEFAULT_STEPS='0'" in line
 
 
 def test_a_port_in_use_is_said_so() -> None:

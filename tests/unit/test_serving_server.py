@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.engine import Engine
-from sd_serving.errors import ModelUnusable
-from sd_serving.handler import MAX_BODY_BYTES, Handler
+from sd_serving.handler import Handler
+from sd_serving.model_unusable import ModelUnusable
 from sd_serving.server import Service, request_id, resolve_loader
 from tests.serving_fakes import FakeParts, LogDouble, config
 
@@ -111,7 +112,7 @@ def test_malformed_json_is_the_callers_mistake() -> None:
         assert answer.json()["error"]["type"] == "invalid_request"
 
 
-@pytest.mark.parametrize(("size", "status"), [(MAX_BODY_BYTES, 400), (MAX_BODY_BYTES + 1, 413)])
+@pytest.mark.parametrize(("size", "status"), [(INVOCATION_BYTES, 400), (INVOCATION_BYTES + 1, 413)])
 def test_a_body_may_be_as_large_as_sagemaker_carries(size: int, status: int) -> None:
     with Running().client() as client:
         answer = client.post("/invocations", content=b"x" * size)

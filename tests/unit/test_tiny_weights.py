@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ from safetensors import torch as safetensors_torch
 
 from model_assets.tiny.data import Picture, held_out_prompts
 from model_assets.tiny.picture_check import describe
+from model_assets.tiny.sampling import Sampler
 from model_assets.tiny.tokenizer import TOKENIZER, VOCABULARY, WEIGHTS
+from sd_serving.tokenizer import PromptTokenizer
 
 WEIGHT_FILES = (
     "text_encoder/model.safetensors",
@@ -34,19 +35,10 @@ def _json(name: str) -> dict[str, Any]:
     return content
 
 
-def _sampler(folder: Path = WEIGHTS) -> Any:
-    with warnings.catch_warnings():
-        # Deprecations inside diffusers, transformers and torch as they are imported.
-        warnings.simplefilter("ignore")
-        from model_assets.tiny.sampling import Sampler
-
-        return Sampler.load(folder)
-
-
 @pytest.fixture(scope="module")
-def sampler() -> Any:
+def sampler() -> Sampler:
     torch.set_num_threads(1)
-    return _sampler()
+    return Sampler()
 
 
 def test_the_weights_stay_under_20_megabytes() -> None:
@@ -97,8 +89,8 @@ def test_the_structure_is_sd_21_base_s() -> None:
 
 
 @pytest.mark.parametrize(("text", "tokens"), TOKENS.items())
-def test_the_tokenizer_is_clip_s(sampler: Any, text: str, tokens: list[int]) -> None:
-    ids = sampler.token_ids([text])[0].tolist()
+def test_the_tokenizer_is_clip_s(text: str, tokens: list[int]) -> None:
+    ids = PromptTokenizer(TOKENIZER).ids([text])[0].tolist()
     assert len(ids) == 77
     assert ids[: len(tokens) + 2] == [VOCABULARY - 2, *tokens, VOCABULARY - 1]
     assert set(ids[len(tokens) + 2 :]) <= {0}
@@ -111,7 +103,7 @@ def test_the_tokenizer_files_hold_the_whole_vocabulary() -> None:
     assert len(merges) == 1 + VOCABULARY - 2 * 256 - 2
 
 
-def test_the_same_seed_draws_the_same_picture(sampler: Any) -> None:
+def test_the_same_seed_draws_the_same_picture(sampler: Sampler) -> None:
     def draw(seed: int) -> np.ndarray[Any, Any]:
         return np.asarray(sampler.draw(["a blue star"], [seed], steps=4)[0])
 
@@ -119,7 +111,7 @@ def test_the_same_seed_draws_the_same_picture(sampler: Any) -> None:
     assert not np.array_equal(draw(1), draw(2))
 
 
-def test_pictures_show_what_held_out_prompts_ask_for(sampler: Any) -> None:
+def test_pictures_show_what_held_out_prompts_ask_for(sampler: Sampler) -> None:
     prompts = held_out_prompts()[::8]
     pictures = sampler.draw([text for text, _ in prompts], range(len(prompts)))
     right = [

@@ -10,9 +10,10 @@ that would mend it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from front_door.endpoint import Generated
 from front_door.generation import GenerationRequest
-from front_door.variants import Size, Variant
+from sd_contract.invocation import Answer
+from sd_contract.registration import Registration
+from sd_contract.size import Size
 
 # Of a new answer in the moving average.
 WEIGHT = 0.25
@@ -26,7 +27,7 @@ HALF_LIFE_S = 300.0
 
 
 @dataclass(frozen=True)
-class ImageTime:
+class PictureTime:
     """Seconds for one image: `step_s` for each denoising step, `other_s` for all else."""
 
     step_s: float
@@ -38,12 +39,12 @@ class ImageTime:
 
 @dataclass(frozen=True)
 class _Learnt:
-    variant: Variant
-    time: ImageTime
+    variant: Registration
+    time: PictureTime
     at: float
 
 
-class ImageTimes:
+class PictureTimes:
     """What this Lambda instance has learnt. `clock` is in seconds since the epoch.
 
     Sizes are learnt apart, as attention grows faster than the pixels, and so are requests without
@@ -54,7 +55,7 @@ class ImageTimes:
         self._clock = clock
         self._learnt: dict[tuple[str, Size, bool], _Learnt] = {}
 
-    def of(self, request: GenerationRequest) -> ImageTime:
+    def of(self, request: GenerationRequest) -> PictureTime:
         """The time of one of the images, taken as drawn alone."""
         start = _registered(request)
         learnt = self._learnt.get(_key(request))
@@ -63,20 +64,22 @@ class ImageTimes:
         age_s = self._clock() - learnt.at
         # A clock set back must not keep a lesson alive.
         share = 0.5 ** (age_s / HALF_LIFE_S) if age_s >= 0 else 0.0
-        return ImageTime(
+        return PictureTime(
             start.step_s + share * (learnt.time.step_s - start.step_s),
             start.other_s + share * (learnt.time.other_s - start.other_s),
         )
 
-    def learn(self, request: GenerationRequest, generated: Generated) -> None:
+    def learn(self, request: GenerationRequest, answer: Answer) -> None:
         """From an answer to `request`; not where it was batched with others: the stages are then
         the whole batch's, which says little of this request alone."""
-        if generated.images_in_batch != request.n:
+        asked = request.invocation
+        if answer.images_in_batch != asked.num_images:
             return
-        now, start, took = self.of(request), _registered(request).step_s, generated.timings
-        step_s = took.denoise / 1000 / request.n / request.num_inference_steps
-        other_s = (took.text_encoder + took.vae_decode + took.png) / 1000 / request.n
-        time = ImageTime(
+        now, start = self.of(request), _registered(request).step_s
+        spent = {stage: ms / 1000 / asked.num_images for stage, ms in answer.timings_ms.items()}
+        step_s = spent.pop("denoise") / asked.num_inference_steps
+        other_s = sum(spent.values())
+        time = PictureTime(
             _moved(now.step_s, step_s, start, (start / MOST_TIMES, start * MOST_TIMES)),
             _moved(now.other_s, other_s, start, (0.0, start * MOST_OTHER_STEPS)),
         )
@@ -84,15 +87,16 @@ class ImageTimes:
 
 
 def _key(request: GenerationRequest) -> tuple[str, Size, bool]:
-    return request.variant.name, request.size, request.guidance_scale > 1
+    asked = request.invocation
+    return request.variant.name, asked.size, asked.guidance_scale > 1
 
 
-def _registered(request: GenerationRequest) -> ImageTime:
+def _registered(request: GenerationRequest) -> PictureTime:
     """Larger sizes scale by their pixels, which is on the low side, so that nothing is refused that
     might have fitted. The figure is all of an image's time by its steps: nothing comes on top."""
     variant = request.variant
-    step_s = variant.seconds_per_step * request.size.pixels / variant.sizes[0].pixels
-    return ImageTime(step_s, 0.0)
+    step_s = variant.seconds_per_step * request.invocation.size.pixels / variant.sizes[0].pixels
+    return PictureTime(step_s, 0.0)
 
 
 def _moved(now: float, sample: float, start: float, bounds: tuple[float, float]) -> float:

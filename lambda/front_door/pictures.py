@@ -21,7 +21,7 @@ class ObjectStore(Protocol):
 def store(
     s3: ObjectStore,
     bucket: str,
-    images: Sequence[tuple[int, bytes]],
+    pictures: Sequence[tuple[int, bytes]],
     *,
     request_id: str,
     now_s: float,
@@ -35,7 +35,7 @@ def store(
     folder = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}/{request_id}"
     urls = []
     try:
-        for seed, png in images:
+        for seed, png in pictures:
             where = {"Bucket": bucket, "Key": f"{folder}/{seed}.png"}
             s3.put_object(**where, Body=png, ContentType="image/png")
             urls.append(s3.generate_presigned_url("get_object", Params=where, ExpiresIn=url_ttl_s))

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from front_door.errors import StorageError
-from front_door.images import store
+from front_door.pictures import store
 from tests.unit.front_door_fakes import NOW, FakeObjectStore, client_error
 
 

@@ -1,23 +1,22 @@
 """What answers teach about an image's time: bounded, forgotten with time, and never a trap."""
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from front_door.endpoint import Generated, StageTimings
 from front_door.generation import GenerationRequest
-from front_door.image_time import (
+from front_door.picture_time import (
     HALF_LIFE_S,
     MOST_A_SAMPLE_MOVES,
     MOST_OTHER_STEPS,
     MOST_TIMES,
-    ImageTime,
-    ImageTimes,
+    PictureTime,
+    PictureTimes,
 )
 from front_door.time_limit import check_time, estimate_s
-from front_door.variants import Size
+from sd_contract.invocation import Answer
+from sd_contract.size import Size
 from tests.unit.front_door_fakes import (
     FakeClock,
     FakeRuntime,
@@ -27,45 +26,48 @@ from tests.unit.front_door_fakes import (
 )
 
 START_S = 0.1
-REQUEST = generation_request(variant=variant(seconds_per_step=START_S))
+VARIANT = variant(seconds_per_step=START_S)
+REQUEST = generation_request(VARIANT)
 SEEDS = range(40)
 
 
 def answer(
     request: GenerationRequest, step_s: float, other_s: float = 0.0, together: int | None = None
-) -> Generated:
+) -> Answer:
     """To `request`, had each image taken this long; `together`: images in the batch."""
-    images = request.n if together is None else together
-    timings = StageTimings(
-        text_encoder=0.0,
-        denoise=1000 * step_s * images * request.num_inference_steps,
-        vae_decode=750 * other_s * images,
-        png=250 * other_s * images,
-    )
-    return Generated((b"",) * request.n, timings, images)
+    asked = request.invocation
+    images = asked.num_images if together is None else together
+    timings_ms = {
+        "text_encoder": 0.0,
+        "denoise": 1000 * step_s * images * asked.num_inference_steps,
+        "vae_decode": 750 * other_s * images,
+        "png": 250 * other_s * images,
+    }
+    engine = {"images_in_batch": images}
+    return Answer((b"",) * asked.num_images, asked.seeds, timings_ms, engine)
 
 
-def taught(*step_s: float, times: ImageTimes | None = None) -> ImageTimes:
-    times = times or ImageTimes(FakeClock())
+def taught(*step_s: float, times: PictureTimes | None = None) -> PictureTimes:
+    times = times or PictureTimes(FakeClock())
     for each in step_s:
         times.learn(REQUEST, answer(REQUEST, each))
     return times
 
 
 def test_it_starts_from_what_was_registered_by_the_pixels() -> None:
-    times = ImageTimes(FakeClock())
-    assert times.of(REQUEST) == ImageTime(START_S, 0.0)
-    wide = replace(REQUEST, size=Size(1024, 512))
+    times = PictureTimes(FakeClock())
+    assert times.of(REQUEST) == PictureTime(START_S, 0.0)
+    wide = generation_request(VARIANT, size=Size(1024, 512))
     assert times.of(wide).step_s == pytest.approx(2 * START_S)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_sequence_of_answers_leaves_the_bounds_or_jumps(seed: int) -> None:
     chance, clock = random.Random(seed), FakeClock()
-    times = ImageTimes(clock)
+    times = PictureTimes(clock)
     for _ in range(200):
         steps, n = chance.randint(1, 100), chance.randint(1, 4)
-        request = replace(REQUEST, num_inference_steps=steps, seeds=tuple(range(n)))
+        request = generation_request(VARIANT, num_inference_steps=steps, num_images=n)
         before = times.of(request)
         sample = answer(request, 10 ** chance.uniform(-7, 5), 10 ** chance.uniform(-7, 5))
         times.learn(request, sample)
@@ -82,14 +84,12 @@ def test_no_sequence_of_answers_leaves_the_bounds_or_jumps(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_comes_to_what_the_answers_take(seed: int) -> None:
     chance, clock = random.Random(seed), FakeClock()
-    times = ImageTimes(clock)
+    times = PictureTimes(clock)
     step_s = START_S * chance.uniform(1 / MOST_TIMES, MOST_TIMES)
     other_s = START_S * chance.uniform(0, MOST_OTHER_STEPS)
     for _ in range(200):
-        n = chance.randint(1, 4)
-        request = replace(
-            REQUEST, seeds=tuple(range(n)), num_inference_steps=chance.randint(1, 100)
-        )
+        steps, n = chance.randint(1, 100), chance.randint(1, 4)
+        request = generation_request(VARIANT, num_inference_steps=steps, num_images=n)
         noise = chance.uniform(0.97, 1.03)
         times.learn(request, answer(request, step_s * noise, other_s * noise))
         clock.now += chance.uniform(0, 2)
@@ -116,9 +116,9 @@ def test_one_spike_is_a_tenth_of_the_registered_time() -> None:
 def test_a_refusal_doesn_t_outlive_what_was_learnt() -> None:
     """All is refused, so nothing is learnt any more: time alone has to open the door again."""
     clock = FakeClock()
-    times = taught(*[1000.0] * 100, times=ImageTimes(clock))
-    request = replace(REQUEST, num_inference_steps=100)
-    limit_s = 1.5 * estimate_s(request, ImageTime(START_S, 0.0))
+    times = taught(*[1000.0] * 100, times=PictureTimes(clock))
+    request = generation_request(VARIANT, num_inference_steps=100)
+    limit_s = 1.5 * estimate_s(request, PictureTime(START_S, 0.0))
     waited = 0.0
     while estimate_s(request, times.of(request)) > limit_s:
         clock.now += 10
@@ -131,33 +131,33 @@ def test_a_refusal_doesn_t_outlive_what_was_learnt() -> None:
 
 def test_what_was_learnt_halves_in_its_half_life() -> None:
     clock = FakeClock()
-    times = taught(*[0.2] * 100, times=ImageTimes(clock))
+    times = taught(*[0.2] * 100, times=PictureTimes(clock))
     clock.now += HALF_LIFE_S
     assert times.of(REQUEST).step_s == pytest.approx(0.15, rel=0.01)
 
 
 def test_a_clock_set_back_keeps_nothing_alive() -> None:
     clock = FakeClock()
-    times = taught(*[0.2] * 100, times=ImageTimes(clock))
+    times = taught(*[0.2] * 100, times=PictureTimes(clock))
     clock.now -= 1
     assert times.of(REQUEST).step_s == START_S
 
 
 def test_a_batch_with_other_requests_teaches_nothing() -> None:
-    times = ImageTimes(FakeClock())
+    times = PictureTimes(FakeClock())
     times.learn(REQUEST, answer(REQUEST, START_S, together=8))
-    assert times.of(REQUEST) == ImageTime(START_S, 0.0)
+    assert times.of(REQUEST) == PictureTime(START_S, 0.0)
 
 
 def test_sizes_guidance_and_variants_are_learnt_apart() -> None:
     times = taught(*[0.2] * 100)
     others = [
-        replace(REQUEST, size=Size(768, 512)),
-        replace(REQUEST, guidance_scale=1.0),
-        replace(REQUEST, variant=variant("djl", seconds_per_step=START_S)),
+        generation_request(VARIANT, size=Size(768, 512)),
+        generation_request(VARIANT, guidance_scale=1.0),
+        generation_request(variant("djl", seconds_per_step=START_S)),
     ]
     assert [times.of(other).step_s for other in others] == pytest.approx([0.15, 0.1, 0.1])
-    assert times.of(replace(REQUEST, guidance_scale=2.0)).step_s > 0.19
+    assert times.of(generation_request(VARIANT, guidance_scale=2.0)).step_s > 0.19
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,7 @@ def test_sizes_guidance_and_variants_are_learnt_apart() -> None:
 def test_a_variant_deployed_anew_is_learnt_anew(change: dict[str, Any]) -> None:
     times = taught(*[0.2] * 100)
     renewed = variant("g5", **{"seconds_per_step": START_S, **change})
-    request = replace(REQUEST, variant=renewed)
-    assert times.of(request).step_s == renewed.seconds_per_step
+    assert times.of(generation_request(renewed)).step_s == renewed.seconds_per_step
 
 
 def test_a_request_that_fits_is_no_longer_refused_once_answers_have_shown_it() -> None:
@@ -187,8 +186,8 @@ def test_a_request_that_fits_is_no_longer_refused_once_answers_have_shown_it() -
 
 def test_a_refused_request_or_a_failed_one_teaches_nothing() -> None:
     world = World()
-    before = world.front_door.image_times.of(REQUEST)
+    before = world.front_door.picture_times.of(REQUEST)
     world.generate(prompt="x", n=4, num_inference_steps=100)
     world.runtime.fails = RuntimeError("out of memory")
     world.generate(prompt="x")
-    assert world.front_door.image_times.of(REQUEST) == before
+    assert world.front_door.picture_times.of(REQUEST) == before

@@ -1,0 +1,202 @@
+"""`POST /invocations`: what a container is asked and what it answers.
+
+The front door writes the request and reads the answer, the container the other way round. Nothing
+is clamped or guessed: a value outside its range is refused by its name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sd_contract.environment import ServingEnvironment
+from sd_contract.fields import PUBLIC, PUBLIC_NAMES, Allowed, Problem, Whole, read
+from sd_contract.seeds import draw_seed, seeds_of
+from sd_contract.size import Size
+
+JSON = "application/json"
+PNG = "image/png"
+
+STAGES = ("text_encoder", "denoise", "vae_decode", "png")
+"""Of `timings_ms`, in the order of the work."""
+
+INVALID_REQUEST = "invalid_request"
+"""The error type of a request that must not be tried again unchanged."""
+ENGINE_ERROR = "engine_error"
+"""The request was fine, making the picture failed."""
+
+# A side may be anything here; which pairs are served, the container says.
+_SIDE = Whole(8, 4_096)
+KNOWN: Mapping[str, Allowed] = {
+    inner: PUBLIC[name] if name != "size" else _SIDE for inner, name in PUBLIC_NAMES.items()
+}
+
+
+class ContainerError(Exception):
+    """A container's refusal. `kind` is INVALID_REQUEST or ENGINE_ERROR, and is what counts: what
+    stands before a handler (DJL's batches, the Hugging Face toolkit) has its own ideas of status.
+    """
+
+    def __init__(self, kind: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.kind, self.field = kind, field
+
+    def to_json(self) -> bytes:
+        error = {"type": self.kind, "param": self.field, "message": str(self)}
+        return json.dumps({"error": error}).encode()
+
+    @classmethod
+    def from_json(cls, body: str | bytes) -> ContainerError:
+        """Raises ValueError for a body that isn't one of these."""
+        try:
+            error = json.loads(body)["error"]
+            kind, message, field = error["type"], error["message"], _name(error.get("param"))
+        except (KeyError, TypeError, AttributeError) as wrong:
+            raise ValueError(f"{type(wrong).__name__}: {wrong}") from None
+        return ContainerError(str(kind), str(message), field)
+
+
+class Refused(ContainerError):
+    """What is wrong with a request, all of it; `field` is the first mistake's, None where the body
+    as a whole is at fault."""
+
+    status = 400
+    """HTTP's, of the answer."""
+
+    def __init__(self, *problems: Problem) -> None:
+        message = "; ".join(problem.message for problem in problems)
+        super().__init__(INVALID_REQUEST, message, problems[0].field)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """Image i is drawn from `seeds[i]`."""
+
+    prompt: str
+    negative_prompt: str
+    num_images: int
+    size: Size
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return seeds_of(self.seed, self.num_images)
+
+    def to_json(self) -> bytes:
+        document = asdict(self)
+        size = document.pop("size")
+        return json.dumps({**document, **size}).encode()
+
+    @classmethod
+    def from_json(
+        cls, body: bytes, served: ServingEnvironment, draw_seed: Callable[[], int] = draw_seed
+    ) -> Invocation:
+        """What isn't given is as `served` says; `draw_seed()` gives a seed. Raises Refused."""
+        values, problems = read(_json_object(body), KNOWN, required=("prompt",))
+        size = _size(values, served.sizes, problems)
+        if problems:
+            raise Refused(*problems)
+        return cls(
+            prompt=values["prompt"],
+            negative_prompt=values.get("negative_prompt", ""),
+            num_images=values.get("num_images", 1),
+            size=size,
+            num_inference_steps=values.get("num_inference_steps", served.default_steps),
+            guidance_scale=values.get("guidance_scale", served.default_guidance_scale),
+            seed=values["seed"] if "seed" in values else draw_seed(),
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """PNGs in the order of `seeds`. `timings_ms` by STAGES; all but `png` are of the whole batch
+    that the request was part of. `engine` says what drew them, with `images_in_batch`."""
+
+    images: tuple[bytes, ...]
+    seeds: tuple[int, ...]
+    timings_ms: Mapping[str, float]
+    engine: Mapping[str, Any]
+
+    @property
+    def images_in_batch(self) -> int:
+        """These images, and those of requests they were batched with."""
+        return int(self.engine["images_in_batch"])
+
+    def to_json(self) -> bytes:
+        images = [base64.b64encode(image).decode() for image in self.images]
+        return json.dumps({**vars(self), "images": images}).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Answer:
+        """Raises ContainerError where the body is an error's, ValueError where it is neither."""
+        try:
+            document = json.loads(body)
+            if "error" in document:
+                raise ContainerError.from_json(body)
+            return cls(
+                images=tuple(
+                    base64.b64decode(image, validate=True) for image in document["images"]
+                ),
+                seeds=tuple(document["seeds"]),
+                timings_ms={stage: _ms(document["timings_ms"][stage]) for stage in STAGES},
+                engine=_engine(document["engine"]),
+            )
+        except (KeyError, TypeError, binascii.Error) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _json_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        # ValueError: bad JSON, bad UTF-8, or a number of thousands of digits.
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(
+            Problem(None, "the body is not valid JSON in UTF-8", "invalid_json")
+        ) from None
+    if not isinstance(document, dict):
+        raise Refused(Problem(None, "the body must be a JSON object", "invalid_json"))
+    return document
+
+
+def _size(values: Mapping[str, Any], served: Sequence[Size], problems: list[Problem]) -> Size:
+    """The size asked for, or the first; a mistake goes into `problems`."""
+    given = [side for side in ("height", "width") if side in values]
+    if not given or any(problem.field in ("height", "width") for problem in problems):
+        return served[0]
+    if len(given) == 1:
+        missing = "width" if given == ["height"] else "height"
+        message = f"{missing}: required, as height and width go together"
+        problems.append(Problem(missing, message, "missing_field"))
+        return served[0]
+    size = Size(values["width"], values["height"])
+    if size not in served:
+        field = "width" if any(size.height == each.height for each in served) else "height"
+        names = ", ".join(map(str, served))
+        message = f"{field}: {size} is not served; width x height is one of {names}"
+        problems.append(Problem(field, message, "size_not_served"))
+    return size
+
+
+def _engine(value: Any) -> Mapping[str, Any]:
+    if type(value["images_in_batch"]) is not int:
+        raise TypeError(f"images_in_batch is {value['images_in_batch']!r}")
+    return dict(value)
+
+
+def _name(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"{value!r} is not a field's name")
+    return value
+
+
+def _ms(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        raise TypeError(f"{value!r} is not a number of milliseconds")
+    return float(value)

@@ -1,0 +1,77 @@
+"""What the engine's Parts have in common, however their networks are run: tokenizer, scheduler and
+the figures that the model's configuration gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sd_contract.model_layout import CONFIGS, LATENT_CHANNELS, SCALING_FACTOR, SCHEDULER_CONFIG
+from sd_serving.tokenizer import PromptTokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+SAMPLER: Mapping[str, Any] = {
+    "algorithm_type": "dpmsolver++",
+    "solver_order": 2,
+    "lower_order_final": True,
+    # What diffusers 0.16 does, where these two aren't options yet; later defaults differ.
+    "final_sigmas_type": "sigma_min",
+    "timestep_spacing": "linspace",
+}
+
+
+class SchedulerFactory:
+    """DPM-Solver++ (2M) with the noise schedule of a `scheduler_config.json`, whichever sampler
+    that file names."""
+
+    def __init__(self, path: Path) -> None:
+        self._config = json.loads(path.read_bytes())
+
+    def __call__(self) -> Any:
+        from diffusers import DPMSolverMultistepScheduler
+
+        return DPMSolverMultistepScheduler.from_config(self._config, **SAMPLER)
+
+
+@dataclass
+class LoadedParts:
+    tokenizer: PromptTokenizer
+    make_scheduler: SchedulerFactory
+    latent_channels: int
+    vae_scale: int
+    scaling_factor: float
+    device: torch.device
+    dtype: torch.dtype
+    description: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    """For the answer's `engine` object: how the networks are run."""
+
+    @property
+    def tokenizer_max_length(self) -> int:
+        return self.tokenizer.max_length
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+    def count_tokens(self, prompt: str) -> int:
+        return self.tokenizer.count(prompt)
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.description
+
+
+def read_common(folder: Path) -> dict[str, Any]:
+    """What a folder in diffusers' layout says of LoadedParts."""
+    unet, vae = (json.loads((folder / CONFIGS[name]).read_bytes()) for name in ("unet", "vae"))
+    return {
+        "tokenizer": PromptTokenizer(folder / "tokenizer"),
+        "make_scheduler": SchedulerFactory(folder / SCHEDULER_CONFIG),
+        "latent_channels": int(unet.get("in_channels", LATENT_CHANNELS)),
+        "vae_scale": int(2 ** (len(vae["block_out_channels"]) - 1)),
+        "scaling_factor": float(vae.get("scaling_factor", SCALING_FACTOR)),
+    }
