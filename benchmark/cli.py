@@ -147,14 +147,13 @@ def _published(region: str) -> tuple[list[Candidate], str]:
     study = read_study()
     candidates = []
     for variant in study.variants:
-        price = _known(prices, region, variant.instance_type)
-        source = f"{price.source} ({region}, {price.date})"
+        usd_per_hour, source = _price(prices, region, variant.instance_type)
         candidates.append(
             Candidate(
                 variant.name,
                 variant.instance_type,
                 variant.latency_s,
-                price.usd_per_hour,
+                usd_per_hour,
                 source,
                 "the study's mean latency; --results takes your own",
             )
@@ -172,14 +171,14 @@ def _measured(results: Results, region: str) -> tuple[list[Candidate], str]:
         if figures.base.latency is None:
             continue
         served = figures.served
-        price = _known(prices, region, served.instance_type)
+        usd_per_hour, source = _price(prices, region, served.instance_type)
         candidates.append(
             Candidate(
                 served.name,
                 served.instance_type,
                 figures.base.latency.mean,
-                price.usd_per_hour,
-                f"{price.source} ({region}, {price.date})",
+                usd_per_hour,
+                source,
                 f"measured mean of {figures.base.ok} requests, {figures.base.load}",
             )
         )
@@ -191,14 +190,12 @@ def _measured(results: Results, region: str) -> tuple[list[Candidate], str]:
     return candidates, f"{conditions}. {LAPTOP}" if is_laptop(results) else conditions
 
 
-def _known(prices: pricing.Prices, region: str, instance_type: str) -> pricing.Price:
+def _price(prices: pricing.Prices, region: str, instance_type: str) -> tuple[float | None, str]:
+    """US dollars an hour, and where they are from or how to get them."""
     price = prices.find(region, instance_type)
     if price is None:
-        raise BenchmarkError(
-            f"no price of {instance_type} in {region}: "
-            f"python -m benchmark prices --refresh --region {region}"
-        )
-    return price
+        return None, f"python -m benchmark prices --refresh --region {region}"
+    return price.usd_per_hour, f"{price.source} ({region}, {price.date})"
 
 
 def _prices(arguments: argparse.Namespace, make_client: MakePricingClient) -> int:

@@ -149,8 +149,8 @@ def _answer(response: httpx.Response) -> Answer:
 
 def _registered(entry: dict[str, Any], prices: Prices) -> Registered:
     region, instance_type = str(entry.get("region", "")), str(entry["instance_type"])
-    usd, date = entry.get("price_usd_per_hour"), str(entry.get("price_date", ""))
-    source = str(entry.get("price_source", ""))
+    usd, date = entry.get("price_usd_per_hour"), str(entry.get("price_date") or "")
+    source = str(entry.get("price_source") or "")
     if usd is None and (known := prices.find(region, instance_type)):
         usd, date, source = known.usd_per_hour, known.date, known.source
     name = str(entry.get("name") or entry["id"])

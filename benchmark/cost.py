@@ -61,22 +61,25 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A variant as far as its cost goes; `basis` says where its seconds an image are from."""
+    """A variant as far as its cost goes; `basis` says where its seconds an image are from.
+    `usd_per_hour` None: its price isn't known, and `price_source` says how to get it."""
 
     name: str
     instance_type: str
     seconds_per_image: float
-    usd_per_hour: float
+    usd_per_hour: float | None
     price_source: str
     basis: str
 
 
 @dataclass(frozen=True)
 class Monthly:
+    """The sums are None without a price."""
+
     instances: int
     instance_hours: float
-    usd: float
-    usd_per_thousand: float
+    usd: float | None
+    usd_per_thousand: float | None
 
 
 def instances_for(candidate: Candidate, peak_per_hour: float, utilisation: float) -> int:
@@ -98,6 +101,8 @@ def monthly(candidate: Candidate, mode: Mode, demand: Demand, assume: Assumption
             busy = demand.images_per_day / 24 * candidate.seconds_per_image / 3600
             running = max(running_share(demand.images_per_day, assume), busy / assume.utilisation)
             hours = min(running, instances) * HOURS_PER_MONTH
+    if candidate.usd_per_hour is None:
+        return Monthly(instances, hours, None, None)
     usd = hours * candidate.usd_per_hour
     images = demand.images_per_day * HOURS_PER_MONTH / 24
     return Monthly(instances, hours, usd, usd / images * 1000)

@@ -13,7 +13,7 @@ from benchmark.cost import (
     compare,
     monthly,
 )
-from benchmark.report_tables import Cell, Column, Table
+from benchmark.report_tables import NO_PRICE, Cell, Column, Table
 
 
 def cost_tables(
@@ -49,8 +49,8 @@ def _monthly_table(
                     mode.value,
                     month.instances,
                     month.instance_hours,
-                    month.usd,
-                    month.usd_per_thousand,
+                    NO_PRICE if month.usd is None else month.usd,
+                    NO_PRICE if month.usd_per_thousand is None else month.usd_per_thousand,
                 ]
             )
     return Table(
@@ -73,22 +73,31 @@ def _monthly_table(
 def _break_even_table(
     candidates: Sequence[Candidate], assume: Assumptions, peak_scale: float | None, said: str
 ) -> Table:
-    def cost(candidate: Candidate, mode: Mode) -> Callable[[float], float]:
+    def cost(candidate: Candidate, mode: Mode, usd_per_hour: float) -> Callable[[float], float]:
         def usd(per_day: float) -> float:
             peak = (assume.peak_share if peak_scale is None else peak_scale) * per_day
-            return monthly(candidate, mode, Demand(per_day, peak), assume).usd
+            month = monthly(candidate, mode, Demand(per_day, peak), assume)
+            return month.instance_hours * usd_per_hour
 
         return usd
 
     rows: list[list[Cell]] = []
     for candidate in candidates:
         for a, b in combinations(Mode, 2):
-            ranges = compare((a.value, cost(candidate, a)), (b.value, cost(candidate, b)))
+            # One instance type: whatever it costs, fewer hours are cheaper.
+            ranges = compare((a.value, cost(candidate, a, 1)), (b.value, cost(candidate, b, 1)))
             rows.append([candidate.name, f"{a.value} or {b.value}", _told(ranges)])
     for mode in Mode:
         for x, y in combinations(candidates, 2):
-            ranges = compare((x.name, cost(x, mode)), (y.name, cost(y, mode)))
-            rows.append([mode.value, f"{x.name} or {y.name}", _told(ranges)])
+            told = NO_PRICE
+            if x.usd_per_hour is not None and y.usd_per_hour is not None:
+                told = _told(
+                    compare(
+                        (x.name, cost(x, mode, x.usd_per_hour)),
+                        (y.name, cost(y, mode, y.usd_per_hour)),
+                    )
+                )
+            rows.append([mode.value, f"{x.name} or {y.name}", told])
     return Table(
         "break-even",
         "Break-even volumes, pictures a day",
@@ -122,7 +131,11 @@ def _assumptions_table(
         [f"{c.name}: seconds a picture", f"{c.seconds_per_image:.3f}", c.basis] for c in candidates
     ]
     rows += [
-        [f"{c.name}: price", f"${c.usd_per_hour:g}/h {c.instance_type}", c.price_source]
+        [
+            f"{c.name}: price",
+            f"{NO_PRICE if c.usd_per_hour is None else f'${c.usd_per_hour:g}/h'} {c.instance_type}",
+            c.price_source,
+        ]
         for c in candidates
     ]
     rows += [

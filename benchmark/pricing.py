@@ -56,27 +56,37 @@ def read_prices(path: Path = PRICE_FILE) -> Prices:
 def refreshed(
     old: Prices, client: PricingClient, today: str, extra_regions: Iterable[str] = ()
 ) -> Prices:
-    """Every price of `old`, asked again; `extra_regions` get the instance types of the first one.
+    """Every price of `old`, asked again; `extra_regions` get those of all its instance types that
+    they have.
 
     All or nothing, so that one date stands for the whole file.
 
     Raises:
-        PriceRefreshFailed: a price is missing or ambiguous.
+        PriceRefreshFailed: a price of `old` is missing, one is ambiguous, or a region has none.
     """
-    wanted = {region: sorted(entries) for region, entries in old.regions.items()}
-    if wanted:
-        first = next(iter(wanted.values()))
-        wanted |= {region: first for region in extra_regions if region not in wanted}
-    return Prices(
-        today,
-        {
-            region: {name: _look_up(client, region, name, today) for name in instance_types}
-            for region, instance_types in wanted.items()
-        },
-    )
+    regions = {
+        region: {name: _look_up(client, region, name, today) for name in sorted(entries)}
+        for region, entries in old.regions.items()
+    }
+    every = sorted({name for entries in old.regions.values() for name in entries})
+    for region in extra_regions:
+        if region not in regions:
+            found = {name: _find(client, region, name, today) for name in every}
+            regions[region] = {name: price for name, price in found.items() if price}
+            if not regions[region]:
+                raise PriceRefreshFailed(f"{region}: no price of {', '.join(every)}")
+    return Prices(today, regions)
 
 
 def _look_up(client: PricingClient, region: str, instance_type: str, today: str) -> Price:
+    price = _find(client, region, instance_type, today)
+    if price is None:
+        raise PriceRefreshFailed(f"{instance_type} in {region}: expected one price, got no price")
+    return price
+
+
+def _find(client: PricingClient, region: str, instance_type: str, today: str) -> Price | None:
+    """None where the region hasn't the type."""
     request: dict[str, Any] = {
         "ServiceCode": "AmazonSageMaker",
         "Filters": [
@@ -94,8 +104,10 @@ def _look_up(client: PricingClient, region: str, instance_type: str, today: str)
         if not answer.get("NextToken"):
             break
         request["NextToken"] = answer["NextToken"]
+    if not found:
+        return None
     if len(set(found.values())) != 1:
-        listed = ", ".join(f"{sku}: {usd}" for sku, usd in sorted(found.items())) or "no price"
+        listed = ", ".join(f"{sku}: {usd}" for sku, usd in sorted(found.items()))
         raise PriceRefreshFailed(f"{instance_type} in {region}: expected one price, got {listed}")
     sku, usd_per_hour = next(iter(found.items()))
     source = f"AWS Price List API, AmazonSageMaker, SKU {sku}, read {today}"

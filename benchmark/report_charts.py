@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.analysis import PhaseSummary, VariantFigures
+from benchmark.report_tables import NO_PRICE
 from benchmark.stats import cost_per_million_at
 
 COLOURS = ("#0b6e99", "#d9730d", "#2f7d4f", "#8a4fbe", "#b3261e")
@@ -161,7 +162,10 @@ def _costs(
         lambda seconds, _: f"{seconds:g}" if f"{seconds:.0e}"[0] in "25" else ""
     )
     axis.margins(x=0.08, y=0.12)
-    _legend(axis)
+    if axis.lines:
+        _legend(axis)
+    else:
+        axis.text(0.5, 0.5, NO_PRICE, ha="center", transform=axis.transAxes)
 
 
 def _legend(axis: Any) -> None:

@@ -16,6 +16,8 @@ from benchmark.stats import change_matrix
 
 Cell = str | float | int | None
 
+NO_PRICE = "no price"
+"""In place of a sum of money where the instance's price isn't known."""
 LAPTOP = "laptop, small model: ratios between variants here say nothing about AWS"
 
 
@@ -130,7 +132,7 @@ def price_statement(results: Results) -> str:
 
 def _price(variant: ServedVariant) -> str:
     if variant.usd_per_hour is None:
-        return f"{variant.instance_type} not known"
+        return f"{variant.instance_type} {NO_PRICE} ({variant.region})"
     return (
         f"{variant.instance_type} ${variant.usd_per_hour:g}/h "
         f"({variant.region}, {variant.price_date}, {variant.price_source})"

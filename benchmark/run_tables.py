@@ -6,6 +6,7 @@ from benchmark.analysis import PhaseSummary, VariantFigures
 from benchmark.detail_tables import failures_table, served_table, stages_table
 from benchmark.records import Results
 from benchmark.report_tables import (
+    NO_PRICE,
     Cell,
     Column,
     Table,
@@ -53,8 +54,8 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table:
                     if latency
                     else [None] * 5
                 ),
-                f.served.usd_per_hour,
-                f.cost_per_million,
+                _money(f, f.served.usd_per_hour),
+                _money(f, f.cost_per_million),
                 *(f.quality.get(name) for name in scores),
             ]
         )
@@ -91,6 +92,10 @@ def _quality_note(figures: Sequence[VariantFigures]) -> list[str]:
     return [f"Quality is of {counts} pictures a variant, same prompts and seeds."] if counts else []
 
 
+def _money(figures: VariantFigures, usd: float | None) -> Cell:
+    return NO_PRICE if figures.served.usd_per_hour is None else usd
+
+
 def _instances(figures: VariantFigures) -> str:
     count = figures.served.instance_count
     return figures.served.instance_type + (f" × {count}" if count > 1 else "")
@@ -111,8 +116,8 @@ def cost_table(figures: Sequence[VariantFigures], said: str, latency_bound_s: fl
         [
             [
                 f.served.name,
-                f.cost_per_million,
-                f.best_cost_per_million,
+                _money(f, f.cost_per_million),
+                _money(f, f.best_cost_per_million),
                 f.best.load if f.best else None,
                 f.best.throughput if f.best else None,
                 f.best.latency.p90 if f.best and f.best.latency else None,

@@ -13,6 +13,7 @@ from local_cloud.cfn_sagemaker import register_sagemaker_types
 from local_cloud.codebuild_service import CodeBuildService, install_codebuild
 from local_cloud.corrections import correct
 from local_cloud.extensions import SageMakerService, install_sagemaker
+from local_cloud.registry import install_registry
 from local_cloud.sagemaker_control import SageMakerControl
 from local_cloud.sagemaker_runtime import SageMakerRuntime
 from local_cloud.settings import CloudSettings
@@ -46,6 +47,7 @@ def assemble(settings: CloudSettings) -> Services:
     builds = CodeBuildService(settings)
     install_codebuild(builds)
     correct()
+    install_registry(settings)
     create_deployer(settings)
     return Services(control, builds)
 

@@ -79,12 +79,13 @@ def run_in_account(
 def assume_service_role(
     settings: CloudSettings, role_arn: str, service: str, session_name: str
 ) -> RoleSession:
-    """A session of `role_arn` for an AWS service, if the role exists and trusts that service."""
+    """A session of `role_arn` for an AWS service, if the role exists and trusts that service, which
+    says for which account it acts."""
     role_name = role_arn.rsplit("/", 1)[-1]
     role = iam._roles.get(role_name)
     if role is None:
         raise RoleUnusable(f"Role {role_arn} does not exist")
-    if not _trusts(role.get("AssumeRolePolicyDocument"), service):
+    if not _trusts(role.get("AssumeRolePolicyDocument"), service, settings):
         raise RoleUnusable(
             f"Could not assume role {role_arn}. Please ensure that the role exists and allows "
             f"principal '{service}' to assume the role."
@@ -108,12 +109,26 @@ def assume_service_role(
     return session
 
 
-def _trusts(document: str | dict[str, Any] | None, service: str) -> bool:
+def _trusts(document: str | dict[str, Any] | None, service: str, settings: CloudSettings) -> bool:
     policy = json.loads(document) if isinstance(document, str) else document or {}
+    context = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account="",
+        action="sts:AssumeRole",
+        resource_arn="*",
+        region=settings.region,
+        service_context={"aws:sourceaccount": settings.account},
+    )
     for statement in policy.get("Statement", []):
         services = (statement.get("Principal") or {}).get("Service", [])
         services = [services] if isinstance(services, str) else services
-        if statement.get("Effect") == "Allow" and service in services:
+        conditions = statement.get("Condition") or {}
+        if (
+            statement.get("Effect") == "Allow"
+            and service in services
+            and iam_evaluator._conditions_met(conditions, context)
+        ):
             return True
     return False
 

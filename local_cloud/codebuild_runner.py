@@ -2,7 +2,8 @@
 
 Rules kept: a failing command ends its phase; a failure in install or pre_build skips to the end,
 one in build still runs post_build; CODEBUILD_BUILD_SUCCEEDING tells post_build which; a stop or a
-timeout ends the whole process group. Nothing of the build's image is here but `python3` and
+timeout kills the whole process group at once, with no signal to clear up by (aws/aws-lc#1233: not
+even a shell's trap runs). Nothing of the build's image is here but `python3` and
 `docker`, which come first on its PATH.
 """
 
@@ -27,9 +28,6 @@ from local_cloud.buildspec import PHASES, Buildspec, BuildspecError, parse_build
 from local_cloud.codebuild_phase import PhaseFiles, PhaseResult
 from local_cloud.processes import ProcessGroup, clean_environment, network_environment
 from local_cloud.settings import REPOSITORY, CloudSettings
-
-# For what a build's commands have to clear up when it is stopped.
-STOP_GRACE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class BuildRun:
         self._stopped.set()
         with self._lock:
             if self._group:
-                self._group.stop(STOP_GRACE_S)
+                self._group.kill()
 
     def run(self) -> BuildOutcome:
         """Do it all; blocks until the build ended."""
@@ -168,7 +166,7 @@ class BuildRun:
             return 127
         with self._lock:
             if self._stopped.is_set():
-                return -15
+                return -9
             self._group = ProcessGroup(
                 [bash, "--noprofile", "--norc", "-c", script],
                 environment=environment,
@@ -177,10 +175,8 @@ class BuildRun:
                 on_line=self._log,
             )
         code = self._group.wait(max(self._deadline - time.monotonic(), 0.0))
-        # Also what a phase has left in the background: its shell is gone. A stop under way has its
-        # time first, and one signal is enough.
-        with self._lock:
-            self._group.stop(STOP_GRACE_S)
+        # Also what a phase has left in the background: its shell is gone.
+        self._group.kill()
         return -9 if code is None else code
 
     def _ended(self) -> str:

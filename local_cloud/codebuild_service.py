@@ -51,6 +51,11 @@ class CodeBuildService:
         with self._lock:
             if token and (known := codebuild._builds.get(self._tokens.get(token, ""))):
                 return _answer(known)
+            if (limit := self._limit()) is not None and self._under_way() >= limit:
+                return _refused(
+                    f"Cannot have more than {limit} builds in queue for the account",
+                    "AccountLimitExceededException",
+                )
             build = self._new_record(project, request)
             codebuild._builds[build["id"]] = build
             if token:
@@ -80,6 +85,17 @@ class CodeBuildService:
         if run:
             run_in_account(self._settings, run.stop, f"stop-{build_id}")
         return _answer(build)
+
+    def _limit(self) -> int | None:
+        """How many builds a young account may have: the content of `<state>/faults/codebuild-quota`
+        (aws-nuke#1209, flightcontrol.dev's docs on CodeBuild concurrency)."""
+        try:
+            return int((self._settings.state / "faults" / "codebuild-quota").read_text())
+        except FileNotFoundError:
+            return None
+
+    def _under_way(self) -> int:
+        return sum(not build["buildComplete"] for build in codebuild._builds.values())
 
     def _new_record(self, project: Record, request: Mapping[str, Any]) -> Record:
         build_id = codebuild._build_id(project["name"])
@@ -261,8 +277,8 @@ def _answer(build: Record) -> Response:
     return response
 
 
-def _refused(message: str) -> Response:
-    response: Response = error_response_json("ResourceNotFoundException", message, 400)
+def _refused(message: str, code: str = "ResourceNotFoundException") -> Response:
+    response: Response = error_response_json(code, message, 400)
     return response
 
 

@@ -9,7 +9,14 @@ from typing import Any
 from ministack.core import iam_actions
 from ministack.core.responses import error_response_json
 from ministack.services import ecr
-from ministack.services.cloudformation import custom_resource, engine, stacks
+from ministack.services.cloudformation import (
+    _stack_events,
+    custom_resource,
+    engine,
+    handlers,
+    helpers,
+    stacks,
+)
 
 WAIT = "AWS::CloudFormation::WaitCondition"
 Response = tuple[int, dict[str, str], bytes]
@@ -22,6 +29,36 @@ def correct() -> None:
     iam_actions.extract_resource_arn = parameters_have_a_path(iam_actions.extract_resource_arn)
     stacks._topological_sort = waits_last
     ecr._describe_images = missing_image_is_an_error(ecr._describe_images)
+    describing = handlers._ACTION_HANDLERS["DescribeStackResource"]
+    handlers._ACTION_HANDLERS["DescribeStackResource"] = resources_under_way(describing)
+
+
+def resources_under_way(
+    describe: Callable[[Mapping[str, Any]], Response],
+) -> Callable[[Mapping[str, Any]], Response]:
+    """DescribeStackResource also of a resource that is being made, changed or deleted, by its
+    newest event. MiniStack knows one when it's there."""
+
+    def wrapped(params: Mapping[str, Any]) -> Response:
+        stack = handlers._resolve_stack(helpers._p(params, "StackName")) or {}
+        logical_id = helpers._p(params, "LogicalResourceId")
+        events = _stack_events.get(stack.get("StackId"), [])
+        newest = next((e for e in reversed(events) if e["LogicalResourceId"] == logical_id), None)
+        if newest is None or not newest["ResourceStatus"].endswith("_IN_PROGRESS"):
+            return describe(params)
+        members = {**newest, "LastUpdatedTimestamp": newest["Timestamp"]}
+        names = ("LogicalResourceId", "PhysicalResourceId", "ResourceType", "ResourceStatus",
+                 "LastUpdatedTimestamp", "StackName", "StackId")  # fmt: skip
+        detail = "".join(f"<{name}>{helpers._esc(members[name])}</{name}>" for name in names)
+        answer: Response = helpers._xml(
+            200,
+            "DescribeStackResourceResponse",
+            "<DescribeStackResourceResult><StackResourceDetail>"
+            f"{detail}</StackResourceDetail></DescribeStackResourceResult>",
+        )
+        return answer
+
+    return wrapped
 
 
 def missing_image_is_an_error(

@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.dockerfile import DockerfileError
-from local_cloud.image_build import build_image
-from local_cloud.image_store import MANIFEST_TYPE, REFERENCE, ImageStore, manifest_of
+from local_cloud.image_build import BuildOptions, build_image
+from local_cloud.image_store import (
+    MANIFEST_TYPE,
+    OCI_INDEX_TYPE,
+    OCI_MANIFEST_TYPE,
+    REFERENCE,
+    ImageStore,
+    index_of,
+    manifest_of,
+)
 
 # Options of `docker build` that take a value and change nothing here.
 IGNORED_WITH_VALUE = (
-    "--platform", "--network", "--progress", "--cache-from", "--cache-to", "--label", "--target",
-    "--shm-size", "--memory", "--provenance", "--sbom", "--output", "--attest", "--builder",
+    "--platform", "--network", "--progress", "--cache-from", "--cache-to", "--target",
+    "--shm-size", "--memory", "--builder",
 )  # fmt: skip
 IGNORED = ("--pull", "--no-cache", "--rm", "--force-rm", "--quiet", "-q", "--load", "--all-tags")
 
@@ -42,7 +50,7 @@ def run(
         raise UsageError("docker: a command is needed")
     command, rest = arguments[0], arguments[1:]
     if command == "build":
-        return _build(rest, store)
+        return _build(rest, store, ecr)
     if command == "tag":
         return _tag(rest, store)
     if command == "push":
@@ -54,8 +62,10 @@ def run(
     raise UsageError(f"docker: '{command}' is not a command of the local cloud's docker")
 
 
-def _build(arguments: list[str], store: ImageStore) -> str:
+def _build(arguments: list[str], store: ImageStore, ecr: EcrFactory) -> str:
     tags, build_args, dockerfile, context = [], {}, None, None
+    labels: dict[str, str] = {}
+    attested, output = {"--provenance": "true", "--sbom": "false"}, "type=image"
     words = iter(arguments)
     for word in words:
         name, has_value, value = word.partition("=")
@@ -71,6 +81,13 @@ def _build(arguments: list[str], store: ImageStore) -> str:
             # "--build-arg NAME=x" as two words, or in one with a first "=".
             key, _, text = (value if has_value else next(words, "")).partition("=")
             build_args[key] = text or os.environ.get(key, "")
+        elif name == "--label":
+            key, _, text = (value if has_value else next(words, "")).partition("=")
+            labels[key] = text
+        elif name in attested:
+            attested[name] = given()
+        elif name in ("-o", "--output"):
+            output = given()
         elif name in IGNORED_WITH_VALUE:
             given()
         elif word.startswith("-"):
@@ -85,12 +102,41 @@ def _build(arguments: list[str], store: ImageStore) -> str:
     path = Path(dockerfile) if dockerfile else context / "Dockerfile"
     if not path.is_file():
         raise UsageError(f"docker build: {path}: no such file")
-    digest = build_image(store, context, path, build_args)
+    media_type = _media_type(attested, output)
+    digest = build_image(store, context, path, BuildOptions(build_args, labels, media_type))
+    record = store.load(digest)
+    _pull(record.base_image, ecr)
     for tag in tags:
         store.tag(tag, digest)
-    record = store.load(digest)
     lines = [f"FROM {record.base_image}", *(f"RUN {line} (noted, not run)" for line in record.run)]
     return "\n".join([*lines, f"writing image {digest}", *(f"naming to {tag}" for tag in tags)])
+
+
+def _media_type(attested: Mapping[str, str], output: str) -> str:
+    """Of what a push sends, by a docker that keeps its images in containerd, as docker 29 does by
+    default: an index for the sake of attestations, else what the exporter is told
+    (docs.docker.com/build/exporters/image-registry). An older one pushes Docker's types anyway."""
+    options = dict(part.partition("=")[::2] for part in output.split(","))
+    if options.get("type") != "image":
+        raise UsageError(f"docker build: --output {output} can't be done here")
+    if set(attested.values()) != {"false"}:
+        return OCI_INDEX_TYPE
+    return MANIFEST_TYPE if options.get("oci-mediatypes") == "false" else OCI_MANIFEST_TYPE
+
+
+def _pull(base: str, ecr: EcrFactory) -> None:
+    """What a pull asks ECR for; there is nothing to fetch."""
+    match = REFERENCE.match(base)
+    if match is None:
+        return
+    wanted = {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"]}
+    answer = ecr().batch_get_image(
+        registryId=match["registry"].split(".")[0],
+        repositoryName=match["repository"],
+        imageIds=[wanted],
+    )
+    if not answer["images"]:
+        raise UsageError(f"docker build: failed to resolve source metadata for {base}: not found")
 
 
 def _tag(arguments: list[str], store: ImageStore) -> str:
@@ -107,15 +153,33 @@ def _push(arguments: list[str], store: ImageStore, ecr: Any) -> str:
     digest, match = _known(names[0], store), REFERENCE.match(names[0])
     if match is None:
         raise UsageError(f"docker push: {names[0]} is not in an ECR registry")
+    repository, tag = match["repository"], match["tag"] or "latest"
+    media_type = _misbehaviour(store) or store.load(digest).media_type
     # What a real push asks for on its way; there are no layers to send.
-    ecr.batch_check_layer_availability(repositoryName=match["repository"], layerDigests=[digest])
+    ecr.batch_check_layer_availability(repositoryName=repository, layerDigests=[digest])
+    manifest = manifest_of(digest, media_type)
+    if media_type == OCI_INDEX_TYPE:
+        pushed = ecr.put_image(
+            repositoryName=repository,
+            imageManifest=manifest_of(digest, OCI_MANIFEST_TYPE),
+            imageManifestMediaType=OCI_MANIFEST_TYPE,
+        )
+        manifest = index_of([pushed["image"]["imageId"]["imageDigest"]])
     ecr.put_image(
-        repositoryName=match["repository"],
-        imageManifest=manifest_of(digest),
-        imageManifestMediaType=MANIFEST_TYPE,
-        imageTag=match["tag"] or "latest",
+        repositoryName=repository,
+        imageManifest=manifest,
+        imageManifestMediaType=media_type,
+        imageTag=tag,
     )
-    return f"{match['tag'] or 'latest'}: digest: {digest}"
+    return f"{tag}: digest: {digest}"
+
+
+def _misbehaviour(store: ImageStore) -> str:
+    """The media type in `<state>/faults/docker-pushes`, for a docker that heeds no option."""
+    try:
+        return (store.folder.parent / "faults" / "docker-pushes").read_text()
+    except OSError:
+        return ""
 
 
 def _login(arguments: list[str], ecr: Any, password: Callable[[], str]) -> str:

@@ -8,31 +8,42 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from local_cloud.dockerfile import DockerfileError, Instruction, expand, parse_dockerfile
 from local_cloud.image_store import ImageRecord, ImageStore
 
 # registry/repository[:tag][@digest]; a tag or digest is asked for, so that a base stays the same.
-BASE = re.compile(r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9][a-z0-9._-]*)+(:[\w.-]+|@sha256:[0-9a-f]{64})$")
+BASE = re.compile(
+    r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9][a-z0-9._-]*)+"
+    r"(:[\w.-]+(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$"
+)
 
 
-def build_image(
-    store: ImageStore, context: Path, dockerfile: Path, build_args: Mapping[str, str]
-) -> str:
+@dataclass(frozen=True)
+class BuildOptions:
+    """What `docker build` is told besides the Dockerfile; `media_type` is its output's."""
+
+    build_args: Mapping[str, str]
+    labels: Mapping[str, str]
+    media_type: str
+
+
+def build_image(store: ImageStore, context: Path, dockerfile: Path, options: BuildOptions) -> str:
     """Lay the image out and save its record; the digest, the same for the same content.
 
     DockerfileError says what is wrong, with its line.
     """
     store.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.folder) as folder:
-        builder = _Builder(context, Path(folder) / "rootfs", build_args)
+        builder = _Builder(context, Path(folder) / "rootfs", options.build_args)
         for instruction in parse_dockerfile(dockerfile.read_text()):
             builder.apply(instruction)
-        record = builder.record
-        if not record.base_image:
+        if not builder.record.base_image:
             raise DockerfileError("Dockerfile: there is no FROM")
+        labels = {**builder.record.labels, **options.labels}
+        record = replace(builder.record, labels=labels, media_type=options.media_type)
         digest = "sha256:" + _content_digest(builder.rootfs, record)
         target = store.rootfs(digest)
         if not target.exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ REFERENCE = re.compile(
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?$"
 )
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class ImageRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     run: tuple[str, ...] = ()
     """The RUN lines, recorded and not run."""
+    media_type: str = MANIFEST_TYPE
+    """Of the manifest that a push sends."""
+
+    def config(self) -> dict[str, Any]:
+        """The image's config, as a registry serves it."""
+        return {"config": {"Labels": dict(self.labels), "Env": dict(self.environment)}}
 
 
 class ImageStore:
@@ -84,20 +92,24 @@ class ImageStore:
         return self.folder / digest.removeprefix("sha256:")
 
 
-def manifest_of(digest: str) -> str:
+def manifest_of(digest: str, media_type: str = MANIFEST_TYPE) -> str:
     """The image manifest that is pushed for an image of this store."""
+    kind = "docker.container.image" if media_type == MANIFEST_TYPE else "oci.image.config"
+    config_type = f"application/vnd.{kind}.v1+json"
     return json.dumps(
         {
             "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {
-                "mediaType": "application/vnd.docker.container.image.v1+json",
-                "digest": digest,
-                "size": 0,
-            },
+            "mediaType": media_type,
+            "config": {"mediaType": config_type, "digest": digest, "size": 0},
             "layers": [],
         }
     )
+
+
+def index_of(digests: Sequence[str]) -> str:
+    """An index of manifests, as a build with attestations pushes one."""
+    manifests = [{"mediaType": OCI_MANIFEST_TYPE, "digest": d, "size": 0} for d in digests]
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX_TYPE, "manifests": manifests})
 
 
 def digest_in(manifest: str) -> str | None:

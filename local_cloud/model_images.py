@@ -14,7 +14,7 @@ from local_cloud.api_shapes import BadRequest
 from local_cloud.bridge import RoleSession, RoleUnusable, assume_service_role
 from local_cloud.container_command import NotRunnable, choose_command
 from local_cloud.endpoint_process import ContainerFailed, ContainerPlan
-from local_cloud.image_store import REFERENCE, ImageStore, digest_in
+from local_cloud.image_store import MANIFEST_TYPE, REFERENCE, ImageStore, digest_in
 from local_cloud.settings import CloudSettings
 
 SAGEMAKER = "sagemaker.amazonaws.com"
@@ -58,6 +58,13 @@ def find_image(settings: CloudSettings, image: str, role: RoleSession) -> str:
                 f"The role {role.role_arn} can't pull {image}: "
                 f"{error.response['Error']['Message']}",
             ) from error
+    if found and found[0]["imageManifestMediaType"] != MANIFEST_TYPE:
+        # amazon-sagemaker-feedback#180, in AWS's words.
+        raise BadRequest(
+            "ValidationException",
+            f"Unsupported manifest media type {found[0]['imageManifestMediaType']} for image "
+            f"{image}. Ensure that valid manifest media type is used for specified image.",
+        )
     digest = digest_in(found[0]["imageManifest"]) if found else None
     if digest is None:
         raise BadRequest("ValidationException", f"Requested image {image} not found.")

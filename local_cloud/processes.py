@@ -123,6 +123,10 @@ class ProcessGroup:
         # Not only the leader: a shell ends at once, what it started may have to clear up first.
         while time.monotonic() < deadline and (self.exit_code is None or _group_alive(self.pid)):
             time.sleep(0.02)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the whole group at once, without a signal it could act on. Safe to call twice."""
         signal_group(self.pid, signal.SIGKILL)
         self.wait(5)
         self._note.unlink(missing_ok=True)

@@ -28,6 +28,8 @@ CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. "
     "Please retry using a different ML instance type."
 )
+# What ListTrainingJobs gives where MaxResults doesn't say.
+LIST_RESULTS = 10
 
 
 @dataclass
@@ -148,15 +150,22 @@ class TrainingJobs:
     def _list(self, request: Request) -> Answer:
         keys = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime",
                 "LastModifiedTime", "TrainingJobStatus")  # fmt: skip
-        wanted, status = request.get("NameContains", ""), request.get("StatusEquals")
+        wanted = request.get("NameContains", "")
         found = [
             {key: job.record[key] for key in keys if key in job.record}
             for name, job in self.jobs.items()
-            if wanted in name and status in (None, job.record["TrainingJobStatus"])
+            if wanted in name
         ]
         descending = request.get("SortOrder") == "Descending"
         found.sort(key=lambda item: float(item["CreationTime"]), reverse=descending)
-        return {"TrainingJobSummaries": found[: request.get("MaxResults", 100)]}
+        begin = int(request.get("NextToken", 0))
+        end = begin + request.get("MaxResults", LIST_RESULTS)
+        # SageMaker takes a page first and drops from it what has another status afterwards, says
+        # botocore of ListTrainingJobs: a page can be empty though a later one isn't.
+        status = request.get("StatusEquals")
+        page = [job for job in found[begin:end] if status in (None, job["TrainingJobStatus"])]
+        more = {"NextToken": str(end)} if end < len(found) else {}
+        return {"TrainingJobSummaries": page, **more}
 
     def _stop(self, request: Request) -> Answer:
         job = self._job(request["TrainingJobName"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud import aws
-from local_cloud.bridge import LogStream, RoleSession
+from local_cloud.bridge import LogStream, RoleSession, allowed, enter_account
 from local_cloud.codebuild_runner import tool_folder
 from local_cloud.container_command import ContainerCommand
 from local_cloud.processes import ProcessGroup, clean_environment, thread_environment
@@ -78,6 +78,8 @@ class TrainingProcess:
         self._stop.set()
 
     def run(self) -> JobOutcome:
+        if denied := self._denied_output_key():
+            return JobOutcome("Failed", "Failed", denied)
         s3 = aws.client(self.settings, "s3", self.role)
         try:
             self.on_status("Downloading", "Downloading input data")
@@ -90,6 +92,18 @@ class TrainingProcess:
         except aws.DownloadErrors as error:
             return JobOutcome("Failed", "Failed", f"ClientError: {error}")
         return outcome
+
+    def _denied_output_key(self) -> str:
+        """Why the role can't have the output encrypted; botocore says of OutputDataConfig's
+        KmsKeyId that it must be allowed kms:Encrypt."""
+        key = self.request["OutputDataConfig"].get("KmsKeyId")
+        enter_account(self.settings)
+        if not key or allowed(self.settings, self.role.access_key, "kms:Encrypt", key):
+            return ""
+        return (
+            f"ClientError: The role {self.role.role_arn} is not authorized to perform: kms:Encrypt "
+            f"on resource: {key}"
+        )
 
     def _lay_out(self, s3: Any) -> None:
         for folder in ("input/config", "model", "output/data", "checkpoints"):
@@ -183,7 +197,9 @@ class TrainingProcess:
             said = (self.root / "output" / "failure").read_text(errors="replace")
         except OSError:
             said = ""
-        return f"AlgorithmError: {said[:MAX_FAILURE_CHARS]}, exit code: {code}"
+        # A container's status for a process that a signal ended.
+        status = code if code >= 0 else 128 - code
+        return f"AlgorithmError: {said[:MAX_FAILURE_CHARS]}, exit code: {status}"
 
     def _checkpoints(self) -> Path:
         local = self.request["CheckpointConfig"].get("LocalPath", f"{OPT_ML}/checkpoints")

@@ -6,16 +6,16 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
-from stacks.components.grants import grant_objects
+from stacks.components.grants import grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
 from stacks.components.python_function import PythonFunction
-from stacks.settings import GATEWAY_TIMEOUT_S, LIMITS, VARIANT_PREFIX, Settings
+from stacks.settings import ENDPOINT_PREFIX, GATEWAY_TIMEOUT_S, LIMITS, VARIANT_PREFIX, Settings
 
 
 class ApiStack(Stack):
     """Exposes `url`, `front_door` (the PythonFunction), `images` and `api`.
 
-    It knows no variant: they register themselves. All it has of them is the names it may invoke.
+    It knows no variant: they register themselves.
     """
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
@@ -31,7 +31,7 @@ class ApiStack(Stack):
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(api.image_days))],
             # Pictures are copies that expire anyway; but a bucket with some left is not ours to
             # empty, so it stays until its owner does.
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         acknowledge(
             self.images,
@@ -58,7 +58,7 @@ class ApiStack(Stack):
                 "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
             },
         )
-        self._grant(self.front_door.role, settings)
+        self._grant(self.front_door.role)
         self.api = InferenceApi(
             self, "Inference", front_door=self.front_door.function, settings=api
         )
@@ -67,18 +67,16 @@ class ApiStack(Stack):
         CfnOutput(self, "ApiKeyId", value=self.api.key_id)
         CfnOutput(self, "ImageBucket", value=self.images.bucket_name)
 
-    def _grant(self, role: iam.Role, settings: Settings) -> None:
-        endpoints = [
-            self.format_arn(
-                service="sagemaker", resource="endpoint", resource_name=variant.endpoint_name
-            )
-            for variant in settings.variants
-        ]
+    def _grant(self, role: iam.Role) -> None:
         folder = self.format_arn(
             service="ssm", resource="parameter", resource_name=VARIANT_PREFIX.removeprefix("/")
         )
-        role.add_to_policy(
-            iam.PolicyStatement(actions=["sagemaker:InvokeEndpoint"], resources=endpoints)
+        grant_named(
+            role,
+            ["sagemaker:InvokeEndpoint"],
+            f"endpoint/{ENDPOINT_PREFIX}",
+            why="variants come and go by their own stacks; one that is dropped from the settings "
+            "must answer until it is destroyed, and the prefix is this app's own",
         )
         role.add_to_policy(
             iam.PolicyStatement(actions=["ssm:GetParametersByPath"], resources=[folder])

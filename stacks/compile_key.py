@@ -40,7 +40,7 @@ def compile_keys(settings: Settings, weights_key: str, root: Path = MODEL_ASSETS
             "dtype": compiling.dtype,
             "backend": compiling.backend,
             "sdk": compiling.sdk,
-            "image": settings.inf2.base_image,
+            "image": settings.inf2.base_image_pinned,
         },
         compile_sources(root),
     )

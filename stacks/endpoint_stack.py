@@ -11,6 +11,7 @@ from stacks.components.image_build import ImageBuild
 from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 from stacks.serving_environment import registration, serving_environment
 from stacks.settings import VARIANT_PREFIX, Settings, VariantSettings
+from stacks.storage_stack import StorageStack
 
 
 class EndpointStack(Stack):
@@ -27,6 +28,7 @@ class EndpointStack(Stack):
         *,
         settings: Settings,
         variant: VariantSettings,
+        storage: StorageStack,
         artifacts: ArtifactsStack,
         api: ApiStack,
         compiled: CompileStack | None = None,
@@ -46,8 +48,10 @@ class EndpointStack(Stack):
                 "Image",
                 settings=settings,
                 variant=variant,
-                repository=artifacts.repositories[variant.name],
-                encryption_key=artifacts.encryption_key,
+                repository=storage.repositories[variant.name],
+                bucket=storage.bucket,
+                encryption_key=storage.encryption_key,
+                log_group=storage.build_log,
             )
             image = built.image
         endpoint = SageMakerEndpoint(

@@ -1,6 +1,8 @@
-"""AWS Deep Learning Containers: which account holds a repository in which region."""
+"""AWS Deep Learning Containers: which account holds a repository in which region, and what an
+image's tag says of it."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,18 +18,23 @@ def _accounts() -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class BaseImage:
-    """A container of AWS's in one region. The account differs by region and repository."""
+    """A container of AWS's in one region. The account differs by region and repository.
+
+    `digest` is the manifest's where it is pinned. AWS builds a tag anew (patches of the system), so
+    without a pin what it stands for is known when it is pulled, not at synth.
+    """
 
     account: str
     region: str
     repository: str
     tag: str
+    digest: str | None = None
 
     @classmethod
-    def parse(cls, image: str, region: str) -> "BaseImage":
+    def parse(cls, image: str, region: str, digest: str | None = None) -> "BaseImage":
         """From "repository:tag". Raises KeyError where AWS doesn't publish it in the region."""
         repository, tag = image.split(":")
-        return cls(_accounts()[repository][region], region, repository, tag)
+        return cls(_accounts()[repository][region], region, repository, tag, digest)
 
     @property
     def registry(self) -> str:
@@ -38,13 +45,24 @@ class BaseImage:
     def uri(self) -> str:
         return f"{self.registry}/{self.repository}:{self.tag}"
 
+    @property
+    def pinned(self) -> str:
+        """With tag and digest, as docker takes them; without the digest where none is pinned."""
+        return f"{self.uri}@{self.digest}" if self.digest else self.uri
 
-def base_image_problem(image: str, region: str) -> tuple[str, str] | None:
-    """("repository" or "region", what is allowed) for an image that can't be had there."""
-    repository = image.split(":")[0]
-    accounts = _accounts()
-    if repository not in accounts:
-        return "repository", f"an image of {' | '.join(accounts)}"
-    if region not in accounts[repository]:
-        return "region", " | ".join(sorted(accounts[repository]))
-    return None
+    @property
+    def reference(self) -> str:
+        """By digest where it is pinned: SageMaker and CodeBuild take a tag or a digest, not both
+        (AlgorithmSpecification.TrainingImage; build-env-ref-available)."""
+        return f"{self.registry}/{self.repository}@{self.digest}" if self.digest else self.uri
+
+
+def cuda_of(image: str) -> str | None:
+    """The CUDA version in an image's tag, "12.4" for cu124; None where it names none."""
+    found = re.search(r"(?<![a-z0-9])cu(\d{2,})(\d)(?![0-9])", image)
+    return f"{found[1]}.{found[2]}" if found else None
+
+
+def published_in(repository: str) -> tuple[str, ...]:
+    """The regions AWS publishes it in; KeyError for one that isn't AWS's, or not in the file."""
+    return tuple(sorted(_accounts()[repository]))

@@ -24,17 +24,10 @@ def _file() -> dict[str, Any]:
     return loaded
 
 
-def price_of(instance_type: str, region: str, override: float | None) -> Price | str:
-    """The price, or a sentence saying what to do where the file has none."""
+def price_of(instance_type: str, region: str, override: float | None) -> Price | None:
+    """None where neither the setting nor the file has one: a price is told, never needed."""
     prices = _file()
     if override is not None:
         return Price(override, prices["date"], "the price_usd_per_hour setting")
-    known = prices["regions"].get(region, {})
-    if instance_type not in known:
-        return (
-            f"US dollars an hour, since stacks/data/prices.json has no {instance_type} in {region} "
-            f"(it has {', '.join(sorted(known)) or 'nothing there'}); "
-            "`python -m benchmark prices --refresh` updates it"
-        )
-    entry = known[instance_type]
-    return Price(entry["usd_per_hour"], prices["date"], entry["source"])
+    entry = prices["regions"].get(region, {}).get(instance_type)
+    return entry and Price(entry["usd_per_hour"], prices["date"], entry["source"])

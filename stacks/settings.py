@@ -6,20 +6,26 @@ else in the app reads the context.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from stacks.images import BaseImage
 from stacks.prices import Price, price_of
 from stacks.settings_checks import (
+    Notice,
     compile_problems,
     djl_problems,
+    host_notices,
     image_problems,
     model_problems,
+    region_problems,
+    sdk_problems,
     size_problems,
+    time_problems,
 )
-from stacks.settings_parsing import Problem, SettingsError, merge, read_section
+from stacks.settings_parsing import Problem, SettingsError, merge, read_section, stray_problems
 from stacks.settings_sections import (
+    ENDPOINT_PREFIX,
     ENGINES,
     GATEWAY_TIMEOUT_S,
     LIMITS,
@@ -40,6 +46,7 @@ from stacks.settings_sections import (
 )
 
 __all__ = [
+    "ENDPOINT_PREFIX",
     "GATEWAY_TIMEOUT_S",
     "LIMITS",
     "LOG_DAYS",
@@ -62,6 +69,26 @@ __all__ = [
 
 V = TypeVar("V", bound=VariantSettings)
 
+SECTIONS = {
+    "model": ModelSettings,
+    "api": ApiSettings,
+    "builds": BuildSettings,
+    "compile": CompileSettings,
+    "g5": G5Settings,
+    "djl": DjlSettings,
+    "inf2": Inf2Settings,
+}
+# Every setting, without its "sd.".
+PATHS = (
+    *(item.name for item in fields(AppSettings)),
+    *(
+        f"{name}.{item.name}"
+        for name, section in SECTIONS.items()
+        for item in fields(section)
+        if "rule" in item.metadata
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -74,7 +101,9 @@ class Settings:
     g5: G5Settings
     djl: DjlSettings
     inf2: Inf2Settings
-    prices: Mapping[str, Price]  # by variant name
+    prices: Mapping[str, Price | None]
+    """By variant's name, of those on offer."""
+    notices: tuple[Notice, ...]
 
     @property
     def variants(self) -> tuple[VariantSettings, ...]:
@@ -82,16 +111,16 @@ class Settings:
         return tuple(v for v in (self.g5, self.djl, self.inf2) if v.name in self.offered)
 
     def base_image(self, variant: VariantSettings) -> BaseImage:
-        return BaseImage.parse(variant.base_image, self.region)
+        return BaseImage.parse(variant.base_image, self.region, variant.base_image_digest)
 
 
 def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Settings:
     """Raises SettingsError with every mistake. `default_region` serves where `region` is empty."""
     problems: list[Problem] = []
     raw = merge(context, problems)
-    sections = {"model", "api", "builds", "compile", *VARIANTS}
-    top = {name: value for name, value in raw.items() if name not in sections}
-    app = read_section(AppSettings, top, "sd", problems)
+    problems += stray_problems(context, PATHS)
+    top = {name: value for name, value in raw.items() if name not in SECTIONS}
+    app = read_section(AppSettings, top, "sd", problems, others=SECTIONS)
     region = (app and app.region) or default_region
     model = read_section(ModelSettings, raw.get("model"), "sd.model", problems)
     api = read_section(ApiSettings, raw.get("api"), "sd.api", problems)
@@ -114,28 +143,33 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         dtype=inf2.dtype if inf2 else "",
     )
 
-    prices: dict[str, Price] = {}
     if model:
         problems += model_problems(model)
     for each in (g5, djl, inf2):
         if each:
-            problems += size_problems(each)
+            problems += size_problems(each) + image_problems(each) + time_problems(each)
         if each and app and each.name in app.variants:
-            problems += image_problems(each, region)
-            price = price_of(each.instance_type, region, each.price_usd_per_hour)
-            if isinstance(price, Price):
-                prices[each.name] = price
-            else:
-                problems.append(
-                    Problem(f"sd.{each.name}.price_usd_per_hour", each.price_usd_per_hour, price)
-                )
+            problems += region_problems(each, region)
     if djl:
         problems += djl_problems(djl)
     if inf2 and compiling:
-        problems += compile_problems(inf2, compiling)
+        problems += compile_problems(inf2, compiling) + sdk_problems(inf2, compiling)
     if app and api and api.default_model not in app.variants:
         allowed = f"one of sd.variants ({' | '.join(app.variants)})"
         problems.append(Problem("sd.api.default_model", api.default_model, allowed))
     if problems or not (app and model and api and builds and compiling and g5 and djl and inf2):
         raise SettingsError(problems)
-    return Settings(region, app.variants, model, api, builds, compiling, g5, djl, inf2, prices)
+    offered = [each for each in (g5, djl, inf2) if each.name in app.variants]
+    return Settings(
+        region,
+        app.variants,
+        model,
+        api,
+        builds,
+        compiling,
+        g5,
+        djl,
+        inf2,
+        prices={v.name: price_of(v.instance_type, region, v.price_usd_per_hour) for v in offered},
+        notices=tuple(n for v in offered for n in host_notices(v, region, compiling)),
+    )

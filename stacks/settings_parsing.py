@@ -7,7 +7,7 @@ arrive as text, so every rule takes its text form as well.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast
@@ -170,12 +170,54 @@ def merge(context: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]
     return raw
 
 
+def stray_problems(context: Mapping[str, Any], paths: Collection[str]) -> list[Problem]:
+    """Keys of the context that are a setting's name written otherwise, and so set nothing:
+    "g5.steps", "SD.g5.steps", "sd_g5_steps", "steps". `paths` are all settings without their "sd.".
+
+    Other keys pass: CDK's own ("@aws-cdk/…", "aws:cdk:…", what it looked up), and those for other
+    apps in ~/.cdk.json.
+    """
+    written: dict[str, list[str]] = {_letters(name): [name] for name in ("sd", *WHOLE)}
+    for path in paths:
+        for name in {f"sd.{path}", path, path.split(".")[-1], *path.split(".")[:-1]}:
+            written.setdefault(_letters(name), []).append(f"sd.{path}")
+    sections = {path.split(".")[0] for path in paths if "." in path}
+    problems = []
+    for key, value in context.items():
+        if key in ("sd", *WHOLE) or key.startswith(("sd.", "@")):
+            continue
+        parts = re.split(r"[^a-z0-9]+", key.lower())
+        near = written.get(_letters(key), [])
+        if not near and parts[0] in ("sd", *sections):
+            whole = _letters(key if parts[0] == "sd" else f"sd.{key}")
+            near = [n for close in get_close_matches(whole, written, n=1) for n in written[close]]
+            near = near or ["sd.…"]
+        if near:
+            shown = " | ".join(near[:3]) + (" | …" if near[3:] else "")
+            problems.append(Problem(key, value, f"no such setting; did you mean {shown}?"))
+    return problems
+
+
+# Context values that are no settings themselves.
+WHOLE = ("profile", "profiles")
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
 def read_section(
-    section: Callable[..., T], raw: object, path: str, problems: list[Problem], **given: Any
+    section: Callable[..., T],
+    raw: object,
+    path: str,
+    problems: list[Problem],
+    others: Collection[str] = (),
+    **given: Any,
 ) -> T | None:
     """An instance of the dataclass, or None where `problems` got longer.
 
-    `given` are fields that don't come from the context (a variant's own name, say).
+    `given` are fields that don't come from the context (a variant's own name, say); `others` are
+    names beside the fields that may have been meant.
     """
     if not isinstance(raw, Mapping):
         problems.append(Problem(path, MISSING if raw is None else raw, "an object"))
@@ -188,7 +230,7 @@ def read_section(
     before = len(problems)
     for name in raw:
         if name not in rules:
-            near = get_close_matches(name, rules, n=1)
+            near = get_close_matches(name.lower(), (*rules, *others), n=1)
             hint = f"no such setting; did you mean {path}.{near[0]}?" if near else "no such setting"
             problems.append(Problem(f"{path}.{name}", raw[name], hint))
     values = dict(given)

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from stacks.hosts import AMIS
 from stacks.settings_parsing import (
     flag,
     list_of,
@@ -24,6 +25,8 @@ ENGINES = {"g5": "diffusers", "djl": "djl-deepspeed", "inf2": "neuronx"}
 GATEWAY_TIMEOUT_S = 29
 # Where variants register themselves; the front door reads this folder of the parameter store.
 VARIANT_PREFIX = "/sd/variants"
+# What endpoints' names begin with: the front door may invoke those, and no other.
+ENDPOINT_PREFIX = "sd-"
 
 GPU_INSTANCES = tuple(
     f"ml.{family}.{size}"
@@ -33,16 +36,14 @@ GPU_INSTANCES = tuple(
 INF2_INSTANCES = ("ml.inf2.xlarge", "ml.inf2.8xlarge", "ml.inf2.24xlarge", "ml.inf2.48xlarge")
 COMPILE_INSTANCES = ("ml.trn1.2xlarge", "ml.trn1.32xlarge", "ml.trn1n.32xlarge")
 
-# ProductionVariant.InferenceAmiVersion in the SageMaker API reference; NVIDIA driver and CUDA of
-# each: gpu-2, gpu-2-1: 535, 12.2; gpu-3-1: 550, 12.4; gpu-4-1: 580, 13.0. An image needs a host
-# whose CUDA is at least its own.
-GPU_AMIS = (
-    "al2-ami-sagemaker-inference-gpu-2",
-    "al2-ami-sagemaker-inference-gpu-2-1",
-    "al2-ami-sagemaker-inference-gpu-3-1",
-    "al2023-ami-sagemaker-inference-gpu-4-1",
-)
-NEURON_AMIS = ("al2-ami-sagemaker-inference-neuron-2",)
+GPU_AMIS = tuple(ami.name for ami in AMIS.values() if ami.cuda)
+NEURON_AMIS = tuple(ami.name for ami in AMIS.values() if ami.neuron_driver)
+# What a variant's code extends: each has a server, or an SDK, that the others' lack.
+BASE_REPOSITORIES = {
+    "g5": "huggingface-pytorch-inference",
+    "djl": "djl-inference",
+    "inf2": "huggingface-pytorch-inference-neuronx",
+}
 
 # CloudWatch Logs takes no other retention below a year (PutRetentionPolicy).
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
@@ -74,8 +75,8 @@ LIMITS = PublicLimits()
 
 @dataclass(frozen=True)
 class AppSettings:
-    """`variants` are those the app offers; a region that lacks one's image or price has to leave
-    it out."""
+    """`variants` are those the app offers; a region that lacks one's image has to leave it
+    out."""
 
     region: str | None = setting(optional(text(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region's name")))
     variants: tuple[str, ...] = setting(list_of(one_of(*VARIANTS)))
@@ -135,6 +136,8 @@ class VariantSettings:
     `seconds_per_step` is the time of one image and denoising step at the first size; the front
     door refuses what would not finish within the gateway's limit by it. Time-outs are SageMaker's
     (60 to 3600 s). One instance unless someone asks for more: each costs from the first minute.
+    Without `base_image_digest` a build takes what the tag of `base_image` stands for by then, and
+    records its digest; AWS moves its tags, so it can't be known at synth.
     """
 
     name: str
@@ -144,6 +147,9 @@ class VariantSettings:
     instance_count: int = setting(whole(1, 20))
     price_usd_per_hour: float | None = setting(optional(number(0.001, 1_000)))
     base_image: str = setting(text(r"[a-z0-9-]+:[\w.-]+", "repository:tag of an AWS container"))
+    base_image_digest: str | None = setting(
+        optional(text(r"sha256:[0-9a-f]{64}", '"sha256:" and 64 hex digits'))
+    )
     routing: str = setting(one_of("LEAST_OUTSTANDING_REQUESTS", "RANDOM"))
     startup_timeout_s: int = setting(whole(60, 3_600))
     download_timeout_s: int = setting(whole(60, 3_600))
@@ -155,8 +161,14 @@ class VariantSettings:
     seconds_per_step_source: str = setting(text(r".{3,200}", "where the figure is from, in words"))
 
     @property
+    def base_image_pinned(self) -> str:
+        """With its digest where one is set: what content keys count."""
+        digest = self.base_image_digest
+        return f"{self.base_image}@{digest}" if digest else self.base_image
+
+    @property
     def endpoint_name(self) -> str:
-        return f"sd-{self.name}"
+        return f"{ENDPOINT_PREFIX}{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ import boto3
 from botocore.config import Config
 
 REGION = "us-east-1"
+STOPPED = {"TrainingJobStatus": "Stopped"}
 
 
 @dataclass
@@ -28,8 +29,9 @@ class FakeAws:
     """What DescribeTrainingJob answers, one after the other; the last one stays."""
     log: list[str] = field(default_factory=list)
     """The job's log; it grows by a line with each DescribeTrainingJob."""
-    running: list[str] = field(default_factory=list)
-    """Jobs that ListTrainingJobs finds."""
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Jobs that are there already, as DescribeTrainingJob answers for them instead. A page of
+    ListTrainingJobs has one. `then` is what changes once it has been described."""
     refusal: tuple[str, str] | None = None
     """Error code and message for CreateTrainingJob."""
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -60,8 +62,20 @@ class FakeAws:
             arn = f"arn:aws:sagemaker:{REGION}:000000000000:training-job/{body['TrainingJobName']}"
             return 200, {"TrainingJobArn": arn}
         if action == "ListTrainingJobs":
-            found = [name for name in self.running if body["NameContains"] in name]
-            return 200, {"TrainingJobSummaries": [_summary(name) for name in found]}
+            names = [name for name in self.jobs if body["NameContains"] in name]
+            page = int(body.get("NextToken", 0))
+            found = [_summary(n, self.jobs[n]["TrainingJobStatus"]) for n in names[page : page + 1]]
+            more = {"NextToken": str(page + 1)} if page + 1 < len(names) else {}
+            return 200, {"TrainingJobSummaries": found, **more}
+        if action == "StopTrainingJob" and body["TrainingJobName"] in self.jobs:
+            self.jobs[body["TrainingJobName"]] |= {"TrainingJobStatus": "Stopping", "then": STOPPED}
+            return 200, {}
+        if action == "DescribeTrainingJob" and body["TrainingJobName"] in self.jobs:
+            job = self.jobs[body["TrainingJobName"]]
+            then = job.pop("then", {})
+            described = dict(job)
+            job |= then
+            return 200, described
         if action == "DescribeTrainingJob":
             state = self.states[min(self._described, len(self.states) - 1)]
             self._described += 1
@@ -119,12 +133,12 @@ def _client(url: str, service: str) -> Any:
     )
 
 
-def _summary(name: str) -> dict[str, Any]:
+def _summary(name: str, status: str) -> dict[str, Any]:
     return {
         "TrainingJobName": name,
         "TrainingJobArn": f"arn:aws:sagemaker:{REGION}:000000000000:training-job/{name}",
         "CreationTime": 0,
-        "TrainingJobStatus": "InProgress",
+        "TrainingJobStatus": status,
     }
 
 

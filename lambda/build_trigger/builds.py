@@ -1,4 +1,5 @@
-"""The CodeBuild builds of a step: they carry its key and wait URL in their environment."""
+"""The CodeBuild builds of a step: they carry its key, wait URL, output and the prefix of the jobs
+they may start in their environment."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +9,33 @@ from typing import Any
 WAIT_URL = "SD_WAIT_URL"
 KEY = "SD_KEY"
 OUTPUT = "SD_OUTPUT"
+JOBS = "SD_JOB_PREFIX"
+
+
+@dataclass(frozen=True)
+class Step:
+    """The custom resource's properties. `jobs` is what the names of its builds' training jobs begin
+    with, empty where they start none; `quota` is CodeBuild's that its builds count for."""
+
+    project: str
+    key: str
+    wait_url: str
+    output: Mapping[str, str]
+    quota: str
+    jobs: str
+
+    @classmethod
+    def parse(cls, properties: Mapping[str, Any]) -> "Step":
+        """Raises KeyError."""
+        return cls(
+            properties["Project"],
+            properties["Key"],
+            properties["WaitUrl"],
+            properties["Output"],
+            # Absent from a stack of an earlier version, which must be deletable.
+            properties.get("Quota", "CodeBuild's concurrently running builds"),
+            properties.get("Jobs", {}).get("NamePrefix", ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -16,11 +44,16 @@ class Build:
 
     id: str
     status: str
-    key: str | None
+    key: str
     wait_url: str | None
     output: Mapping[str, str]
+    jobs: str
     log_link: str
     failure: str
+
+    @property
+    def project(self) -> str:
+        return self.id.rsplit(":", 1)[0]
 
     @property
     def running(self) -> bool:
@@ -38,13 +71,16 @@ class Builds:
 
     codebuild: Any
 
-    def start(
-        self, project: str, key: str, wait_url: str, output: Mapping[str, str], token: str
-    ) -> str:
+    def start(self, step: Step, token: str) -> str:
         """The new build's id. The same `token` within five minutes starts nothing new."""
-        variables = {KEY: key, WAIT_URL: wait_url, OUTPUT: json.dumps(output, sort_keys=True)}
+        variables = {
+            KEY: step.key,
+            WAIT_URL: step.wait_url,
+            OUTPUT: json.dumps(step.output, sort_keys=True),
+            **({JOBS: step.jobs} if step.jobs else {}),
+        }
         started = self.codebuild.start_build(
-            projectName=project,
+            projectName=step.project,
             idempotencyToken=token,
             environmentVariablesOverride=[
                 {"name": name, "value": value, "type": "PLAINTEXT"}
@@ -76,9 +112,10 @@ def _build(raw: Mapping[str, Any]) -> Build:
     return Build(
         id=raw["id"],
         status=raw["buildStatus"],
-        key=variables.get(KEY),
+        key=variables.get(KEY, ""),
         wait_url=variables.get(WAIT_URL),
         output=json.loads(variables.get(OUTPUT, "{}")),
+        jobs=variables.get(JOBS, ""),
         log_link=(raw.get("logs") or {}).get("deepLink", ""),
         failure=_failure(raw.get("phases") or ()),
     )

@@ -2,51 +2,32 @@
 
 Create starts the build, unless its output is there already or this very request has started it.
 Update with another key does the same; with the same key there is nothing to do. Delete stops what
-still runs: it also comes when a deploy is cancelled, fails or times out. The answer goes back at
-once; the wait condition does the waiting.
+still runs, builds and their training jobs: it also comes when a deploy is cancelled, fails or times
+out. The answer goes back when the build has started; the wait condition does the waiting.
 """
 
 import logging
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from build_trigger.builds import Builds
-from build_trigger.outputs import Outputs
-from build_trigger.sending import Put, shortened, signal
+from build_trigger.builds import Step
+from build_trigger.quota import HandedOver, NotWanted, tried_again
+from build_trigger.sending import shortened, signal
+from build_trigger.services import Services
 
 log = logging.getLogger(__name__)
 
 WAITS_FOR_POLICY_S = (5, 10, 15)
+# How long Delete waits for stopped builds to have ended, and how often it asks.
+STOPPED_WITHIN_S = 180
+ASKED_EVERY_S = 5
 
 
-@dataclass(frozen=True)
-class Step:
-    """The resource's properties."""
-
-    project: str
-    key: str
-    wait_url: str
-    output: Mapping[str, str]
-
-    @classmethod
-    def parse(cls, properties: Mapping[str, Any]) -> "Step":
-        return cls(
-            properties["Project"], properties["Key"], properties["WaitUrl"], properties["Output"]
-        )
-
-
-def handle_request(
-    event: Mapping[str, Any],
-    builds: Builds,
-    outputs: Outputs,
-    put: Put,
-    pause: Callable[[float], None] = time.sleep,
-) -> None:
-    """Answers on the event's ResponseURL, whatever happens; raises only if that fails."""
+def handle_request(event: Mapping[str, Any], services: Services) -> None:
+    """Answers on the event's ResponseURL, whatever happens, or has another invocation do so; raises
+    only if that fails."""
     answer = {
         "Status": "SUCCESS",
         "Reason": "",
@@ -57,66 +38,100 @@ def handle_request(
         "Data": {},
     }
     try:
-        answer["PhysicalResourceId"] = _patiently(
-            lambda: _carry_out(event, builds, outputs, put), pause
-        )
+        answer["PhysicalResourceId"] = _carry_out(event, services)
+    except HandedOver:
+        return
     except Exception as error:
         # Unanswered, CloudFormation would wait for an hour.
         log.exception("request failed")
         answer |= {"Status": "FAILED", "Reason": shortened(f"{type(error).__name__}: {error}")}
-    put(event["ResponseURL"], answer)
+    services.put(event["ResponseURL"], answer)
 
 
-def _patiently(carry_out: Callable[[], str], pause: Callable[[float], None]) -> str:
-    """A policy made a moment ago, in the same deploy, takes some seconds to be in force."""
-    for wait_s in WAITS_FOR_POLICY_S:
-        try:
-            return carry_out()
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
-                raise
-            log.info("not allowed yet, once more in %s s: %s", wait_s, error)
-            pause(wait_s)
-    return carry_out()
-
-
-def _carry_out(event: Mapping[str, Any], builds: Builds, outputs: Outputs, put: Put) -> str:
+def _carry_out(event: Mapping[str, Any], services: Services) -> str:
     """The resource's physical id."""
     step = Step.parse(event["ResourceProperties"])
     match event["RequestType"]:
         case "Delete":
-            _stop_all(step, builds)
+            _stop_all(step, services)
             return str(event["PhysicalResourceId"])
         case "Update" if event["OldResourceProperties"].get("Key") == step.key:
             log.info("key unchanged, nothing to build")
             return str(event["PhysicalResourceId"])
         case _:
-            _build(step, event["RequestId"], builds, outputs, put)
+            tried_again(
+                event,
+                step.quota,
+                services,
+                lambda: _patiently(lambda: _build(step, event, services), services.pause),
+            )
             # Another key makes another resource: CloudFormation then deletes the one it replaced.
             return f"build-step-{step.key}"
 
 
-def _build(step: Step, token: str, builds: Builds, outputs: Outputs, put: Put) -> None:
-    if outputs.exists(step.output):
+def _patiently(build: Callable[[], None], pause: Callable[[float], None]) -> None:
+    """A policy made a moment ago, in the same deploy, takes some seconds to be in force."""
+    for wait_s in WAITS_FOR_POLICY_S:
+        try:
+            return build()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+                raise
+            log.info("not allowed yet, once more in %s s: %s", wait_s, error)
+            pause(wait_s)
+    return build()
+
+
+def _build(step: Step, event: Mapping[str, Any], services: Services) -> None:
+    if services.outputs.exists(step.output):
         log.info("output of %s is there, nothing to build", step.key)
-        put(step.wait_url, signal("already-built", reason="already built", success=True))
+        services.put(step.wait_url, signal("already-built", reason="already built", success=True))
         return
-    for build in builds.running(step.project, step.key):
+    for build in services.builds.running(step.project, step.key):
         if build.wait_url == step.wait_url:
             log.info("build %s runs already for this request", build.id)
             return
         # It would signal a deploy that is over. What it left half done, the next one goes on from.
         log.info("stopping build %s of an earlier deploy", build.id)
-        builds.stop(build.id)
-    started = builds.start(step.project, step.key, step.wait_url, step.output, token)
+        services.builds.stop(build.id)
+    started = services.builds.start(step, event["RequestId"])
     log.info("started build %s", started)
+    # A Delete that came while this one waited for a policy or a quota has found nothing to stop.
+    if not services.deploys.wants(event):
+        services.builds.stop(started)
+        raise NotWanted("the deploy no longer waits for this build")
 
 
-def _stop_all(step: Step, builds: Builds) -> None:
+def _stop_all(step: Step, services: Services) -> None:
+    """Builds before jobs, since one under way could start another.
+
+    Never raises: builds and jobs have time limits of their own, a stack that can't be deleted has
+    none.
+    """
+    killed = True
     try:
-        for build in builds.running(step.project, step.key):
-            log.info("stopping build %s", build.id)
-            builds.stop(build.id)
+        killed = _stop_builds(step, services)
     except Exception:
-        # A build has its own time limit; a stack that can't be deleted has none.
         log.exception("could not stop the builds of %s", step.project)
+    try:
+        if step.jobs and killed:
+            services.jobs.stop_of_killed_build(step.jobs, services.pause)
+        elif step.jobs:
+            services.jobs.stop(step.jobs)
+    except Exception:
+        log.exception("could not stop the training jobs of %s", step.project)
+
+
+def _stop_builds(step: Step, services: Services) -> bool:
+    """Whether there were any. Those that may start jobs have ended when it returns."""
+    running = stopping = services.builds.running(step.project, step.key)
+    for build in running:
+        log.info("stopping build %s", build.id)
+        services.builds.stop(build.id)
+    waits = STOPPED_WITHIN_S // ASKED_EVERY_S if step.jobs else 0
+    for _ in range(waits):
+        if not stopping:
+            break
+        services.pause(ASKED_EVERY_S)
+        stopping = services.builds.running(step.project, step.key)
+    return bool(running)

@@ -8,18 +8,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Outputs:
-    """Asks S3 (`{"Bucket", "Manifest"}`) or ECR (`{"Repository", "Tag"}`)."""
+    """Asks S3 (`{"Bucket", "Manifest"}`), and for an image, whose manifest is its record, ECR as
+    well (`{"Repository", "Tag"}` besides)."""
 
     s3: Any
     ecr: Any
 
     def exists(self, output: Mapping[str, str]) -> bool:
         """Raises KeyError for any other shape, and botocore's errors."""
-        if "Manifest" in output:
-            # Listing tells "not there" from "not allowed", which HeadObject doesn't.
-            key = output["Manifest"]
-            listed = self.s3.list_objects_v2(Bucket=output["Bucket"], Prefix=key, MaxKeys=1)
-            return any(found["Key"] == key for found in listed.get("Contents", ()))
+        return self._object(output) and ("Tag" not in output or self._image(output))
+
+    def _object(self, output: Mapping[str, str]) -> bool:
+        # Listing tells "not there" from "not allowed", which HeadObject doesn't.
+        key = output["Manifest"]
+        listed = self.s3.list_objects_v2(Bucket=output["Bucket"], Prefix=key, MaxKeys=1)
+        return any(found["Key"] == key for found in listed.get("Contents", ()))
+
+    def _image(self, output: Mapping[str, str]) -> bool:
         try:
             self.ecr.describe_images(
                 repositoryName=output["Repository"], imageIds=[{"imageTag": output["Tag"]}]

@@ -1,36 +1,46 @@
 """CodeBuild's "Build State Change" events: the deploy hears of every end of a build, also of those
-in which the build itself has no say (stopped, timed out, failed before its last phase)."""
+in which the build itself has no say (stopped, timed out, failed before its last phase). A training
+job that such a build leaves running is stopped."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from build_trigger.builds import Build, Builds
+from build_trigger.builds import Build
 from build_trigger.outputs import Outputs
-from build_trigger.sending import Put, signal
+from build_trigger.sending import signal
+from build_trigger.services import Services
 
 log = logging.getLogger(__name__)
 
 
-def handle_state_change(
-    event: Mapping[str, Any], builds: Builds, outputs: Outputs, put: Put
-) -> None:
+def handle_state_change(event: Mapping[str, Any], services: Services) -> None:
     """Signals the build's own wait URL. Where the build has signalled before, CloudFormation takes
     this for the same signal sent again, by its id."""
     build_id = event["detail"]["build-id"].rsplit("/", 1)[-1]
-    build = builds.get(build_id)
+    build = services.builds.get(build_id)
     if build is None or build.wait_url is None or build.running:
         log.info("build %s is none of a step's ended builds", build_id)
         return
-    reason = _what_went_wrong(build, outputs)
+    reason = _what_went_wrong(build, services.outputs)
     try:
-        put(
+        services.put(
             build.wait_url,
             signal(build.unique_id, reason=reason or "built", success=not reason),
         )
     except OSError:
         # The URL of a deploy that is over: nobody waits for it any more.
         log.exception("could not signal for build %s", build_id)
+    if build.jobs and build.status != "SUCCEEDED":
+        _stop_jobs(build, services)
+
+
+def _stop_jobs(build: Build, services: Services) -> None:
+    # One of a later deploy judges for itself which jobs go on.
+    if services.builds.running(build.project, build.key):
+        log.info("another build of %s runs, which sees to its jobs", build.key)
+        return
+    services.jobs.stop_of_killed_build(build.jobs, services.pause)
 
 
 def _what_went_wrong(build: Build, outputs: Outputs) -> str:

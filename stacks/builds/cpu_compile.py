@@ -15,6 +15,13 @@ from stacks.builds.s3_folder import download, upload
 
 MANIFEST = "manifest.json"
 CODE = Path("code")
+# How a process that the kernel killed ends: told by its parent, and by a shell.
+KILLED = (-9, 137)
+# 144 GB is the most that CodeBuild has (BUILD_GENERAL1_2XLARGE).
+MORE_MEMORY = (
+    "Memory did not suffice: fewer or smaller sd.inf2.sizes need less; "
+    "-c sd.compile.compute=training-job -c sd.compile.instance_type=ml.trn1.32xlarge has 512 GB"
+)
 
 
 def run(
@@ -31,6 +38,8 @@ def run(
     download(s3, bucket, checkpoints, folders["checkpoints"])
     flags = {**json.loads(env["SD_HYPERPARAMETERS"]), **folders}
     status = compile_with([*(f"--{name}={value}" for name, value in flags.items()), "--on-cpu"])
+    if status in KILLED:
+        print(f"the compiler was killed (status {status}). {MORE_MEMORY}", flush=True)
     if status:
         upload(s3, folders["checkpoints"], bucket, checkpoints)
     else:

@@ -1,18 +1,26 @@
 """Waits for a training job, its log running along in ours."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.builds.training_job import CompileFailed, TrainingJob, capacity_missing
+from botocore.exceptions import ClientError
+
+from stacks.builds.training_job import CompileFailed, TrainingJob, capacity_missing, out_of_memory
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # Without spot, SageMaker goes on trying for longer than a deploy should hang.
 START_TIMEOUT_S = 900
+# Within which a stopped job has ended: SageMaker gives its container 120 s, and its output time.
+STOP_TIMEOUT_S = 600
 # The log's last lines can come later than the job's last state.
 LOG_LAG_S = 5
 
+ENDED = ("Completed", "Failed", "Stopped")
+# A container's status where the kernel killed what ran in it, and what SageMaker says of that.
+KILLED = re.compile(r"exit code:? (137|-9)\b|instance type with more memory")
 _TOO_LONG = {
     "MaxRuntimeExceeded": "it ran longer than sd.compile.timeout_min allows",
     "MaxWaitTimeExceeded": "spot capacity did not suffice within sd.compile.timeout_min",
@@ -49,7 +57,7 @@ class JobFollower:
             shown = max(shown, len(transitions) - 1)
             self._show_log(job.name)
             status = state["TrainingJobStatus"]
-            if status in ("Completed", "Failed", "Stopped"):
+            if status in ENDED:
                 for passed in transitions[shown:]:
                     if passed["Status"] != "Failed":  # that one's message is the reason once more
                         self._say_transition(passed)
@@ -64,9 +72,31 @@ class JobFollower:
             self.sleep(self.poll_s)
 
     def stop(self, name: str) -> None:
-        self.sagemaker.stop_training_job(TrainingJobName=name)
-        # Afterwards: where the build is being ended, nobody may be left to listen.
         self.say(f"stopping the training job {name}")
+        try:
+            self.sagemaker.stop_training_job(TrainingJobName=name)
+        except ClientError:
+            # Refused where it is ending by itself.
+            if self._status(name) == "InProgress":
+                raise
+
+    def see_out(self, name: str) -> None:
+        """Stops a job and waits for its end: two at a time would write each other's checkpoints,
+        and the account may have one. CompileFailed where it doesn't end."""
+        began = self.clock()
+        if self._status(name) == "InProgress":
+            self.stop(name)
+        while self._status(name) not in ENDED:
+            if self.clock() - began > STOP_TIMEOUT_S:
+                raise CompileFailed(
+                    f"the training job {name} of an earlier deploy, which compiles something else, "
+                    f"has not stopped within {STOP_TIMEOUT_S} s: deploy again when it has"
+                )
+            self.sleep(self.poll_s)
+
+    def _status(self, name: str) -> str:
+        described = self.sagemaker.describe_training_job(TrainingJobName=name)
+        return str(described["TrainingJobStatus"])
 
     def _say_transition(self, transition: dict[str, Any]) -> None:
         self.say(f"[{transition['Status']}] {transition.get('StatusMessage', '')}")
@@ -109,4 +139,6 @@ def _output(job: TrainingJob, state: dict[str, Any]) -> str:
     reason = state.get("FailureReason", "it gives no reason")
     if "CapacityError" in reason:
         raise capacity_missing(job, reason)
+    if KILLED.search(reason):
+        raise out_of_memory(job, reason)
     raise CompileFailed(f"the training job {job.name} failed: {reason}")

@@ -1,22 +1,21 @@
 """Compiles for Inferentia2: starts a SageMaker training job, follows it, publishes its output.
 
 A job that runs for the same key already, left behind by a build that was killed, is followed
-instead of starting a second one. When this process is told to end, it stops the job.
+instead of starting a second one where it was told the very same; else it is stopped. CodeBuild
+kills a build without a signal, so stopping this build's own job is left to the step's trigger.
 """
 
 import hashlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
-from stacks.builds.follow_job import JobFollower
+from stacks.builds.follow_job import ENDED, JobFollower
 from stacks.builds.s3_folder import copy, delete, list_objects, upload
 from stacks.builds.training_job import CompileFailed, TrainingJob, submit
 
@@ -24,13 +23,11 @@ MANIFEST = "manifest.json"
 CODE = Path("code")
 
 
-class Interrupted(BaseException):
-    """A signal to end."""
-
-
 @dataclass(frozen=True)
 class CompileBuild:
     key: str
+    job_prefix: str
+    """What the names of this key's jobs begin with."""
     bucket: str
     target: str
     """Prefix of the compiled artifact, ending in "/"."""
@@ -45,7 +42,7 @@ class CompileBuild:
         # Unique to the build, and the same if this step of it is tried again.
         build = hashlib.sha256(env["CODEBUILD_BUILD_ID"].encode()).hexdigest()[:8]
         job = TrainingJob(
-            name=f"{_name_prefix(key)}-{build}",
+            name=f"{env['SD_JOB_PREFIX']}{build}",
             image=env["SD_IMAGE"],
             role_arn=env["SD_ROLE_ARN"],
             instance_type=env["SD_INSTANCE_TYPE"],
@@ -59,11 +56,15 @@ class CompileBuild:
             kms_key_arn=env["SD_KMS_KEY_ARN"],
             hyperparameters=json.loads(env["SD_HYPERPARAMETERS"]),
         )
-        return cls(key, bucket, env["SD_TARGET_PREFIX"], work, float(env["SD_POLL_S"]), job)
-
-
-def _name_prefix(key: str) -> str:
-    return f"sd-compile-{key[:12]}"
+        return cls(
+            key=key,
+            job_prefix=env["SD_JOB_PREFIX"],
+            bucket=bucket,
+            target=env["SD_TARGET_PREFIX"],
+            work=work,
+            poll_s=float(env["SD_POLL_S"]),
+            job=job,
+        )
 
 
 def run(
@@ -75,22 +76,19 @@ def run(
     submit_job: Callable[[TrainingJob], None],
     code: Path = CODE,
 ) -> None:
-    """Raises CompileFailed; then nothing has been published, and a job that still ran is stopped
-    where this process was told to end."""
+    """Raises CompileFailed; then nothing has been published."""
     job = build.job
-    running = _running(sagemaker, build.key)
-    if running:
-        follower.say(f"following the training job {running}, which runs already")
-        job = _renamed(job, running)
-    else:
+    left = _left(sagemaker, build)
+    if left.own:
+        follower.say(f"following the training job {left.own}, which runs already")
+        job = replace(job, name=left.own)
+    for name in left.others:
+        follower.see_out(name)
+    if not left.own:
         upload(s3, code, build.bucket, f"{build.work}code/")
         submit_job(job)
         follower.say(f"started the training job {job.name} on {job.instance_type}")
-    try:
-        output = follower.follow(job)
-    except Interrupted:
-        follower.stop(job.name)
-        raise
+    output = follower.follow(job)
     publish(s3, build, urlsplit(output).path.lstrip("/"))
     follower.say(f"published s3://{build.bucket}/{build.target}")
 
@@ -114,15 +112,29 @@ def publish(s3: Any, build: CompileBuild, staged: str) -> None:
     delete(s3, build.bucket, staged)
 
 
-def _running(sagemaker: Any, key: str) -> str | None:
-    found = sagemaker.list_training_jobs(
-        NameContains=_name_prefix(key), StatusEquals="InProgress", MaxResults=1
-    )["TrainingJobSummaries"]
-    return str(found[0]["TrainingJobName"]) if found else None
+@dataclass(frozen=True)
+class Left:
+    """Jobs of the key that haven't ended: one to follow, and those to be rid of."""
+
+    own: str | None
+    others: tuple[str, ...]
 
 
-def _renamed(job: TrainingJob, name: str) -> TrainingJob:
-    return TrainingJob(**{**vars(job), "name": name})
+def _left(sagemaker: Any, build: CompileBuild) -> Left:
+    # All of them, newest first: asked for those in progress, the API looks at one page alone.
+    pages = sagemaker.get_paginator("list_training_jobs").paginate(
+        NameContains=build.job_prefix, SortOrder="Descending"
+    )
+    own, others = None, []
+    for summary in (each for page in pages for each in page["TrainingJobSummaries"]):
+        name, status = summary["TrainingJobName"], summary["TrainingJobStatus"]
+        if status not in ENDED and name.startswith(build.job_prefix):
+            described = sagemaker.describe_training_job(TrainingJobName=name)
+            if own is None and status == "InProgress" and build.job.is_described_by(described):
+                own = name
+            else:
+                others.append(name)
+    return Left(own, tuple(others))
 
 
 def _say(line: str) -> None:
@@ -133,16 +145,6 @@ def main(env: Mapping[str, str] = os.environ) -> int:
     import boto3
     from botocore.config import Config
 
-    signals = (signal.SIGTERM, signal.SIGINT)
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        # A second one must not disturb the stopping of the job.
-        for each in signals:
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(signal.Signals(number).name)
-
-    for number in signals:
-        signal.signal(number, interrupt)
     build = CompileBuild.from_env(env)
     session = boto3.Session(region_name=build.job.region)
     config = Config(retries={"mode": "standard", "max_attempts": 10})
@@ -158,9 +160,6 @@ def main(env: Mapping[str, str] = os.environ) -> int:
         )
     except CompileFailed as failure:
         _say(str(failure))
-        return 1
-    except Interrupted as stopped:
-        _say(f"the compile was stopped ({stopped})")
         return 1
     return 0
 

@@ -4,7 +4,6 @@ python3 stacks/builds/run_logged.py 'the command line'
 """
 
 import os
-import signal
 import subprocess
 import sys
 from collections import deque
@@ -14,11 +13,7 @@ LINES = 3
 
 
 def run(line: str, note: Path) -> int:
-    """The command's exit status. `note` is written only where it isn't 0.
-
-    A build that is stopped ends it by SIGTERM. That goes on to the command, which may have to clear
-    up and to say so: its output is read to the end.
-    """
+    """The command's exit status. `note` is written only where it isn't 0."""
     last: deque[str] = deque(maxlen=LINES)
     with subprocess.Popen(
         ["bash", "-o", "pipefail", "-c", line],
@@ -28,15 +23,10 @@ def run(line: str, note: Path) -> int:
         errors="replace",
     ) as process:
         assert process.stdout is not None
-        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        try:
-            for output in process.stdout:
-                print(output, end="", flush=True)
-                if output.strip():
-                    last.append(output.strip())
-            process.wait()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        for output in process.stdout:
+            print(output, end="", flush=True)
+            if output.strip():
+                last.append(output.strip())
     if process.returncode:
         note.write_text("\n".join(last) or f"exit status {process.returncode}, without a word")
     return process.returncode

@@ -24,6 +24,11 @@ NO_TELEMETRY = {
     "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
 }
 WITHOUT_TRAINIUM = "-c sd.compile.compute=codebuild-cpu compiles without Trainium"
+# docs.aws.amazon.com/ec2: a trn1.2xlarge has 32 GiB, a trn1.32xlarge 512 GiB.
+MORE_MEMORY = (
+    "Memory did not suffice: sd.compile.instance_type=ml.trn1.32xlarge has sixteen times that of "
+    "ml.trn1.2xlarge; fewer or smaller sd.inf2.sizes need less"
+)
 
 
 class CompileFailed(Exception):
@@ -61,6 +66,34 @@ class TrainingJob:
         """As Service Quotas lists it under Amazon SageMaker."""
         return f"{self.instance_type} for {'spot ' if self.spot else ''}training job usage"
 
+    @property
+    def channels(self) -> dict[str, str]:
+        """Input URIs by name."""
+        return {"weights": self.weights_uri, "code": self.code_uri}
+
+    def is_described_by(self, described: Mapping[str, Any]) -> bool:
+        """Whether DescribeTrainingJob's answer is of a job that was told the same: another may have
+        lost its role with the deploy that made it, or compile something else."""
+        algorithm = described["AlgorithmSpecification"]
+        channels = {
+            channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
+            for channel in described.get("InputDataConfig", ())
+        }
+        return (
+            described["RoleArn"] == self.role_arn
+            and algorithm.get("TrainingImage") == self.image
+            and tuple(algorithm.get("ContainerEntrypoint", ())) == ENTRY_POINT
+            and tuple(algorithm.get("ContainerArguments", ())) == ARGUMENTS
+            and described.get("HyperParameters", {}) == dict(self.hyperparameters)
+            and described["ResourceConfig"].get("InstanceType") == self.instance_type
+            and described.get("EnableManagedSpotTraining", False) == self.spot
+            and described["StoppingCondition"].get("MaxRuntimeInSeconds") == self.max_seconds
+            and channels == self.channels
+            and described["OutputDataConfig"]["S3OutputPath"] == self.output_uri
+            and described["OutputDataConfig"].get("KmsKeyId") == self.kms_key_arn
+            and described.get("CheckpointConfig", {}).get("S3Uri") == self.checkpoints_uri
+        )
+
 
 def submit(job: TrainingJob, boto_session: Any) -> None:
     """Creates the job and returns. Raises QuotaTooLow, or botocore's ClientError."""
@@ -96,7 +129,7 @@ def submit(job: TrainingJob, boto_session: Any) -> None:
     )
     channels = {
         name: TrainingInput(uri, s3_data_type="S3Prefix", input_mode="File")
-        for name, uri in (("weights", job.weights_uri), ("code", job.code_uri))
+        for name, uri in job.channels.items()
     }
     try:
         estimator.fit(channels, job_name=job.name, wait=False)
@@ -116,6 +149,14 @@ def quota_too_low(job: TrainingJob, said: str) -> QuotaTooLow:
         f"{said.strip()} Request at least 1: Service Quotas, Amazon SageMaker, '{name}', "
         f"{console}/services/sagemaker/quotas. "
         f"Until then, {WITHOUT_TRAINIUM}."
+    )
+
+
+def out_of_memory(job: TrainingJob, said: str) -> CompileFailed:
+    """For a job that was killed whole; where only the compiler was, the compile itself says so."""
+    return CompileFailed(
+        f"the training job {job.name} was killed, most likely for want of memory on "
+        f"{job.instance_type}: {said.strip()} {MORE_MEMORY}"
     )
 
 

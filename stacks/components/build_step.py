@@ -3,8 +3,8 @@
 A custom resource starts the build with the step's content key; a wait condition, whose logical id
 carries the key so that a changed key waits anew, holds up what depends on `ready`. The build
 signals how it went in its last phase; EventBridge tells the same Lambda of every end of a build,
-so that one that is killed or times out is heard of too. Where the output is there already, nothing
-is built.
+so that one that is killed or times out is heard of too, and the jobs it has started are stopped.
+Where the output is there already, nothing is built.
 """
 
 import json
@@ -18,21 +18,20 @@ from aws_cdk import (
     CfnWaitConditionHandle,
     CustomResource,
     Duration,
-    Stack,
     SymlinkFollowMode,
 )
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_ecr as ecr
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from stacks.components.log_group import LogGroup, write_log
-from stacks.components.python_function import PythonFunction
+from stacks.components.build_trigger import BuildTrigger
+from stacks.components.log_group import write_log
+from stacks.components.service_role import ServiceRole
 from stacks.content import staged
 from stacks.settings import ROOT
 
@@ -40,10 +39,17 @@ BUILD_SCRIPTS = ROOT / "stacks" / "builds"
 # Amazon Linux 2023 with Docker, Python 3.12 and boto3:
 # docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html
 STANDARD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
-# How long a build may wait for a machine, and how long its machine may take to come up.
+# How long a build may wait for a machine.
 QUEUED_MIN = 60
-PROVISIONING_MIN = 10
-MAX_WAIT_S = 43_200  # AWS::CloudFormation::WaitCondition, Timeout
+# The most a wait condition takes, for every build: its Timeout can't be changed in an update
+# (cloudformation-coverage-roadmap#1097). A build has a time limit of its own, and its end is heard.
+WAIT_S = 43_200
+# By CodeBuild's compute types, as Service Quotas names them
+# (docs.aws.amazon.com/codebuild/latest/userguide/limits.html).
+QUOTAS = {
+    f"BUILD_GENERAL1_{size.upper()}": f"Concurrently running builds for Linux/{size} environment"
+    for size in ("Small", "Medium", "Large", "2XLarge")
+}
 
 
 @dataclass(frozen=True)
@@ -53,26 +59,53 @@ class S3Output:
     bucket: s3.IBucket
     manifest: str
 
+    def described(self) -> dict[str, str]:
+        """As the trigger is told of it."""
+        return {"Bucket": self.bucket.bucket_name, "Manifest": self.manifest}
+
+    def leave_to_see(self) -> list[iam.PolicyStatement]:
+        return [
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[self.bucket.bucket_arn],
+                conditions={"StringEquals": {"s3:prefix": self.manifest}},
+            )
+        ]
+
 
 @dataclass(frozen=True)
 class EcrOutput:
-    """Done when the repository has the tag."""
+    """Done when the repository has the tag, and the bucket the image's record."""
 
     repository: ecr.IRepository
     tag: str
+    record: S3Output
+
+    def described(self) -> dict[str, str]:
+        """As the trigger is told of it."""
+        image = {"Repository": self.repository.repository_name, "Tag": self.tag}
+        return image | self.record.described()
+
+    def leave_to_see(self) -> list[iam.PolicyStatement]:
+        image = iam.PolicyStatement(
+            actions=["ecr:DescribeImages"], resources=[self.repository.repository_arn]
+        )
+        return [image, *self.record.leave_to_see()]
 
 
 @dataclass(frozen=True)
 class BuildSpec:
     """What CodeBuild runs.
 
-    `files` are laid out in the source folder, which is the working directory, by their names, and
-    the named `scripts` in its stacks/builds/, importable as in the repository. `commands` are lines
-    of bash; the first that fails ends the build, its last output being the reason given to
-    CloudFormation. They find SD_KEY and `environment` in theirs. An `image` other than the standard
-    one is pulled with the step's role.
+    `name` says what it builds; its log streams' names begin with it. `files` are laid out in the
+    source folder, which is the working directory, by their names, and the named `scripts` in its
+    stacks/builds/, importable as in the repository. `commands` are lines of bash; the first that
+    fails ends the build, its last output being the reason given to CloudFormation. They find SD_KEY
+    and `environment` in theirs. An `image` other than the standard one is pulled with the step's
+    role.
     """
 
+    name: str
     commands: Sequence[str]
     timeout: Duration
     scripts: Sequence[str] = ()
@@ -97,7 +130,11 @@ class BuildSpec:
 
 class BuildStep(Construct):
     """`key` is the content key of the output. Grant what the build needs to `role`, and let
-    whatever needs the output depend on `ready`."""
+    whatever needs the output depend on `ready`. A build that starts training jobs finds what their
+    names must begin with, `job_prefix`, in SD_JOB_PREFIX.
+
+    Of a stack's steps, those that come first are started first: let the short ones.
+    """
 
     def __init__(
         self,
@@ -108,20 +145,22 @@ class BuildStep(Construct):
         spec: BuildSpec,
         output: S3Output | EcrOutput,
         encryption_key: kms.IKey,
-        log_days: int,
+        log_group: logs.ILogGroup,
+        job_prefix: str = "",
     ) -> None:
         super().__init__(scope, id)
-        # A failed deploy rolls back; the log it points to has to outlive that.
-        log_group = LogGroup(self, "Log", days=log_days, keep=True)
-        self.role = iam.Role(
-            self, "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com")
-        )
+        self.role = ServiceRole(self, "Role", service="codebuild.amazonaws.com")
         source = self._source(spec)
         for statement in (
             write_log(log_group),
             iam.PolicyStatement(
                 actions=["s3:GetObject", "s3:GetObjectVersion"],
                 resources=[source.bucket.arn_for_objects(source.s3_object_key)],
+            ),
+            # S3BucketIdentity in CodeBuild's user guide, setting-up-service-role.
+            iam.PolicyStatement(
+                actions=["s3:GetBucketAcl", "s3:GetBucketLocation"],
+                resources=[source.bucket.bucket_arn],
             ),
             iam.PolicyStatement(
                 actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
@@ -160,14 +199,14 @@ class BuildStep(Construct):
             ),
             logs_config=codebuild.CfnProject.LogsConfigProperty(
                 cloud_watch_logs=codebuild.CfnProject.CloudWatchLogsConfigProperty(
-                    status="ENABLED", group_name=log_group.log_group_name
+                    status="ENABLED", group_name=log_group.log_group_name, stream_name=spec.name
                 )
             ),
             encryption_key=encryption_key.key_arn,
             timeout_in_minutes=spec.timeout.to_minutes(),
             queued_timeout_in_minutes=QUEUED_MIN,
         )
-        self._trigger(key, spec, output)
+        self._run(key, spec, output, job_prefix)
 
     def _source(self, spec: BuildSpec) -> assets.Asset:
         scripts = ("run_logged.py", "send_signal.py", *spec.scripts)
@@ -178,85 +217,37 @@ class BuildStep(Construct):
                 self, "Source", path=str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS
             )
 
-    def _trigger(self, key: str, spec: BuildSpec, output: S3Output | EcrOutput) -> None:
-        trigger = _shared_trigger(self)
-        trigger.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "codebuild:StartBuild",
-                    "codebuild:StopBuild",
-                    "codebuild:BatchGetBuilds",
-                    "codebuild:ListBuildsForProject",
-                ],
-                resources=[self.project.attr_arn],
-            )
-        )
-        if isinstance(output, S3Output):
-            described = {"Bucket": output.bucket.bucket_name, "Manifest": output.manifest}
-            trigger.role.add_to_policy(
-                iam.PolicyStatement(
-                    actions=["s3:ListBucket"],
-                    resources=[output.bucket.bucket_arn],
-                    conditions={"StringEquals": {"s3:prefix": output.manifest}},
-                )
-            )
-        else:
-            described = {"Repository": output.repository.repository_name, "Tag": output.tag}
-            trigger.role.add_to_policy(
-                iam.PolicyStatement(
-                    actions=["ecr:DescribeImages"], resources=[output.repository.repository_arn]
-                )
-            )
-        ended = events.Rule(
-            self,
-            "Ended",
-            event_pattern=events.EventPattern(
-                source=["aws.codebuild"],
-                detail_type=["CodeBuild Build State Change"],
-                detail={
-                    "project-name": [self.project.ref],
-                    "build-status": ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"],
-                },
-            ),
-            targets=[targets.LambdaFunction(trigger.function)],
-        )
-
+    def _run(
+        self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, job_prefix: str
+    ) -> None:
+        trigger = BuildTrigger.of(self)
+        trigger.may_build(self.project)
+        for statement in output.leave_to_see():
+            trigger.role.add_to_policy(statement)
+        if job_prefix:
+            trigger.may_stop_jobs(job_prefix)
         short = key[:12]
         handle = CfnWaitConditionHandle(self, f"Handle{short}")
-        # Every dependency is on the resources that must be in place before the build starts: its
-        # permissions, and the rule that hears of its end.
         run = CustomResource(
             self,
             f"Run{short}",
             resource_type="Custom::BuildStep",
             service_token=trigger.function.function_arn,
-            service_timeout=Duration.minutes(5),
+            # Where the account's quota is in use, the trigger tries again for nearly as long.
+            service_timeout=Duration.hours(1),
             properties={
                 "Project": self.project.ref,
                 "Key": key,
                 "WaitUrl": handle.ref,
-                "Output": described,
+                "Output": output.described(),
+                "Quota": QUOTAS[spec.compute],
+                **({"Jobs": {"NamePrefix": job_prefix}} if job_prefix else {}),
             },
         )
-        run.node.add_dependency(self.role, trigger.role, ended)
-        wait_s = spec.timeout.to_seconds() + (QUEUED_MIN + PROVISIONING_MIN) * 60
+        # What must be in place before the build starts: permissions, and who hears of its end.
+        run.node.add_dependency(self.role, *trigger.ready, trigger.hears_of(self, self.project))
+        trigger.in_turn(run)
         self.ready = CfnWaitCondition(
-            self, f"Ready{short}", handle=handle.ref, timeout=str(min(wait_s, MAX_WAIT_S)), count=1
+            self, f"Ready{short}", handle=handle.ref, timeout=str(WAIT_S), count=1
         )
         self.ready.node.add_dependency(run)
-
-
-def _shared_trigger(scope: Construct) -> PythonFunction:
-    """One Lambda serves all steps of a stack."""
-    stack = Stack.of(scope)
-    found = stack.node.try_find_child("BuildTrigger")
-    if isinstance(found, PythonFunction):
-        return found
-    return PythonFunction(
-        stack,
-        "BuildTrigger",
-        package="build_trigger",
-        timeout=Duration.minutes(2),
-        memory_mb=256,
-        log_days=30,
-    )

@@ -1,7 +1,7 @@
 """Policy statements that need a wildcard, each with the reason it stands for.
 
-No action is ever a wildcard. A resource is one only here: objects below a prefix, log streams that
-get their names at run time, and actions for which AWS has no resource to name.
+No action is ever a wildcard. A resource is one only here: objects below a prefix, what gets its
+name at run time, and actions for which AWS has no resource to name.
 """
 
 from collections.abc import Sequence
@@ -45,9 +45,18 @@ def grant_log_streams(role: iam.Role, group_name: str, actions: Sequence[str], *
     role.add_to_policy(
         iam.PolicyStatement(actions=list(actions), resources=[arn, f"{arn}:log-stream:*"])
     )
-    region = "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region
-    account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
-    shown = f"arn:<AWS::Partition>:logs:{region}:{account}:log-group:{group_name}:log-stream:*"
+    place = _place_in_findings(stack)
+    shown = f"arn:<AWS::Partition>:logs:{place}:log-group:{group_name}:log-stream:*"
+    acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
+
+
+def grant_named(role: iam.Role, actions: Sequence[str], prefix: str, *, why: str) -> None:
+    """`actions` on SageMaker's resources of this account whose kind and name begin so:
+    "endpoint/sd-"."""
+    stack = Stack.of(role)
+    arn = f"arn:{stack.partition}:sagemaker:{stack.region}:{stack.account}:{prefix}*"
+    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[arn]))
+    shown = f"arn:<AWS::Partition>:sagemaker:{_place_in_findings(stack)}:{prefix}*"
     acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
 
 
@@ -65,6 +74,10 @@ REGISTRY_LOGIN = Unscoped(
     "ecr:GetAuthorizationToken", "the registry token is the account's, for no repository by itself"
 )
 
+LIST_TRAINING_JOBS = Unscoped(
+    "sagemaker:ListTrainingJobs", "it lists names; AWS has no resource for it"
+)
+
 
 def grant_unscoped(role: iam.Role, *grants: Unscoped) -> None:
     """Call it once for a role: the finding is one for all of them."""
@@ -79,6 +92,13 @@ def grant_unscoped(role: iam.Role, *grants: Unscoped) -> None:
         "; ".join(f"{grant.action}: {grant.why}" for grant in grants),
         "AwsSolutions-IAM5[Resource::*]",
     )
+
+
+def _place_in_findings(stack: Stack) -> str:
+    """How cdk-nag writes a stack's region and account."""
+    region = "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region
+    account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
+    return f"{region}:{account}"
 
 
 def _arn_in_findings(role: iam.Role, bucket: s3.Bucket) -> str:

@@ -6,9 +6,11 @@ from aws_cdk import Duration
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, EcrOutput
+from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, EcrOutput, S3Output
 from stacks.components.grants import REGISTRY_LOGIN, grant_unscoped
 from stacks.components.sagemaker_endpoint import ServingImage
 from stacks.content import content_key, files_below
@@ -27,7 +29,13 @@ def context_files(variant: str) -> dict[str, Path]:
 
 
 class ImageBuild(Construct):
-    """`image` is named by an immutable tag, its content key `key`; `ready` is when it's there."""
+    """`image` is named by an immutable tag, its content key `key`; `ready` is when it's there, and
+    in `bucket` the object `record`, JSON with its `base_image`, `base_digest`, `image` and
+    `media_type`.
+
+    What the base image's tag stands for isn't known at synth, and not in the key: another build of
+    the same key may have taken another. `base_image_digest` in the settings pins it.
+    """
 
     def __init__(
         self,
@@ -37,26 +45,32 @@ class ImageBuild(Construct):
         settings: Settings,
         variant: VariantSettings,
         repository: ecr.IRepository,
+        bucket: s3.IBucket,
         encryption_key: kms.IKey,
+        log_group: logs.ILogGroup,
     ) -> None:
         super().__init__(scope, id)
         base = settings.base_image(variant)
         files = context_files(variant.name)
         self.key = content_key(
-            {"variant": variant.name, "base": variant.base_image},
+            {"variant": variant.name, "base": variant.base_image_pinned},
             {**files, "build_image.py": BUILD_SCRIPTS / "build_image.py"},
         )
         self.image = ServingImage(repository, repository.repository_uri_for_tag(self.key))
+        self.record = f"images/{self.key}.json"
         step = BuildStep(
             self,
             "Build",
             key=self.key,
             spec=BuildSpec(
+                name=f"image-{variant.name}",
                 commands=["python3 -m stacks.builds.build_image"],
                 scripts=["build_image.py"],
                 files={f"context/{name}": path for name, path in files.items()},
                 environment={
-                    "SD_BASE_IMAGE": base.uri,
+                    "SD_BASE_IMAGE": base.pinned,
+                    "SD_BUCKET": bucket.bucket_name,
+                    "SD_RECORD": self.record,
                     "SD_IMAGE": self.image.uri,
                     "SD_REPOSITORY": repository.repository_name,
                     "SD_DOCKERFILE": f"context/{variant.name}/Dockerfile",
@@ -66,11 +80,16 @@ class ImageBuild(Construct):
                 compute="BUILD_GENERAL1_LARGE",
                 privileged=True,
             ),
-            output=EcrOutput(repository, self.key),
+            output=EcrOutput(repository, self.key, S3Output(bucket, self.record)),
             encryption_key=encryption_key,
-            log_days=settings.builds.log_days,
+            log_group=log_group,
         )
         _grant_registries(step.role, base, repository)
+        step.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:PutObject"], resources=[bucket.arn_for_objects(self.record)]
+            )
+        )
         self.ready = step.ready
 
 
@@ -93,6 +112,8 @@ def _grant_registries(role: iam.Role, base: BaseImage, repository: ecr.IReposito
                 "ecr:UploadLayerPart",
                 "ecr:CompleteLayerUpload",
                 "ecr:PutImage",
+                # One that SageMaker wouldn't take: the tag can't be pushed again while it's there.
+                "ecr:BatchDeleteImage",
             ],
             resources=[repository.repository_arn],
         ),

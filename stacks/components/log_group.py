@@ -30,15 +30,16 @@ _RETENTION = dict(
 
 
 class LogGroup(logs.LogGroup):
-    """`days` is one of settings.LOG_DAYS. With `keep` the group stays when its stack, or the failed
-    deploy that made it, goes."""
+    """`days` is one of settings.LOG_DAYS. With `keep` the group stays when its stack goes."""
 
     def __init__(self, scope: Construct, id: str, *, days: int, keep: bool = False) -> None:
         super().__init__(
             scope,
             id,
             retention=_RETENTION[days],
-            removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
+            removal_policy=(
+                RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else RemovalPolicy.DESTROY
+            ),
         )
 
 

@@ -10,6 +10,7 @@ import json
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -22,13 +23,16 @@ from stacks.components.build_step import (
     S3Output,
 )
 from stacks.components.grants import (
+    LIST_TRAINING_JOBS,
     REGISTRY_LOGIN,
     Unscoped,
     grant_listing,
     grant_log_streams,
+    grant_named,
     grant_objects,
     grant_unscoped,
 )
+from stacks.components.service_role import ServiceRole
 from stacks.components.weights import Weights
 from stacks.images import BaseImage
 from stacks.settings import Settings
@@ -74,6 +78,7 @@ class NeuronCompile(Construct):
         weights: Weights,
         bucket: s3.Bucket,
         encryption_key: kms.IKey,
+        log_group: logs.ILogGroup,
     ) -> None:
         super().__init__(scope, id)
         compiling = settings.compile
@@ -102,10 +107,11 @@ class NeuronCompile(Construct):
             ),
         }
         on_cpu = compiling.compute == "codebuild-cpu"
+        job_prefix = "" if on_cpu else f"sd-compile-{self.key[:12]}-"
         job_role = None if on_cpu else self._job_role(bucket, weights, work, encryption_key, image)
         if job_role:
             environment |= {
-                "SD_IMAGE": image.uri,
+                "SD_IMAGE": image.reference,
                 "SD_ROLE_ARN": job_role.role_arn,
                 "SD_INSTANCE_TYPE": compiling.instance_type,
                 "SD_SPOT": json.dumps(compiling.spot),
@@ -118,21 +124,23 @@ class NeuronCompile(Construct):
             "Compile",
             key=self.key,
             spec=BuildSpec(
+                name="compile",
                 commands=COMMANDS[compiling.compute],
                 scripts=SCRIPTS[compiling.compute],
                 files={f"code/{name}": path for name, path in compile_sources().items()},
                 environment=environment,
                 timeout=Duration.minutes(compiling.timeout_min + OVERHEAD_MIN),
                 compute=CPU_COMPUTE if on_cpu else "BUILD_GENERAL1_SMALL",
-                image=image.uri if on_cpu else STANDARD_IMAGE,
+                image=image.reference if on_cpu else STANDARD_IMAGE,
             ),
             output=S3Output(bucket, f"{self.prefix}manifest.json"),
             encryption_key=encryption_key,
-            log_days=settings.builds.log_days,
+            log_group=log_group,
+            job_prefix=job_prefix,
         )
         self._grant_files(step.role, bucket, weights, work)
         if job_role:
-            self._grant_job(step.role, job_role)
+            self._grant_job(step.role, job_role, job_prefix)
             # With its policy: the job starts to use it at once.
             step.node.add_dependency(job_role)
         else:
@@ -154,27 +162,17 @@ class NeuronCompile(Construct):
         for prefix in (weights.prefix, work, self.prefix):
             grant_listing(role, bucket, prefix)
 
-    def _grant_job(self, role: iam.Role, job_role: iam.Role) -> None:
+    def _grant_job(self, role: iam.Role, job_role: iam.Role, job_prefix: str) -> None:
         """Starting, following and stopping jobs of this key, with that one role."""
-        stack = Stack.of(self)
-        jobs = f"training-job/sd-compile-{self.key[:12]}-*"
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "sagemaker:CreateTrainingJob",
-                    "sagemaker:DescribeTrainingJob",
-                    "sagemaker:StopTrainingJob",
-                ],
-                resources=[
-                    f"arn:{stack.partition}:sagemaker:{stack.region}:{stack.account}:{jobs}"
-                ],
-            )
-        )
-        acknowledge(
+        grant_named(
             role,
-            "a job's name ends in its build's number, which is known at run time alone",
-            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:"
-            f"{stack.region}:<AWS::AccountId>:{jobs}]",
+            [
+                "sagemaker:CreateTrainingJob",
+                "sagemaker:DescribeTrainingJob",
+                "sagemaker:StopTrainingJob",
+            ],
+            f"training-job/{job_prefix}",
+            why="a job's name ends in its build's number, which is known at run time alone",
         )
         role.add_to_policy(
             iam.PolicyStatement(
@@ -189,10 +187,7 @@ class NeuronCompile(Construct):
             ["logs:DescribeLogStreams", "logs:GetLogEvents"],
             why="SageMaker names a job's log stream when its instance is up",
         )
-        grant_unscoped(
-            role,
-            Unscoped("sagemaker:ListTrainingJobs", "it lists names; AWS has no resource for it"),
-        )
+        grant_unscoped(role, LIST_TRAINING_JOBS)
 
     def _job_role(
         self,
@@ -204,7 +199,7 @@ class NeuronCompile(Construct):
     ) -> iam.Role:
         """What SageMaker does for the job, whose container itself has no network: it brings weights
         and code in, takes output, checkpoints and log out."""
-        role = iam.Role(self, "JobRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        role = ServiceRole(self, "JobRole", service="sagemaker.amazonaws.com")
         names = "the names below are the model's and the job's own"
         grant_objects(role, bucket, weights.prefix, READ, why=names)
         grant_objects(role, bucket, work, WRITE, why=names)
@@ -212,7 +207,9 @@ class NeuronCompile(Construct):
             grant_listing(role, bucket, prefix)
         role.add_to_policy(
             iam.PolicyStatement(
-                actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[encryption_key.key_arn]
+                # Encrypt is for OutputDataConfig.KmsKeyId, says botocore.
+                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
+                resources=[encryption_key.key_arn],
             )
         )
         grant_log_streams(

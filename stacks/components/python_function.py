@@ -4,6 +4,7 @@ policy."""
 from aws_cdk import Duration, SymlinkFollowMode
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.components.log_group import LogGroup, write_log
@@ -14,7 +15,8 @@ from stacks.settings import ROOT
 class PythonFunction(Construct):
     """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`.
 
-    It may write its own log; everything else is granted to `role`.
+    It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
+    of asynchronous calls that failed three times.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class PythonFunction(Construct):
         memory_mb: int,
         log_days: int,
         environment: dict[str, str] | None = None,
+        dead_letters: sqs.IQueue | None = None,
     ) -> None:
         super().__init__(scope, id)
         log_group = LogGroup(self, "Log", days=log_days)
@@ -45,4 +48,5 @@ class PythonFunction(Construct):
                 role=self.role,
                 log_group=log_group,
                 environment=environment,
+                dead_letter_queue=dead_letters,
             )

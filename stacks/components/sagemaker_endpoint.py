@@ -19,6 +19,7 @@ from stacks.components.grants import (
     grant_objects,
     grant_unscoped,
 )
+from stacks.components.service_role import ServiceRole
 from stacks.settings import VariantSettings
 
 # The one production variant; metrics carry it as VariantName.
@@ -125,7 +126,7 @@ class SageMakerEndpoint(Construct):
         )
 
     def _role(self, variant: VariantSettings, served: ServedModel, image: ServingImage) -> iam.Role:
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
         grant_objects(
             role,
             served.bucket,

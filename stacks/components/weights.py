@@ -2,6 +2,7 @@
 
 from aws_cdk import Duration
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -37,6 +38,7 @@ class Weights(Construct):
         settings: Settings,
         bucket: s3.Bucket,
         encryption_key: kms.IKey,
+        log_group: logs.ILogGroup,
     ) -> None:
         super().__init__(scope, id)
         model = settings.model
@@ -49,6 +51,7 @@ class Weights(Construct):
             "Import",
             key=self.key,
             spec=BuildSpec(
+                name="weights",
                 commands=["python3 -m stacks.builds.import_weights"],
                 scripts=["import_weights.py", "hub.py", "pipeline_files.py", "upload.py"],
                 files={} if from_hub else files_below(model.folder_path, "weights/"),
@@ -65,7 +68,7 @@ class Weights(Construct):
             ),
             output=S3Output(bucket, f"{self.prefix}manifest.json"),
             encryption_key=encryption_key,
-            log_days=settings.builds.log_days,
+            log_group=log_group,
         )
         grant_objects(
             step.role,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,21 +142,6 @@ def test_a_refused_request_names_the_quota_in_the_last_line(
     said, _ = build.communicate()
     assert build.returncode == 1
     assert said.splitlines()[-1].startswith(f"The quota '{limit}' of Amazon SageMaker in us-east-1")
-
-
-def test_a_killed_build_stops_its_job(aws: FakeAws, sdk: Path, tmp_path: Path) -> None:
-    aws.states = [{"TrainingJobStatus": "InProgress", "TrainingStartTime": 1}]
-    aws.log = ["the container's first line"]
-    with start_build(aws, sdk, tmp_path) as build:
-        assert build.stdout is not None
-        for line in build.stdout:
-            if line == "the container's first line\n":
-                build.send_signal(signal.SIGTERM)
-                break
-        said = build.stdout.read()
-    assert build.returncode == 1
-    assert said.splitlines()[-1] == "the compile was stopped (SIGTERM)"
-    assert aws.named("StopTrainingJob") == [{"TrainingJobName": STAGED.split("/")[2]}]
 
 
 def _channel(name: str, prefix: str) -> dict[str, Any]:

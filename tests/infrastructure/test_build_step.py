@@ -8,8 +8,10 @@ import pytest
 from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 
+from build_trigger.builds import Step
 from stacks.components.build_step import (
     STANDARD_IMAGE,
     BuildSpec,
@@ -18,7 +20,7 @@ from stacks.components.build_step import (
     S3Output,
 )
 from stacks.content import content_key
-from tests.infrastructure.support import Synthesized
+from tests.infrastructure.support import Synthesized, text_of
 
 RUN, READY = "Custom::BuildStep", "AWS::CloudFormation::WaitCondition"
 HANDLE = "AWS::CloudFormation::WaitConditionHandle"
@@ -31,10 +33,13 @@ def template(folder: Path, key: str, **changes: Any) -> dict[str, Any]:
     stack = Stack(app, "Stack", env=Environment(region="us-east-1"))
     output: S3Output | EcrOutput
     if changes.pop("ecr", False):
-        output = EcrOutput(ecr.Repository(stack, "Images"), key)
+        record = S3Output(s3.Bucket(stack, "Models"), f"images/{key}.json")
+        output = EcrOutput(ecr.Repository(stack, "Images"), key, record)
     else:
         output = S3Output(s3.Bucket(stack, "Models"), f"weights/{key}/manifest.json")
-    spec = {"commands": ["make it"], "timeout": Duration.minutes(changes.pop("minutes", 30))}
+    job_prefix = changes.pop("job_prefix", "")
+    timeout = Duration.minutes(changes.pop("minutes", 30))
+    spec = {"name": "thing", "commands": ["make it"], "timeout": timeout}
     BuildStep(
         stack,
         "Step",
@@ -42,7 +47,8 @@ def template(folder: Path, key: str, **changes: Any) -> dict[str, Any]:
         spec=BuildSpec(**{**spec, **changes}),
         output=output,
         encryption_key=kms.Key(stack, "Key"),
-        log_days=30,
+        log_group=logs.LogGroup(stack, "Log"),
+        job_prefix=job_prefix,
     )
     app.synth()
     return json.loads((Path(app.outdir) / "Stack.template.json").read_text())["Resources"]  # type: ignore[no-any-return]
@@ -77,7 +83,20 @@ def test_an_unchanged_key_changes_nothing_that_builds(folder: Path, step: dict[s
     other = template(folder, KEY, minutes=60, environment={"NEW": "1"})
     for type in (RUN, HANDLE):
         assert of_type(step, type) == of_type(other, type)
-    assert of_type(step, READY).keys() == of_type(other, READY).keys()
+
+
+@pytest.mark.parametrize("minutes", [60, 2160])
+def test_a_changed_time_limit_changes_no_wait_condition(
+    folder: Path, step: dict[str, Any], minutes: int
+) -> None:
+    """CloudFormation refuses to change one, and the whole update with it."""
+    other = template(folder, KEY, minutes=minutes)
+    assert of_type(other, READY) == of_type(step, READY)
+    (ready,) = of_type(step, READY).values()
+    (project,) = of_type(other, "AWS::CodeBuild::Project").values()
+    assert project["Properties"]["TimeoutInMinutes"] == minutes
+    # The most it takes: a build that times out should say so, not CloudFormation that nothing came.
+    assert ready["Properties"]["Timeout"] == "43200"
 
 
 def test_the_run_tells_the_trigger_all_it_needs(step: dict[str, Any]) -> None:
@@ -91,6 +110,48 @@ def test_the_run_tells_the_trigger_all_it_needs(step: dict[str, Any]) -> None:
     assert properties["Output"] == {
         "Bucket": {"Ref": bucket},
         "Manifest": f"weights/{KEY}/manifest.json",
+    }
+    assert Step.parse(properties).jobs == ""
+    # Time for the trigger to try again where the account's builds are in use.
+    assert properties["ServiceTimeout"] == "3600"
+
+
+@pytest.mark.parametrize(
+    ("compute", "quota"),
+    [
+        ("BUILD_GENERAL1_SMALL", "Concurrently running builds for Linux/Small environment"),
+        ("BUILD_GENERAL1_2XLARGE", "Concurrently running builds for Linux/2XLarge environment"),
+    ],
+)
+def test_the_run_names_the_quota_its_build_counts_for(
+    folder: Path, compute: str, quota: str
+) -> None:
+    (run,) = of_type(template(folder, KEY, compute=compute), RUN).values()
+    assert Step.parse(run["Properties"]).quota == quota
+
+
+def test_a_build_s_jobs_can_be_stopped_by_the_trigger_and_no_others(folder: Path) -> None:
+    resources = template(folder, KEY, job_prefix="sd-x-")
+    (run,) = of_type(resources, RUN).values()
+    assert Step.parse(run["Properties"]).jobs == "sd-x-"
+    granted = trigger_policy(resources)
+    for action in ("Stop", "Describe"):
+        resource = text_of(granted[f"sagemaker:{action}TrainingJob"]["Resource"])
+        assert resource.endswith(":training-job/sd-x-*")
+    assert granted["sagemaker:ListTrainingJobs"]["Resource"] == "*"
+    assert not [a for a in trigger_policy(template(folder, KEY)) if a.startswith("sagemaker:")]
+
+
+def trigger_policy(resources: dict[str, Any]) -> dict[str, Any]:
+    """Statements by action."""
+    return {
+        action: statement
+        for name, policy in of_type(resources, "AWS::IAM::Policy").items()
+        if name.startswith("BuildTrigger")
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        for action in (
+            statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        )
     }
 
 
@@ -122,23 +183,51 @@ def test_every_end_of_a_build_is_heard_of(step: dict[str, Any]) -> None:
     }
 
 
-@pytest.mark.parametrize(("minutes", "wait_s"), [(30, 30 * 60 + 70 * 60), (2160, 43_200)])
-def test_the_deploy_waits_longer_than_the_build_may_take(
-    folder: Path, minutes: int, wait_s: int
+def test_an_event_that_could_not_be_handled_is_kept(step: dict[str, Any]) -> None:
+    """Without it the deploy would wait for half a day, and nobody know why."""
+    (rule,) = of_type(step, "AWS::Events::Rule").values()
+    (name, queue), *more = of_type(step, "AWS::SQS::Queue").items()
+    assert more == []
+    arn = {"Fn::GetAtt": [name, "Arn"]}
+    (target,) = rule["Properties"]["Targets"]
+    assert target["DeadLetterConfig"]["Arn"] == arn
+    assert target["RetryPolicy"] == {
+        "MaximumEventAgeInSeconds": 43_200,
+        "MaximumRetryAttempts": 185,
+    }
+    (function,) = of_type(step, "AWS::Lambda::Function").values()
+    assert function["Properties"]["DeadLetterConfig"]["TargetArn"] == arn
+    assert trigger_policy(step)["sqs:SendMessage"]["Resource"] == arn
+    assert queue["Properties"]["SqsManagedSseEnabled"] is True
+    (policy,) = of_type(step, "AWS::SQS::QueuePolicy").values()
+    allowed, denied = {}, []
+    for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+        if statement["Effect"] == "Deny":
+            denied.append(statement["Condition"])
+        else:
+            allowed[statement["Principal"]["Service"]] = statement["Condition"]
+    assert denied == [{"Bool": {"aws:SecureTransport": "false"}}]
+    (rule_name,) = of_type(step, "AWS::Events::Rule")
+    expected = {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [rule_name, "Arn"]}}}
+    assert allowed == {"events.amazonaws.com": expected}
+
+
+def test_the_trigger_may_go_on_in_another_invocation_while_its_deploy_wants_it(
+    step: dict[str, Any],
 ) -> None:
-    """A build that times out should say so, rather than CloudFormation that nothing came."""
-    resources = template(folder, KEY, minutes=minutes)
-    (ready,) = of_type(resources, READY).values()
-    (project,) = of_type(resources, "AWS::CodeBuild::Project").values()
-    assert int(ready["Properties"]["Timeout"]) == wait_s
-    assert project["Properties"]["TimeoutInMinutes"] == minutes
+    granted = trigger_policy(step)
+    (function,) = of_type(step, "AWS::Lambda::Function")
+    assert granted["lambda:InvokeFunction"]["Resource"] == {"Fn::GetAtt": [function, "Arn"]}
+    looking = granted["cloudformation:DescribeStackResource"]
+    assert looking["Resource"] == {"Ref": "AWS::StackId"}
+    assert step[function]["Properties"]["Timeout"] == 900
 
 
-def test_the_log_outlives_the_rollback_that_points_to_it(step: dict[str, Any]) -> None:
+def test_a_build_s_log_is_named_by_what_it_builds(step: dict[str, Any]) -> None:
     (project,) = of_type(step, "AWS::CodeBuild::Project").values()
-    group = project["Properties"]["LogsConfig"]["CloudWatchLogs"]["GroupName"]["Ref"]
-    assert step[group]["DeletionPolicy"] == "Retain"
-    assert step[group]["Properties"]["RetentionInDays"] == 30
+    log = project["Properties"]["LogsConfig"]["CloudWatchLogs"]
+    (group,) = (name for name in of_type(step, "AWS::Logs::LogGroup") if name.startswith("Log"))
+    assert (log["GroupName"], log["StreamName"]) == ({"Ref": group}, "thing")
 
 
 def buildspec(resources: dict[str, Any]) -> dict[str, Any]:
@@ -171,38 +260,37 @@ def test_the_standard_image_gets_the_python_we_test_for(step: dict[str, Any]) ->
     assert buildspec(step)["phases"]["install"]["runtime-versions"] == {"python": "3.12"}
 
 
+def test_a_build_may_see_whose_bucket_its_source_is_in(step: dict[str, Any]) -> None:
+    """CodeBuild's user guide counts these among the least a service role needs."""
+    (statement,) = [
+        statement
+        for policy in of_type(step, "AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "s3:GetBucketLocation" in statement["Action"]
+    ]
+    assert statement["Action"] == ["s3:GetBucketAcl", "s3:GetBucketLocation"]
+    assert "*" not in text_of(statement["Resource"])
+
+
 def test_the_trigger_may_touch_this_project_and_see_this_output_only(folder: Path) -> None:
     for in_ecr in (False, True):
         resources = template(folder, KEY, ecr=in_ecr)
-        (policy,) = (
-            p["Properties"]["PolicyDocument"]["Statement"]
-            for name, p in of_type(resources, "AWS::IAM::Policy").items()
-            if name.startswith("BuildTrigger")
-        )
-        by_action = {
-            action: statement
-            for statement in policy
-            for action in (
-                statement["Action"]
-                if isinstance(statement["Action"], list)
-                else [statement["Action"]]
-            )
-        }
+        by_action = trigger_policy(resources)
         (project,) = of_type(resources, "AWS::CodeBuild::Project")
         assert by_action["codebuild:StartBuild"]["Resource"] == {"Fn::GetAtt": [project, "Arn"]}
         if in_ecr:
             (repository,) = of_type(resources, "AWS::ECR::Repository")
             seen = by_action["ecr:DescribeImages"]
             assert seen["Resource"] == {"Fn::GetAtt": [repository, "Arn"]}
-            assert "s3:ListBucket" not in by_action
-        else:
-            condition = by_action["s3:ListBucket"]["Condition"]
-            assert condition == {"StringEquals": {"s3:prefix": f"weights/{KEY}/manifest.json"}}
+        manifest = f"images/{KEY}.json" if in_ecr else f"weights/{KEY}/manifest.json"
+        condition = by_action["s3:ListBucket"]["Condition"]
+        assert condition == {"StringEquals": {"s3:prefix": manifest}}
 
 
 def test_one_trigger_serves_all_steps_of_a_stack(aws: Synthesized) -> None:
     assert len(aws.resources("SdCompileStack", RUN)) == 2
     assert len(aws.resources("SdCompileStack", "AWS::Lambda::Function")) == 1
+    assert len(aws.resources("SdCompileStack", "AWS::SQS::Queue")) == 1
 
 
 def test_a_build_finds_its_scripts_and_files_where_it_looks(aws: Synthesized) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from build_trigger.builds import Step
 from inf2.compile import parse_job
 from stacks.builds.neuron_compile import CompileBuild
 from stacks.compile_key import compile_keys, compile_sources
@@ -35,6 +36,7 @@ def environment(synthesized: Synthesized) -> dict[str, str]:
     return {
         **{variable["Name"]: text_of(variable["Value"]) for variable in variables},
         "SD_KEY": step(synthesized)["Key"],
+        "SD_JOB_PREFIX": Step.parse(step(synthesized)).jobs,
         "AWS_REGION": "us-east-1",
         "CODEBUILD_BUILD_ID": "sd-compile:1",
     }
@@ -105,9 +107,6 @@ def test_the_build_outlasts_its_job(aws: Synthesized) -> None:
     job_min = CompileBuild.from_env(environment(aws)).job.max_seconds / 60
     build_min = project(aws)["TimeoutInMinutes"]
     assert build_min == job_min + 30
-    waits = aws.resources(STACK, "AWS::CloudFormation::WaitCondition")
-    (wait,) = [w["Properties"] for name, w in waits.items() if name.startswith("Neuron")]
-    assert int(wait["Timeout"]) > build_min * 60
 
 
 def test_spot_is_a_setting(tmp_path: Path) -> None:
@@ -161,13 +160,42 @@ def test_the_job_reads_weights_and_writes_beside_the_artifact_never_into_it(
     assert not [action for action in allowed if action.startswith(("sagemaker:", "iam:"))]
 
 
-def test_the_compile_and_the_image_build_do_not_wait_for_each_other(aws: Synthesized) -> None:
+def waited_for(aws: Synthesized, name: str) -> set[str]:
+    """All that the resource's creation waits for, by DependsOn."""
     template = aws.templates[STACK]["Resources"]
-    for one, other in (("Neuron", "Image"), ("Image", "Neuron")):
-        for name, resource in template.items():
-            if name.startswith(one):
-                waits = resource.get("DependsOn", [])
-                assert not [name for name in waits if name.startswith(other)]
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        found |= (new := set(template[waiting.pop()].get("DependsOn", ())) - found)
+        waiting += new
+    return found
+
+
+def test_the_compile_starts_after_the_image_build_but_neither_waits_for_the_other_s_end(
+    aws: Synthesized,
+) -> None:
+    """In an account that may have one build at a time, the image doesn't wait for the compile."""
+    runs = {name[:5]: name for name in aws.resources(STACK, "Custom::BuildStep")}
+    ends = {name[:5]: name for name in aws.resources(STACK, "AWS::CloudFormation::WaitCondition")}
+    assert runs["Image"] in waited_for(aws, runs["Neuro"])
+    assert runs["Neuro"] not in waited_for(aws, ends["Image"])
+    for run in runs.values():
+        assert not set(ends.values()) & waited_for(aws, run)
+
+
+def test_the_job_s_role_may_encrypt_its_output(aws: Synthesized) -> None:
+    """OutputDataConfig.KmsKeyId in botocore's model of CreateTrainingJob says so."""
+    allowed = policy(aws, "NeuronJobRole")
+    for action in ("kms:Encrypt", "kms:DescribeKey"):
+        assert allowed[action] == allowed["kms:Decrypt"]
+
+
+def test_the_trigger_stops_the_jobs_that_the_build_starts(aws: Synthesized) -> None:
+    (stoppable,) = policy(aws, "BuildTriggerRole")["sagemaker:StopTrainingJob"]
+    (created,) = policy(aws, "NeuronCompileRole")["sagemaker:CreateTrainingJob"]
+    assert stoppable == created
+    build = CompileBuild.from_env(environment(aws))
+    assert build.job.name.startswith(created.rsplit("/", 1)[1].removesuffix("*"))
 
 
 def test_the_image_is_built_on_the_container_that_compiles(aws: Synthesized) -> None:
@@ -175,6 +203,17 @@ def test_the_image_is_built_on_the_container_that_compiles(aws: Synthesized) -> 
     (image,) = [p["Properties"] for name, p in projects.items() if name.startswith("Image")]
     variables = {v["Name"]: v["Value"] for v in image["Environment"]["EnvironmentVariables"]}
     assert variables["SD_BASE_IMAGE"] == environment(aws)["SD_IMAGE"]
+
+
+def test_a_pinned_image_is_what_the_job_and_the_image_build_take(tmp_path: Path) -> None:
+    digest = "sha256:" + "a" * 64
+    pinned = synthesize(tmp_path, **{"sd.inf2.base_image_digest": digest})
+    # SageMaker takes a tag or a digest, docker both.
+    assert environment(pinned)["SD_IMAGE"] == f"{IMAGE.split(':')[0]}@{digest}"
+    projects = pinned.resources(STACK, "AWS::CodeBuild::Project")
+    (image,) = [p["Properties"] for name, p in projects.items() if name.startswith("Image")]
+    variables = {v["Name"]: v["Value"] for v in image["Environment"]["EnvironmentVariables"]}
+    assert variables["SD_BASE_IMAGE"] == f"{IMAGE}@{digest}"
 
 
 def test_without_trainium_the_build_itself_compiles(on_cpu: Synthesized) -> None:
@@ -219,8 +258,9 @@ def keys(
             "sd.compile.sdk": "2.27.0",
             "sd.inf2.base_image": "huggingface-pytorch-inference-neuronx:2.8.0-sdk2.27.0",
         },
+        {"sd.inf2.base_image_digest": "sha256:" + "a" * 64},
     ],
-    ids=["sizes", "dtype", "backend", "sdk"],
+    ids=["sizes", "dtype", "backend", "sdk", "digest"],
 )
 def test_what_determines_the_graphs_recompiles_them(change: dict[str, object]) -> None:
     artifact, parts = keys(change)

@@ -88,13 +88,14 @@ def keys_of(synthesized: Synthesized) -> dict[str, str]:
             {"sd.djl.base_image": "djl-inference:0.26.0-deepspeed0.12.6-cu121"},
             {"SdDjlStack/ImageBuild"},
         ),
+        ({"sd.g5.base_image_digest": "sha256:" + "a" * 64}, {"SdG5Stack/ImageBuild"}),
         (
             {"sd.model.revision": "f" * 40},
             {"SdArtifactsStack/WeightsImport", "SdCompileStack/NeuronCompile"},
         ),
         ({"sd.inf2.sizes": "512x512,768x512"}, {"SdCompileStack/NeuronCompile"}),
     ],
-    ids=["defaults", "base image", "weights", "compiled sizes"],
+    ids=["defaults", "base image", "base image's digest", "weights", "compiled sizes"],
 )
 def test_a_change_rebuilds_what_it_is_in(
     aws: Synthesized, tmp_path: Path, change: dict[str, str], rebuilt: set[str]

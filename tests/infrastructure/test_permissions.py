@@ -20,6 +20,7 @@ OPEN_ENDED = (
     r"<Images[^>]+>/",  # pictures, in a bucket for nothing else
     r"arn:<AWS::Partition>:logs:.*:log-group:/aws/sagemaker/[\w/-]+:log-stream:",
     r"arn:<AWS::Partition>:sagemaker:.*:training-job/sd-compile-\w{12}-",
+    r"arn:<AWS::Partition>:sagemaker:.*:endpoint/sd-",  # variants come and go
 )
 
 
@@ -93,15 +94,13 @@ def test_a_star_in_a_resource_stands_for_a_name_known_at_run_time(
 
 
 def test_the_front_door_can_invoke_our_endpoints_and_nothing_else(
-    granted: list[Statement],
+    aws: Synthesized, granted: list[Statement]
 ) -> None:
     (invoking,) = [s for s in granted if "sagemaker:InvokeEndpoint" in s.actions]
     assert invoking.where.startswith("SdApiStack/FrontDoor")
-    assert [r.rsplit(":", 1)[1] for r in invoking.resources] == [
-        "endpoint/sd-g5",
-        "endpoint/sd-djl",
-        "endpoint/sd-inf2",
-    ]
+    assert [r.rsplit(":", 1)[1] for r in invoking.resources] == ["endpoint/sd-*"]
+    for name in ("g5", "djl", "inf2"):
+        assert getattr(aws.settings, name).endpoint_name.startswith("sd-")
 
 
 def test_the_front_door_reads_the_registrations_alone(granted: list[Statement]) -> None:
@@ -135,6 +134,33 @@ def test_an_endpoint_reads_its_own_artifact_and_writes_nothing(
     }
 
 
+@pytest.mark.parametrize(
+    ("role", "repository"),
+    [
+        ("SdG5Stack/ImageBuildRole", "ImagesG5"),
+        ("SdDjlStack/ImageBuildRole", "ImagesDjl"),
+        ("SdCompileStack/ImageBuildRole", "ImagesInf2"),
+    ],
+)
+def test_an_image_build_deletes_in_its_own_repository_and_writes_its_record_alone(
+    granted: list[Statement], role: str, repository: str
+) -> None:
+    mine = [statement for statement in granted if statement.where.startswith(role)]
+    (deleting,) = [s for s in mine if "ecr:BatchDeleteImage" in s.actions]
+    assert len(deleting.resources) == 1
+    assert repository in deleting.resources[0]
+    (writing,) = [s for s in mine if "s3:PutObject" in s.actions]
+    assert len(writing.resources) == 1
+    assert re.search(r"/images/[0-9a-f]{64}\.json$", writing.resources[0])
+    # Of AWS's registry it may pull alone.
+    (pulling,) = [s for s in mine if any(":763104351884:" in r for r in s.resources)]
+    assert set(pulling.actions) == {
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:BatchGetImage",
+    }
+
+
 def test_nothing_may_pass_a_role_but_the_compile_its_own(granted: list[Statement]) -> None:
     (passing,) = [s for s in granted if "iam:PassRole" in s.actions]
     assert passing.where.startswith("SdCompileStack/")
@@ -143,12 +169,30 @@ def test_nothing_may_pass_a_role_but_the_compile_its_own(granted: list[Statement
     }
 
 
+def test_service_roles_trust_their_service_for_this_account_alone(aws: Synthesized) -> None:
+    """Wherever AWS documents that the service says for which account it acts."""
+    seen = set()
+    for template in aws.templates.values():
+        for resource in template["Resources"].values():
+            if resource["Type"] == "AWS::IAM::Role":
+                (trust,) = resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+                service = trust["Principal"]["Service"]
+                seen.add(service)
+                if service in ("codebuild.amazonaws.com", "sagemaker.amazonaws.com"):
+                    account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+                    assert trust["Condition"] == {"StringEquals": account}
+                else:
+                    assert service in ("lambda.amazonaws.com", "apigateway.amazonaws.com")
+                    assert "Condition" not in trust
+    assert {"codebuild.amazonaws.com", "sagemaker.amazonaws.com"} <= seen
+
+
 def test_listing_a_bucket_is_for_a_prefix(granted: list[Statement]) -> None:
     for statement in granted:
         if "s3:ListBucket" in statement.actions:
             (condition,) = statement.raw["Condition"].values()
             (prefix,) = condition.values()
-            assert re.match(r"(weights|compiled|compile-jobs)/", prefix), statement
+            assert re.match(r"(weights|compiled|compile-jobs|images)/", prefix), statement
 
 
 def test_buckets_refuse_plain_http(aws: Synthesized) -> None:

@@ -23,6 +23,7 @@ STACKS = (
     "SdDjlStack",
     "SdG5Stack",
     "SdInf2Stack",
+    "SdStorageStack",
 )
 G5_ALONE = {"sd.variants": "g5"}
 LINT_LEFT = {
@@ -168,12 +169,13 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
 @pytest.mark.parametrize(
     ("stack", "needs"),
     [
-        ("SdG5Stack", {"SdArtifactsStack", "SdApiStack"}),
-        ("SdDjlStack", {"SdArtifactsStack", "SdApiStack"}),
-        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdCompileStack"}),
-        ("SdCompileStack", {"SdArtifactsStack"}),
+        ("SdG5Stack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
+        ("SdDjlStack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
+        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdCompileStack", "SdStorageStack"}),
+        ("SdCompileStack", {"SdArtifactsStack", "SdStorageStack"}),
         ("SdApiStack", set()),
-        ("SdArtifactsStack", set()),
+        ("SdArtifactsStack", {"SdStorageStack"}),
+        ("SdStorageStack", set()),
     ],
 )
 def test_deploying_a_stack_brings_along_what_it_needs(
@@ -185,5 +187,10 @@ def test_deploying_a_stack_brings_along_what_it_needs(
 def test_another_synthesis_gives_the_same_templates(aws: Synthesized, tmp_path: Path) -> None:
     """Content keys come from content: not from times, or what Python left in __pycache__."""
     again = synthesize(tmp_path, **G5_ALONE)
-    assert set(again.templates) == {"SdApiStack", "SdArtifactsStack", "SdG5Stack"}
+    assert set(again.templates) == {
+        "SdApiStack",
+        "SdArtifactsStack",
+        "SdG5Stack",
+        "SdStorageStack",
+    }
     assert again.templates["SdG5Stack"] == aws.templates["SdG5Stack"]

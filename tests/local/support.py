@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -115,9 +116,21 @@ def log_of(up: UpCloud, group: str, stream_prefix: str = "") -> list[str]:
 
 def log_of_compile(up: UpCloud) -> list[str]:
     """Of the builds that compile."""
-    groups = [g["logGroupName"] for g in up.client("logs").describe_log_groups()["logGroups"]]
-    (group,) = [name for name in groups if "NeuronCompile" in name]
-    return log_of(up, group)
+    described = up.client("cloudformation").describe_stacks(StackName="SdStorageStack")["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described[0]["Outputs"]}
+    return log_of(up, outputs["BuildLogGroup"], "compile/")
+
+
+@contextmanager
+def fault(up: UpCloud, name: str, content: str = "") -> Iterator[None]:
+    """AWS's own failures, as the local cloud makes them happen."""
+    switch = up.state() / "faults" / name
+    switch.parent.mkdir(exist_ok=True)
+    switch.write_text(content)
+    try:
+        yield
+    finally:
+        switch.unlink()
 
 
 def wait_until(true: Callable[[], bool]) -> None:

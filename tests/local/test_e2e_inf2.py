@@ -13,6 +13,7 @@ from tests.local.support import (
     Served,
     builds,
     deploy,
+    fault,
     log_of,
     log_of_compile,
     manifest,
@@ -36,7 +37,9 @@ class FirstDeploy:
 @pytest.fixture(scope="module", autouse=True)
 def first(up: UpCloud) -> FirstDeploy:
     before = training_jobs(up), builds(up)
-    deploy(up, "SdInf2Stack")
+    # In a young account, which may have one build at a time.
+    with fault(up, "codebuild-quota", "1"):
+        deploy(up, "SdInf2Stack")
     after = training_jobs(up)
     return FirstDeploy(
         {name: after[name] for name in after if name not in before[0]},
@@ -71,6 +74,16 @@ def test_the_build_s_log_has_the_job_s_log(up: UpCloud, first: FirstDeploy) -> N
     said = log_of(up, "/aws/sagemaker/TrainingJobs", f"{name}/")
     assert any(line.startswith("unet/64x64: compiled in") for line in said)
     assert set(said) <= set(lines)
+
+
+def test_where_the_account_may_have_one_build_they_run_one_after_another_the_short_one_first(
+    up: UpCloud, first: FirstDeploy
+) -> None:
+    found = up.client("codebuild").batch_get_builds(ids=builds(up))["builds"]
+    (image,) = [b for b in found if b["logs"]["streamName"].startswith("image-inf2/")]
+    (compiled,) = [b for b in found if b["logs"]["streamName"].startswith("compile/")]
+    assert first.builds == 2
+    assert image["endTime"] <= compiled["startTime"]
 
 
 def test_it_is_registered_with_what_it_serves(up: UpCloud) -> None:

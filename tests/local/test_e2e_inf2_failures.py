@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from build_trigger.sending import put_json
 from local_cloud.deployment import failure_reason
 from local_cloud.testing import UpCloud, UpFailed
 from model_assets.tiny.picture_check import describe, expected
@@ -25,8 +26,8 @@ from tests.local.support import (
     Served,
     builds,
     deploy,
+    fault,
     log_of,
-    log_of_compile,
     manifest,
     names_below,
     training_jobs,
@@ -100,7 +101,7 @@ def test_a_quota_of_none_is_named_with_what_to_request(
     up: UpCloud, good: Served, fails: Fails
 ) -> None:
     jobs = training_jobs(up)
-    with _fault(up, "training-quota"):
+    with fault(up, "training-quota"):
         reason = fails(COMPILE, "sd.compile.parity_db=42")
     assert "'ml.trn1.2xlarge for training job usage'" in reason
     assert "Request at least 1" in reason
@@ -112,30 +113,36 @@ def test_no_capacity_then_a_stop_by_hand_then_it_goes_on(
     up: UpCloud, good: Served, fails: Fails
 ) -> None:
     bar = "sd.compile.parity_db=41"
-    with _fault(up, "training-capacity"):
+    with fault(up, "training-capacity"):
         reason = fails(COMPILE, bar)
     assert "AWS has no on-demand ml.trn1.2xlarge for training" in reason
     assert names_below(up, good.bucket, _prefix(bar)) == []
 
-    before = training_jobs(up)
-    with ThreadPoolExecutor(1) as pool:
-        failing = pool.submit(fails, COMPILE, bar)
-        wait_until(lambda: failing.done() or "InProgress" in training_jobs(up).values())
-        for build in _running_builds(up):
-            up.client("codebuild").stop_build(id=build)
-        reason = failing.result()
+    reason = _while_its_job_runs(
+        up, fails, bar, lambda build: up.client("codebuild").stop_build(id=build)
+    )
     assert "The build ended as STOPPED" in reason
-    # A Trainium instance doesn't go on costing for a deploy that is over.
-    (name,) = training_jobs(up).keys() - before.keys()
-    assert f"stopping the training job {name}" in log_of_compile(up)
-    job = up.client("sagemaker").describe_training_job(TrainingJobName=name)
-    # The rollback may take its role's permissions away before its last upload.
-    assert job["TrainingJobStatus"] == "Stopped" or "AccessDenied" in job["FailureReason"]
     assert names_below(up, good.bucket, _prefix(bar)) == []
 
     deploy(up, COMPILE, bar)
     assert set(_parts(up).values()) == {"reused"}
     assert manifest(up, good.bucket, _prefix(bar))["key"] == _key(bar)
+
+
+def test_a_deploy_that_is_rolled_back_leaves_neither_build_nor_job(
+    up: UpCloud, good: Served, fails: Fails
+) -> None:
+    bar = "sd.compile.parity_db=44"
+
+    def fail_the_wait(build: str) -> None:
+        """As if something else of the stack had failed: the build itself goes on."""
+        found = up.client("codebuild").batch_get_builds(ids=[build])["builds"][0]
+        variables = {v["name"]: v["value"] for v in found["environment"]["environmentVariables"]}
+        signal = {"Status": "FAILURE", "Reason": "as told", "UniqueId": "test", "Data": ""}
+        put_json(variables["SD_WAIT_URL"], signal)
+
+    assert "as told" in _while_its_job_runs(up, fails, bar, fail_the_wait)
+    assert names_below(up, good.bucket, _prefix(bar)) == []
 
 
 def test_an_artifact_of_another_sdk_than_the_image_s_is_never_served(
@@ -152,6 +159,23 @@ def test_an_artifact_of_another_sdk_than_the_image_s_is_never_served(
     deploy(up, "SdInf2Stack")
     assert Served.of(up, "inf2").key == good.key
     assert builds(up) == built
+
+
+def _while_its_job_runs(up: UpCloud, fails: Fails, bar: str, act: Callable[[str], object]) -> str:
+    """Deploys a compile and does `act` to its build while the job runs; the deploy's reason. A
+    Trainium instance doesn't go on costing for a deploy that is over."""
+    before = training_jobs(up)
+    with ThreadPoolExecutor(1) as pool:
+        failing = pool.submit(fails, COMPILE, bar)
+        wait_until(lambda: failing.done() or "InProgress" in training_jobs(up).values())
+        (build,) = _running_builds(up)
+        act(build)
+        reason = failing.result()
+    (name,) = training_jobs(up).keys() - before.keys()
+    job = up.client("sagemaker").describe_training_job(TrainingJobName=name)
+    # The rollback may take its role's permissions away before its last upload.
+    assert job["TrainingJobStatus"] == "Stopped" or "AccessDenied" in job["FailureReason"]
+    return reason
 
 
 def _key(*pairs: str) -> str:
@@ -184,18 +208,6 @@ def _parts(up: UpCloud) -> dict[str, str]:
     lines = log_of(up, "/aws/sagemaker/TrainingJobs", f"{newest['TrainingJobName']}/")
     told = (line.split(" in ")[0] for line in lines if ", peak memory" in line)
     return dict(line.split(": ") for line in told)
-
-
-@contextmanager
-def _fault(up: UpCloud, name: str) -> Iterator[None]:
-    """AWS's own failures, as the local cloud makes them happen."""
-    switch = up.state() / "faults" / name
-    switch.parent.mkdir(exist_ok=True)
-    switch.touch()
-    try:
-        yield
-    finally:
-        switch.unlink()
 
 
 @contextmanager

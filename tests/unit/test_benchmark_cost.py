@@ -34,7 +34,7 @@ def test_always_on() -> None:
     month = monthly(INF2, Mode.ALWAYS_ON, ASSUME.demand(10_000, peak_per_hour=2000), ASSUME)
     assert (month.instances, month.instance_hours) == (2, 2 * HOURS_PER_MONTH)
     assert month.usd == pytest.approx(2 * 730 * 0.99)
-    assert month.usd_per_thousand == pytest.approx(month.usd / (10_000 * 730 / 24) * 1000)
+    assert month.usd_per_thousand == pytest.approx(2 * 730 * 0.99 / (10_000 * 730 / 24) * 1000)
 
 
 def test_scheduled_takes_the_whole_week_into_its_hours() -> None:
@@ -88,7 +88,7 @@ def test_no_break_even() -> None:
 def test_scale_to_zero_never_costs_more_than_always_on() -> None:
     for per_day in (1, 30, 300, 3_000, 30_000, 300_000):
         demand = ASSUME.demand(per_day)
-        costs = [monthly(INF2, mode, demand, ASSUME).usd for mode in Mode]
+        costs = [monthly(INF2, mode, demand, ASSUME).usd or 0 for mode in Mode]
         assert costs[2] <= costs[0] * (1 + 1e-9)
 
 
@@ -103,9 +103,23 @@ def test_command_prints_costs_break_evens_and_assumptions(
         assert said in out
 
 
-def test_a_region_without_prices_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["cost", "--images-per-day", "10", "--region", "eu-west-3"]) == 1
-    assert "prices --refresh --region eu-west-3" in capsys.readouterr().err
+def test_a_region_without_prices_has_hours_and_says_no_price(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["cost", "--images-per-day", "2000", "--peak-per-hour", "500"]
+    assert main([*asked, "--region", "eu-west-3"]) == 0
+    out = capsys.readouterr().out
+    assert "| inf2 | ml.inf2.xlarge | always on | 1 | 730 | no price | no price |" in out
+    assert "| always on | inf2 or g5 | no price |" in out.replace("g5 or inf2", "inf2 or g5")
+    assert "| inf2: price | no price ml.inf2.xlarge | " in out
+    assert "prices --refresh --region eu-west-3" in out
+    # Whether a mode is cheaper than another doesn't hang on the price.
+    assert main(asked) == 0
+    known = capsys.readouterr().out
+    choices = [line for line in out.splitlines() if line.startswith("| inf2 | always on or")]
+    assert choices
+    assert set(choices) <= set(known.splitlines())
+    assert "$0" not in out
 
 
 def test_a_peak_below_the_average_hour_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,23 @@ def test_refresh_adds_a_region(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "eu-west-1 ml.inf2.xlarge: new, 1.1 USD/h" in capsys.readouterr().out
 
 
+def test_a_new_region_that_lacks_an_instance_type_gets_the_others(tmp_path: Path) -> None:
+    path = price_file(tmp_path)
+    some = [p for p in PRODUCTS if p["product"]["sku"] != "EU2"]
+    assert refresh(path, FakePricing(some), "--region", "eu-west-1") == 0
+    prices = read_prices(path)
+    assert prices.find("eu-west-1", "ml.inf2.xlarge") is None
+    assert prices.find("eu-west-1", "ml.g5.xlarge") is not None
+
+
+def test_a_new_region_without_any_price_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = price_file(tmp_path)
+    assert refresh(path, FakePricing(PRODUCTS), "--region", "eu-west-9") == 1
+    assert "eu-west-9: no price of ml.g5.xlarge, ml.inf2.xlarge" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("client", "said"),
     [

@@ -11,8 +11,10 @@ import pytest
 
 from benchmark.analysis import analyse
 from benchmark.cli import main
+from benchmark.client import _registered
 from benchmark.errors import BenchmarkError
 from benchmark.load import closed, open_
+from benchmark.pricing import Prices
 from benchmark.prompts import load_prompts
 from benchmark.records import ResultsFile, read_results
 from benchmark.report import END, START, Report, make_report, put_into, write_report
@@ -20,7 +22,7 @@ from benchmark.report_charts import charts
 from benchmark.report_tables import LAPTOP, Column, Table
 from model_assets.tiny.data import Picture, draw
 from model_assets.tiny.picture_check import expected
-from tests.benchmark_fakes import FakeApi, Status, run_info, run_session
+from tests.benchmark_fakes import FakeApi, Status, registration, run_info, run_session
 
 TINY = load_prompts("tiny")
 WRONG = 3
@@ -245,3 +247,29 @@ def test_cells() -> None:
     )
     assert "<td>$1,234.50</td>" in table.html()
     assert table.csv() == "a|b,$,conditions\nx|y,1234.5,said\nz,,said\n"
+
+
+def test_a_run_without_prices_says_no_price_and_no_sum(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    api = FakeApi(seconds=0.5, variants=("g5", "inf2"))
+    nothing = {"price_usd_per_hour": None, "price_date": "", "price_source": ""}
+    api.variants = [{**entry, **nothing, "region": "eu-west-1"} for entry in api.variants]
+    run_session(path, api, [closed(1), open_(1.0)], prompt_set=TINY, load_requests=5)
+    results = read_results(path)
+    report = make_report(results, TINY, tmp_path / "pictures", 10.0)
+    said = {table.slug: table.markdown() for table in report.tables}
+    assert said["headline"].count("no price | no price") == 2
+    assert said["cost"].count("no price | no price") == 2
+    assert "cost-matrix" not in said
+    assert "prices: ml.g5.xlarge no price (eu-west-1)" in said["headline"]
+    for slug in ("headline", "cost", "load", "served", "limit-measured"):
+        assert "$" not in said[slug]
+    (cost,) = [chart for chart in report.charts if chart.slug == "cost"]
+    assert "no price" in cost.svg
+    assert write_report(report, results, tmp_path / "report")
+
+
+def test_a_registration_s_null_price_reads_as_no_price() -> None:
+    entry = registration("g5", price_usd_per_hour=None, price_date=None, price_source=None)
+    served = _registered(entry, Prices("2026-11-25", {})).served
+    assert (served.usd_per_hour, served.price_date, served.price_source) == (None, "", "")

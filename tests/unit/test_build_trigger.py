@@ -33,6 +33,15 @@ def test_create_starts_one_build_that_knows_its_key_and_whom_to_tell(cloud: Clou
     assert json.loads(variables["SD_OUTPUT"]) == IN_S3
 
 
+@pytest.mark.parametrize(("keys", "tags"), [([], [KEY]), ([MANIFEST], [])])
+def test_an_image_without_its_record_is_built_and_so_is_a_record_without_its_image(
+    cloud: Cloud, keys: list[str], tags: list[str]
+) -> None:
+    cloud.s3.keys, cloud.ecr.tags = keys, tags
+    cloud.request("Create", output=IN_ECR)
+    assert len(cloud.codebuild.builds) == 1
+
+
 @pytest.mark.parametrize("output", [IN_S3, IN_ECR])
 def test_create_builds_nothing_where_the_output_is_there(
     cloud: Cloud, output: dict[str, str]
@@ -142,7 +151,7 @@ def test_a_refusal_fails_the_deploy_with_aws_s_words(cloud: Cloud) -> None:
 
 
 def test_any_other_error_fails_the_deploy_at_once(cloud: Cloud) -> None:
-    cloud.codebuild.refusals = [denied("AccountLimitExceededException")]
+    cloud.codebuild.refusals = [denied("InvalidInputException")]
     assert cloud.request("Create")["Status"] == "FAILED"
     assert cloud.pauses == []
 

@@ -97,18 +97,6 @@ def test_success_is_told_as_such(sink: Sink, tmp_path: Path) -> None:
     assert [signal["Status"] for _, signal in sink.received] == ["SUCCESS"]
 
 
-def test_a_stopped_build_s_command_clears_up_and_is_heard(tmp_path: Path) -> None:
-    line = "trap 'echo cleared up; exit 4' TERM; echo begun; while true; do sleep 0.05; done"
-    command = [sys.executable, str(SCRIPTS / "run_logged.py"), line]
-    env = environment(tmp_path, "", "0")
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        process.terminate()
-        assert process.stdout.read() == "cleared up\n"
-    assert process.returncode == 4
-
-
 def test_a_failure_within_a_pipe_counts(tmp_path: Path) -> None:
     env = environment(tmp_path, "", "0")
     assert run("run_logged.py", "false | cat", env=env).returncode == 1

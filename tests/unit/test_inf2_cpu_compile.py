@@ -58,6 +58,16 @@ def test_compiles_what_is_in_s3_and_publishes_it_the_manifest_last(
     assert names(aws, "compiled/k/") == ["unet/model.pt", "manifest.json"]
 
 
+@pytest.mark.parametrize("status", [-9, 137])
+def test_a_compiler_that_was_killed_says_that_memory_did_not_suffice(
+    aws: FakeAws, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    assert run(ENV, aws.client("s3"), tmp_path, lambda _: status) == status
+    said = capsys.readouterr().out
+    for part in ("killed", "Memory did not suffice", "sd.inf2.sizes", "ml.trn1.32xlarge"):
+        assert part in said
+
+
 def test_a_failure_publishes_nothing_and_keeps_what_is_done(aws: FakeAws, tmp_path: Path) -> None:
     def compile_with(flags: Sequence[str]) -> int:
         assert flags

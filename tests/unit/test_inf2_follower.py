@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stacks.builds.follow_job import START_TIMEOUT_S, JobFollower
-from stacks.builds.neuron_compile import CompileBuild, Interrupted, run
+from stacks.builds.neuron_compile import CompileBuild, run
 from stacks.builds.training_job import (
+    ARGUMENTS,
+    ENTRY_POINT,
     CapacityMissing,
     CompileFailed,
     QuotaTooLow,
     TrainingJob,
     quota_too_low,
 )
-from tests.sagemaker_fake import REGION, FakeAws, fake_aws
+from tests.sagemaker_fake import REGION, STOPPED, FakeAws, fake_aws
 
 KEY = "0123456789abcdef" * 4
 BUCKET = "models"
@@ -26,6 +28,7 @@ TARGET = f"compiled/{KEY}/"
 WORK = "compile-jobs/parts/"
 ENV = {
     "SD_KEY": KEY,
+    "SD_JOB_PREFIX": f"sd-compile-{KEY[:12]}-",
     "SD_BUCKET": BUCKET,
     "SD_WEIGHTS_PREFIX": "weights/w/",
     "SD_WORK_PREFIX": WORK,
@@ -64,14 +67,11 @@ COMPLETED = {
 class Run:
     """One run of the build against the fake; time passes by sleeping alone."""
 
-    def __init__(
-        self, aws: FakeAws, code: Path, *, sleep: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, aws: FakeAws, code: Path) -> None:
         self.aws = aws
         self.said: list[str] = []
         self.submitted: list[TrainingJob] = []
         self._code = code
-        self._sleep = sleep
         self._now = 0.0
 
     def __call__(self, build: CompileBuild = BUILD) -> None:
@@ -100,8 +100,6 @@ class Run:
 
     def sleep(self, seconds: float) -> None:
         self._now += seconds
-        if self._sleep:
-            self._sleep()
 
 
 @pytest.fixture(scope="module")
@@ -189,20 +187,114 @@ def test_a_job_s_name_is_its_key_s_and_its_build_s() -> None:
     assert len(BUILD.job.name) <= 63  # CreateTrainingJob's limit
 
 
+LEFT = f"sd-compile-{KEY[:12]}-left"
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    """DescribeTrainingJob's answer for a job that was told the same as BUILD's, but for the
+    changes."""
+    job = BUILD.job
+
+    def channel(name: str, uri: str) -> dict[str, Any]:
+        source = {"S3DataType": "S3Prefix", "S3Uri": uri}
+        return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+    return {
+        "TrainingJobStatus": "InProgress",
+        "RoleArn": job.role_arn,
+        "AlgorithmSpecification": {
+            "TrainingImage": job.image,
+            "ContainerEntrypoint": list(ENTRY_POINT),
+            "ContainerArguments": list(ARGUMENTS),
+        },
+        "HyperParameters": dict(job.hyperparameters),
+        "InputDataConfig": [channel(name, uri) for name, uri in job.channels.items()],
+        "OutputDataConfig": {"S3OutputPath": job.output_uri, "KmsKeyId": job.kms_key_arn},
+        "CheckpointConfig": {"S3Uri": job.checkpoints_uri},
+        "ResourceConfig": {"InstanceType": job.instance_type},
+        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_seconds},
+        **changes,
+    }
+
+
 def test_follows_a_job_that_a_killed_build_left_running(aws: FakeAws, build: Run) -> None:
-    left = f"sd-compile-{KEY[:12]}-left"
-    aws.running = [left]
-    aws.states = [
-        {
-            "TrainingJobStatus": "Completed",
-            "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/{WORK}{left}/output/model/"},
-        }
-    ]
-    lay_out(aws, f"{WORK}{left}/output/model/")
+    ended = f"sd-compile-{KEY[:12]}-ended"
+    output = f"s3://{BUCKET}/{WORK}{LEFT}/output/model/"
+    aws.jobs = {
+        ended: described(TrainingJobStatus="Failed"),
+        LEFT: described(then={**COMPLETED, "ModelArtifacts": {"S3ModelArtifacts": output}}),
+    }
+    lay_out(aws, f"{WORK}{LEFT}/output/model/")
     build()
     assert build.submitted == []
-    assert aws.named("DescribeTrainingJob")[0] == {"TrainingJobName": left}
+    assert aws.named("StopTrainingJob") == []
     assert published(aws)[-1] == "manifest.json"
+
+
+OTHER = {
+    "role": {"RoleArn": "arn:aws:iam::000000000000:role/of-a-deploy-rolled-back"},
+    "image": {"AlgorithmSpecification": {"TrainingImage": "another"}},
+    "hyperparameters": {"HyperParameters": {"key": KEY, "sizes": "512x512"}},
+    "instance": {"ResourceConfig": {"InstanceType": "ml.trn1.32xlarge"}},
+    "spot": {"EnableManagedSpotTraining": True},
+    "time limit": {"StoppingCondition": {"MaxRuntimeInSeconds": 60}},
+    "channels": {"InputDataConfig": []},
+    "output key": {"OutputDataConfig": {"S3OutputPath": BUILD.job.output_uri}},
+    "checkpoints": {"CheckpointConfig": {"S3Uri": "s3://elsewhere"}},
+}
+
+
+@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+def test_a_job_that_was_told_something_else_is_stopped_and_seen_out(
+    aws: FakeAws, build: Run, change: dict[str, Any]
+) -> None:
+    """It would fail without its role, or compile something else; and the account may have one."""
+    aws.jobs = {LEFT: described(**change)}
+    lay_out(aws)
+    build()
+    assert aws.named("StopTrainingJob") == [{"TrainingJobName": LEFT}]
+    assert aws.jobs[LEFT]["TrainingJobStatus"] == "Stopped"
+    assert build.submitted == [BUILD.job]
+
+
+def test_a_job_that_is_being_stopped_is_waited_for_not_followed(aws: FakeAws, build: Run) -> None:
+    aws.jobs = {LEFT: described(TrainingJobStatus="Stopping", then=STOPPED)}
+    lay_out(aws)
+    build()
+    assert aws.named("StopTrainingJob") == []
+    assert build.submitted == [BUILD.job]
+
+
+def test_a_job_that_does_not_stop_is_not_waited_for_for_ever(aws: FakeAws, build: Run) -> None:
+    aws.jobs = {LEFT: described(TrainingJobStatus="Stopping")}
+    with pytest.raises(CompileFailed, match=f"{LEFT} of an earlier deploy.* has not stopped"):
+        build()
+    assert build.submitted == []
+
+
+def test_a_job_of_another_key_is_left_alone(aws: FakeAws, build: Run) -> None:
+    aws.jobs = {f"mine-{LEFT}": described(RoleArn="another")}
+    lay_out(aws)
+    build()
+    assert aws.named("StopTrainingJob") == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "AlgorithmError: , exit code: 137",
+        "AlgorithmError: Please use an instance type with more memory, or reduce the size of job "
+        "data processed on an instance",
+    ],
+)
+def test_a_job_that_was_killed_says_that_memory_did_not_suffice(
+    aws: FakeAws, build: Run, reason: str
+) -> None:
+    aws.states = [{"TrainingJobStatus": "Failed", "FailureReason": reason}]
+    with pytest.raises(CompileFailed) as failure:
+        build()
+    for part in (reason, "ml.trn1.2xlarge", "sd.compile.instance_type=ml.trn1.32xlarge", "sizes"):
+        assert part in str(failure.value)
 
 
 def test_a_failed_job_s_reason_is_the_build_s(aws: FakeAws, build: Run) -> None:
@@ -263,17 +355,6 @@ def test_spot_may_wait_for_capacity(aws: FakeAws, build: Run) -> None:
     lay_out(aws)
     build(CompileBuild.from_env({**ENV, "SD_SPOT": "true"}))
     assert published(aws)[-1] == "manifest.json"
-
-
-def test_stopping_the_build_stops_the_job(aws: FakeAws, code: Path) -> None:
-    def interrupt() -> None:
-        raise Interrupted("SIGTERM")
-
-    aws.states = [in_progress(started=True)]
-    with pytest.raises(Interrupted):
-        Run(aws, code, sleep=interrupt)()
-    assert aws.named("StopTrainingJob") == [{"TrainingJobName": BUILD.job.name}]
-    assert published(aws) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 from local_cloud.child import ChildCloud
-from tests.local_fakes import IMAGE, VARIANT, make_toy
+from tests.local_fakes import IMAGE, VARIANT, make_toy, wait_for
 
 TEMPLATE: dict[str, Any] = {
     "Resources": {
@@ -202,6 +202,66 @@ def test_a_named_model_cannot_be_replaced(stack: Stack) -> None:
         named.update()
 
     assert "custom-named resource requires replacing" in named.reasons()
+
+
+WAITING: dict[str, Any] = {
+    "Resources": {
+        "Handle": {"Type": "AWS::CloudFormation::WaitConditionHandle"},
+        "Ready": {
+            "Type": "AWS::CloudFormation::WaitCondition",
+            "Properties": {"Handle": {"Ref": "Handle"}, "Timeout": "600", "Count": 1},
+        },
+    }
+}
+
+
+def test_a_wait_under_way_is_seen_and_its_timeout_can_t_change(cloud: ChildCloud) -> None:
+    """cloudformation-coverage-roadmap#1097: such a change has to be refused here too."""
+    waiting = Stack(cloud, "waiting")
+    waiting.template = copy.deepcopy(WAITING)
+    cfn = waiting.cfn
+    cfn.create_stack(StackName="waiting", TemplateBody=json.dumps(waiting.template))
+
+    def status() -> str:
+        found = cfn.describe_stack_resource(StackName="waiting", LogicalResourceId="Ready")
+        return str(found["StackResourceDetail"]["ResourceStatus"])
+
+    assert wait_for(status) == "CREATE_IN_PROGRESS"
+    cfn.signal_resource(
+        StackName="waiting", LogicalResourceId="Ready", UniqueId="1", Status="SUCCESS"
+    )
+    wait_for(lambda: status() == "CREATE_COMPLETE")
+
+    for change in ({"Timeout": "700"}, {"Count": 2}):
+        waiting.template = copy.deepcopy(WAITING)
+        waiting.properties("Ready").update(change)
+        with pytest.raises(WaiterError):
+            waiting.update()
+    assert "AWS::CloudFormation::WaitCondition is not supported" in waiting.reasons()
+
+
+@pytest.mark.parametrize(("policy", "left"), [("Retain", 1), ("RetainExceptOnCreate", 0)])
+def test_a_failed_creation_keeps_what_says_retain_unless_it_says_except_on_create(
+    cloud: ChildCloud, policy: str, left: int
+) -> None:
+    s3 = cloud.client("s3")
+    failing = Stack(cloud, policy.lower())
+    failing.template = {
+        "Resources": {
+            "Kept": {
+                "Type": "AWS::S3::Bucket",
+                "DeletionPolicy": policy,
+                "Properties": {"BucketName": f"kept-{policy.lower()}"},
+            },
+            "Wrong": {"Type": "AWS::SageMaker::Model", "DependsOn": "Kept"},
+        }
+    }
+    with pytest.raises(WaiterError):
+        failing.create()
+    kept = [b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].startswith("kept-r")]
+    assert len(kept) == left
+    for name in kept:
+        s3.delete_bucket(Bucket=name)
 
 
 def test_a_failed_creation_leaves_nothing(stack: Stack) -> None:

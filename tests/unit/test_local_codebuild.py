@@ -125,9 +125,15 @@ def test_finally_runs_after_a_failure_and_continue_goes_on(build: Build) -> None
     assert outcome.status == "SUCCEEDED"
 
 
-def test_a_stop_ends_the_processes(build: Build, tmp_path: Path) -> None:
+CLEARS_UP = "trap 'echo cleared up' TERM INT HUP EXIT"
+
+
+def test_a_stop_ends_the_processes_without_a_signal_to_clear_up_by(
+    build: Build, tmp_path: Path
+) -> None:
     started = tmp_path / "started"
-    run = build.start(build.plan(build=[f"sleep 600 & echo $! > {started}; wait"]))
+    line = f"{CLEARS_UP}; sleep 600 & echo $! > {started}; wait"
+    run = build.start(build.plan(build=[line]))
     outcomes: list[BuildOutcome] = []
     thread = threading.Thread(target=lambda: outcomes.append(run.run()))
     thread.start()
@@ -141,13 +147,15 @@ def test_a_stop_ends_the_processes(build: Build, tmp_path: Path) -> None:
     assert outcomes[0].status == "STOPPED"
     assert not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == "zombie"
     assert build.phases["BUILD"] == "STOPPED"
+    assert "cleared up" not in build.log
 
 
-def test_a_build_past_its_timeout_is_ended_without_post_build(build: Build) -> None:
-    outcome = build.run(timeout_s=0.5, build=["sleep 600"], post_build=["echo after"])
+def test_a_build_past_its_timeout_is_killed_without_post_build(build: Build) -> None:
+    line = f"{CLEARS_UP}; sleep 600"
+    outcome = build.run(timeout_s=0.5, build=[line], post_build=["echo after"])
 
     assert outcome.status == "TIMED_OUT"
-    assert "after" not in build.log
+    assert not {"after", "cleared up"} & set(build.log)
 
 
 def test_a_build_sees_its_role_and_the_cloud_and_nothing_else_of_this_machine(

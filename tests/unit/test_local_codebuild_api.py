@@ -30,12 +30,17 @@ def cloud() -> Iterator[ChildCloud]:
         ]
         make_build_role(iam, "build", statements)
         make_build_role(iam, "mute", statements[1:])
+        make_build_role(iam, "ours", statements, account="000000000000")
+        make_build_role(iam, "theirs", statements, account="111122223333")
         s3.create_bucket(Bucket="source")
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as zipped:
             zipped.writestr("greeting.txt", "hello from the source\n")
         s3.put_object(Bucket="source", Key="a.zip", Body=archive.getvalue())
-        for name, role in (("project", "build"), ("mute", "mute")):
+        for name, role in {
+            "project": "build",
+            **{r: r for r in ("mute", "ours", "theirs")},
+        }.items():
             codebuild.create_project(
                 name=name,
                 source={"type": "S3", "location": "source/a.zip", "buildspec": SPEC},
@@ -68,12 +73,17 @@ phases:
 """
 
 
-def make_build_role(iam: Any, name: str, statements: list[dict[str, Any]]) -> None:
-    trusted = {
+def make_build_role(
+    iam: Any, name: str, statements: list[dict[str, Any]], account: str = ""
+) -> None:
+    """With `account`, for CodeBuild on that account's behalf alone."""
+    trusted: dict[str, Any] = {
         "Effect": "Allow",
         "Principal": {"Service": "codebuild.amazonaws.com"},
         "Action": "sts:AssumeRole",
     }
+    if account:
+        trusted["Condition"] = {"StringEquals": {"aws:SourceAccount": account}}
     for_role = {"Version": "2012-10-17", "Statement": [trusted]}
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(for_role))
     policy = {"Version": "2012-10-17", "Statement": statements}
@@ -178,6 +188,40 @@ def test_a_role_that_may_not_write_the_log_fails_the_build(cloud: ChildCloud) ->
 
     assert record["buildStatus"] == "FAILED"
     assert "ACCESS_DENIED" in record["phases"][0]["contexts"][0]["message"]
+
+
+def test_a_role_is_assumed_for_the_account_it_trusts_the_service_with(cloud: ChildCloud) -> None:
+    codebuild = cloud.client("codebuild")
+    ours, theirs = (codebuild.start_build(projectName=n)["build"] for n in ("ours", "theirs"))
+
+    assert finished(cloud, ours["id"])["buildStatus"] == "SUCCEEDED"
+    record = finished(cloud, theirs["id"])
+    assert record["buildStatus"] == "FAILED"
+    assert "Could not assume role" in record["phases"][0]["contexts"][0]["message"]
+
+
+def test_a_young_account_s_builds_are_refused_not_queued(cloud: ChildCloud) -> None:
+    codebuild = cloud.client("codebuild")
+    quota = cloud.state / "faults" / "codebuild-quota"
+    quota.parent.mkdir(exist_ok=True)
+    slow = [{"name": "DO", "value": "sleep 600"}]
+    try:
+        quota.write_text("1")
+        first = codebuild.start_build(projectName="project", environmentVariablesOverride=slow)
+        for limit in ("1", "0"):
+            quota.write_text(limit)
+            with pytest.raises(ClientError) as caught:
+                codebuild.start_build(projectName="project")
+            error = caught.value.response["Error"]
+            assert error["Code"] == "AccountLimitExceededException"
+            assert f"Cannot have more than {limit} builds in queue for the acc" in error["Message"]
+        codebuild.stop_build(id=first["build"]["id"])
+        finished(cloud, first["build"]["id"])
+        quota.write_text("1")
+        started = codebuild.start_build(projectName="project")["build"]["id"]
+    finally:
+        quota.unlink()
+    assert finished(cloud, started)["buildStatus"] == "SUCCEEDED"
 
 
 def test_an_unknown_project_cannot_be_started(cloud: ChildCloud) -> None:

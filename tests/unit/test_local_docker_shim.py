@@ -12,9 +12,17 @@ from local_cloud import docker_shim
 from local_cloud.container_command import NotRunnable, choose_command
 from local_cloud.docker_shim import UsageError
 from local_cloud.dockerfile import DockerfileError
-from local_cloud.image_store import ImageStore, digest_in
+from local_cloud.image_store import (
+    MANIFEST_TYPE,
+    OCI_INDEX_TYPE,
+    OCI_MANIFEST_TYPE,
+    ImageStore,
+    digest_in,
+)
 
 BASE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0"
+BASE_DIGEST = "sha256:" + "b" * 64
+DOCKER_TYPES = ("--provenance=false", "--sbom=false", "--output=type=image,oci-mediatypes=false")
 NAME = "000000000000.dkr.ecr.us-east-1.amazonaws.com/sd-g5:abc"
 DOCKERFILE = r"""
 ARG BASE_IMAGE
@@ -39,13 +47,24 @@ class FakeEcr:
 
     def __init__(self) -> None:
         self.images: dict[str, str] = {}
+        self.media_types: list[str] = []
+        self.bases: dict[str, str] = {"imageTag": "2.6.0", "imageDigest": BASE_DIGEST}
+
+    def batch_get_image(
+        self, registryId: str, repositoryName: str, imageIds: list[dict[str, str]]
+    ) -> dict[str, Any]:
+        assert (registryId, repositoryName) == ("763104351884", "pytorch-inference")
+        found = imageIds[0].items() <= self.bases.items()
+        return {"images": [{"imageId": self.bases}] if found else []}
 
     def batch_check_layer_availability(self, **_: Any) -> dict[str, Any]:
         return {}
 
     def put_image(self, **request: Any) -> dict[str, Any]:
-        self.images[f"{request['repositoryName']}:{request['imageTag']}"] = request["imageManifest"]
-        return {}
+        name = f"{request['repositoryName']}:{request.get('imageTag')}"
+        self.images[name] = request["imageManifest"]
+        self.media_types.append(request["imageManifestMediaType"])
+        return {"image": {"imageId": {"imageDigest": "sha256:" + "f" * 64}}}
 
     def get_authorization_token(self) -> dict[str, Any]:
         return {"authorizationData": [{"authorizationToken": "QVdTOnNlc2FtZQ=="}]}  # AWS:sesame
@@ -147,11 +166,53 @@ def test_an_image_without_a_command_is_not_runnable(docker: Docker) -> None:
 
 
 def test_a_push_registers_a_manifest_that_leads_back_to_the_image(docker: Docker) -> None:
-    digest = docker.build()
+    digest = docker.build(*DOCKER_TYPES)
 
     docker.run("push", NAME)
 
     assert digest_in(docker.ecr.images["sd-g5:abc"]) == digest
+    assert docker.ecr.media_types == [MANIFEST_TYPE]
+
+
+@pytest.mark.parametrize(
+    ("options", "pushed"),
+    [
+        ((), [OCI_MANIFEST_TYPE, OCI_INDEX_TYPE]),
+        (("--provenance", "false"), [OCI_MANIFEST_TYPE]),
+        (DOCKER_TYPES[:1], [OCI_MANIFEST_TYPE]),
+        (("--sbom=true", *DOCKER_TYPES[::2]), [OCI_MANIFEST_TYPE, OCI_INDEX_TYPE]),
+        (DOCKER_TYPES[1:], [OCI_MANIFEST_TYPE, OCI_INDEX_TYPE]),
+        (DOCKER_TYPES, [MANIFEST_TYPE]),
+    ],
+)
+def test_a_push_sends_the_manifest_that_the_build_was_told_to_make(
+    docker: Docker, options: tuple[str, ...], pushed: list[str]
+) -> None:
+    docker.build(*options)
+    docker.run("push", NAME)
+    assert docker.ecr.media_types == pushed
+
+
+def test_a_docker_that_heeds_no_option_can_be_had(docker: Docker) -> None:
+    faults = docker.store.folder.parent / "faults"
+    faults.mkdir()
+    (faults / "docker-pushes").write_text(OCI_MANIFEST_TYPE)
+    docker.build(*DOCKER_TYPES)
+    docker.run("push", NAME)
+    assert docker.ecr.media_types == [OCI_MANIFEST_TYPE]
+
+
+def test_the_base_is_pulled_by_tag_or_digest_and_must_be_there(docker: Docker) -> None:
+    docker.build("--build-arg", f"BASE_IMAGE={BASE}@{BASE_DIGEST}")
+    for missing in (f"{BASE}@sha256:{'0' * 64}", BASE.replace("2.6.0", "2.6.1")):
+        with pytest.raises(UsageError, match="failed to resolve source metadata"):
+            docker.build("--build-arg", f"BASE_IMAGE={missing}")
+
+
+def test_labels_of_the_command_line_are_the_image_s(docker: Docker) -> None:
+    record = docker.store.load(docker.build("--label", "org.kind=real", "--label=a=b"))
+    assert record.labels == {"org.flavour": "plain", "org.kind": "real", "a": "b"}
+    assert record.config()["config"]["Labels"]["org.kind"] == "real"
 
 
 def test_a_tag_names_the_same_image(docker: Docker) -> None:
@@ -186,6 +247,7 @@ def test_a_dockerfile_that_cannot_be_honoured_is_an_error(
     [
         ["build", "--squash", "."],
         ["build", "nowhere"],
+        ["build", "--output=type=docker", "."],
         ["push", "unknown:1"],
         ["run", "image"],
         ["login"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
+from local_cloud.image_store import OCI_INDEX_TYPE, OCI_MANIFEST_TYPE, manifest_of
 from tests.local_fakes import IMAGE, VARIANT, make_toy, wait_for
 
 
@@ -296,3 +298,18 @@ def test_a_model_needs_an_image_that_is_there(
 ) -> None:
     with pytest.raises(ClientError, match=message):
         Deployment(healthy.cloud, "imageless").model(**container)
+
+
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST_TYPE, OCI_INDEX_TYPE])
+def test_an_oci_manifest_is_refused_in_aws_s_words(healthy: Deployment, media_type: str) -> None:
+    tag = "index" if media_type == OCI_INDEX_TYPE else "manifest"
+    healthy.cloud.client("ecr").put_image(
+        repositoryName="toy",
+        imageTag=tag,
+        imageManifest=manifest_of("sha256:" + "1" * 64, media_type),
+        imageManifestMediaType=media_type,
+    )
+    image = f"{IMAGE.rpartition(':')[0]}:{tag}"
+    said = re.escape(f"Unsupported manifest media type {media_type} for image {image}. Ensure that")
+    with pytest.raises(ClientError, match=said):
+        Deployment(healthy.cloud, f"oci-{tag}").model(Image=image)

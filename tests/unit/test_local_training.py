@@ -14,6 +14,7 @@ from local_cloud.child import ChildCloud
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference-neuronx:2.8.0"
 ROLE = "arn:aws:iam::000000000000:role/training"
+KEY = "arn:aws:kms:us-east-1:000000000000:key/0a0a0a0a-0000-0000-0000-000000000000"
 # What a container of ours does: reads the platform's files, writes where the platform looks.
 PROGRAM = """
 import json, os, pathlib, signal, sys, time
@@ -28,6 +29,8 @@ def end(number, frame):
 signal.signal(signal.SIGTERM, end)
 if settings["end"] == "wait":
     time.sleep(600)
+if settings["end"] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
 if settings["end"] == "fail":
     (root / "output/failure").write_text("the unet did not trace")
     sys.exit(2)
@@ -57,6 +60,12 @@ def cloud() -> Iterator[ChildCloud]:
         }
         iam.create_role(RoleName="training", AssumeRolePolicyDocument=policy(trusted))
         iam.put_role_policy(RoleName="training", PolicyName="p", PolicyDocument=policy(allowed))
+        keyed = {"Effect": "Allow", "Action": "kms:Encrypt", "Resource": KEY}
+        iam.create_role(RoleName="encrypting", AssumeRolePolicyDocument=policy(trusted))
+        for name, statement in (("p", allowed), ("key", keyed)):
+            iam.put_role_policy(
+                RoleName="encrypting", PolicyName=name, PolicyDocument=policy(statement)
+            )
         yield running
 
 
@@ -162,13 +171,28 @@ def test_a_failure_has_the_containers_reason_and_keeps_its_checkpoints(cloud: Ch
     assert job.object("bad/checkpoints/unet") == "done"
 
 
+def test_a_container_killed_for_memory_says_nothing_but_its_status(cloud: ChildCloud) -> None:
+    described = Job(cloud, "killed").create("killed").ended()
+
+    assert described["FailureReason"] == "AlgorithmError: , exit code: 137"
+
+
+def test_an_output_key_takes_the_role_s_leave_to_encrypt(cloud: ChildCloud) -> None:
+    output = {"S3OutputPath": "s3://bucket/out", "CompressionType": "NONE", "KmsKeyId": KEY}
+
+    refused = Job(cloud, "keyless").create(OutputDataConfig=output).ended()
+
+    assert refused["TrainingJobStatus"] == "Failed"
+    assert "not authorized to perform: kms:Encrypt" in refused["FailureReason"]
+    role = f"{ROLE.rsplit('/', 1)[0]}/encrypting"
+    job = Job(cloud, "keyed").create(OutputDataConfig=output, RoleArn=role)
+    assert job.ended()["TrainingJobStatus"] == "Completed"
+
+
 def test_a_stop_lets_the_container_save_what_it_has(cloud: ChildCloud) -> None:
     job = Job(cloud, "stopped").create("wait")
     until(lambda: "TrainingStartTime" in job.described() and len(job.log()) > 0)
-    listed = job.sagemaker.list_training_jobs(
-        NameContains="stop", StatusEquals="InProgress", MaxResults=1
-    )["TrainingJobSummaries"]
-    assert [item["TrainingJobName"] for item in listed] == ["stopped"]
+    assert listed(job, NameContains="stop", StatusEquals="InProgress") == ["stopped"]
 
     job.sagemaker.stop_training_job(TrainingJobName="stopped")
 
@@ -193,6 +217,27 @@ def test_a_channel_without_data_fails_the_job(cloud: ChildCloud) -> None:
 
     assert described["TrainingJobStatus"] == "Failed"
     assert "No data at s3://bucket/nothing/" in described["FailureReason"]
+
+
+def listed(job: Job, **request: Any) -> list[str]:
+    """On the first page."""
+    found = job.sagemaker.list_training_jobs(**request)["TrainingJobSummaries"]
+    return [item["TrainingJobName"] for item in found]
+
+
+def test_a_page_of_jobs_is_taken_before_their_status_is_looked_at(cloud: ChildCloud) -> None:
+    """Asked for one that runs, the API looks at one, whichever comes first."""
+    Job(cloud, "page-ended").create().ended()
+    job = Job(cloud, "page-runs").create("wait")
+    wanted = {"NameContains": "page-", "StatusEquals": "InProgress"}
+
+    assert listed(job, **wanted, MaxResults=1) == []
+    assert listed(job, **wanted) == ["page-runs"]
+    pages = job.sagemaker.get_paginator("list_training_jobs").paginate(
+        **wanted, PaginationConfig={"PageSize": 1}
+    )
+    assert [len(page["TrainingJobSummaries"]) for page in pages] == [0, 1]
+    job.sagemaker.stop_training_job(TrainingJobName="page-runs")
 
 
 @pytest.fixture

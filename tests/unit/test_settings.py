@@ -8,6 +8,7 @@ import pytest
 
 from stacks.images import BaseImage
 from stacks.settings import LIMITS, ROOT, Settings, SettingsError, load
+from stacks.settings_checks import host_notices
 
 CDK_JSON = json.loads((ROOT / "cdk.json").read_text())
 CONTEXT: dict[str, Any] = CDK_JSON["context"]
@@ -28,6 +29,16 @@ def without(section: str, name: str) -> dict[str, Any]:
     return copied
 
 
+def usd_per_hour(settings: Settings, variant: str) -> float | None:
+    price = settings.prices[variant]
+    return price.usd_per_hour if price else None
+
+
+def notices(**context: str) -> dict[str, str]:
+    """Text by id."""
+    return {notice.id: notice.text for notice in load({**CONTEXT, **context}).notices}
+
+
 @pytest.fixture(scope="module")
 def defaults() -> Settings:
     return load(CONTEXT)
@@ -43,9 +54,9 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
     assert {v.sizes for v in defaults.variants} == {("512x512",)}
     assert {v.steps for v in defaults.variants} == {25}
     assert defaults.region == "us-east-1"
-    assert defaults.prices["g5"].usd_per_hour == 1.4084
-    assert defaults.prices["inf2"].usd_per_hour == 0.99
-    assert all(price.source and price.date for price in defaults.prices.values())
+    assert usd_per_hour(defaults, "g5") == 1.4084
+    assert usd_per_hour(defaults, "inf2") == 0.99
+    assert all(price and price.source and price.date for price in defaults.prices.values())
 
 
 def test_the_defaults_cost_as_little_as_they_can(defaults: Settings) -> None:
@@ -99,7 +110,7 @@ def test_text_from_the_command_line_becomes_the_right_type() -> None:
     )
     assert changed.compile.spot is True
     assert changed.g5.sizes == ("512x512", "768x512")
-    assert changed.prices["g5"].usd_per_hour == 2.0
+    assert usd_per_hour(changed, "g5") == 2.0
     assert [v.name for v in changed.variants] == ["g5"]
 
 
@@ -213,22 +224,182 @@ def test_settings_that_contradict_each_other_are_refused(
 
 
 def test_the_region_is_the_setting_s_or_else_the_environment_s() -> None:
-    priced = {f"sd.{v}.price_usd_per_hour": 1 for v in ("g5", "djl", "inf2")}
-    assert load({**CONTEXT, **priced}, "eu-west-1").region == "eu-west-1"
-    assert load({**CONTEXT, **priced, "sd.region": "us-west-2"}, "eu-west-1").region == "us-west-2"
+    assert load(CONTEXT, "eu-west-1").region == "eu-west-1"
+    assert load({**CONTEXT, "sd.region": "us-west-2"}, "eu-west-1").region == "us-west-2"
 
 
-def test_a_region_without_a_price_says_what_to_do() -> None:
-    found = mistakes(CONTEXT, default_region="eu-west-1")
-    assert "benchmark prices --refresh" in found["sd.g5.price_usd_per_hour"]
+@pytest.mark.parametrize("region", ["eu-west-1", "ap-northeast-1", "us-west-2"])
+def test_a_region_without_a_price_has_none_and_nothing_fails(region: str) -> None:
+    settings = load(CONTEXT, region)
+    assert settings.prices == {"g5": None, "djl": None, "inf2": None}
+    assert usd_per_hour(load({**CONTEXT, "sd.g5.price_usd_per_hour": 2}, region), "g5") == 2.0
 
 
 def test_a_region_without_an_image_can_still_have_the_other_variants() -> None:
-    priced = {f"sd.{v}.price_usd_per_hour": 1 for v in ("g5", "djl", "inf2")}
-    context = {**CONTEXT, **priced, "sd.region": "eu-west-2"}
-    assert "for inf2" in mistakes(context)["sd.region"]
+    context = {**CONTEXT, "sd.region": "eu-west-2"}
+    said = mistakes(context)["sd.region"]
+    assert "for inf2, whose huggingface-pytorch-inference-neuronx is in ap-northeast-1" in said
     assert load({**context, "sd.variants": "g5,djl"}).base_image(
         load({**context, "sd.variants": "g5"}).g5
+    )
+
+
+def test_an_instance_type_the_region_may_not_have_is_a_warning(defaults: Settings) -> None:
+    assert defaults.notices == ()
+    ireland = notices(**{"sd.region": "eu-west-1"})
+    assert ireland.keys() == {"sd:compile.instance_type"}
+    said = ireland["sd:compile.instance_type"]
+    for part in ("of 2026-10-20", "no ml.trn1.2xlarge for SageMaker training in eu-west-1",
+                 "sd.compile.compute=codebuild-cpu"):  # fmt: skip
+        assert part in said
+    assert not notices(**{"sd.region": "eu-west-1", "sd.compile.compute": "codebuild-cpu"})
+    assert not notices(**{"sd.region": "eu-west-1", "sd.variants": "g5,djl"})
+    africa = notices(**{"sd.region": "af-south-1", "sd.variants": "g5"})
+    assert "no ml.g5.xlarge for SageMaker hosting" in africa["sd:g5.instance_type"]
+
+
+def test_a_region_the_table_does_not_know_is_a_warning_that_says_so(defaults: Settings) -> None:
+    (notice,) = host_notices(defaults.g5, "mars-north-1", defaults.compile)
+    assert "doesn't know mars-north-1" in notice.text
+
+
+SDK = "huggingface-pytorch-inference-neuronx:2.9.0-neuronx-py312-sdk{}-ubuntu24.04"
+
+
+def with_sdk(sdk: str) -> dict[str, Any]:
+    return {**CONTEXT, "sd.compile.sdk": sdk, "sd.inf2.base_image": SDK.format(sdk)}
+
+
+@pytest.mark.parametrize("sdk", ["2.26.0", "2.27.1", "2.29.1"])
+def test_an_sdk_that_the_host_s_driver_serves_passes(sdk: str) -> None:
+    assert load(with_sdk(sdk)).notices == ()
+
+
+@pytest.mark.parametrize(
+    ("sdk", "why"),
+    [
+        ("2.30.0", "the runtime 2.32.31.0 of 2.30.0 needs 2.27 or newer"),
+        ("2.32.0", "the runtime 2.34.10.0 of 2.32.0 needs 2.27 or newer"),
+        ("2.40.0", "knows of no newer one that it serves"),
+    ],
+)
+def test_a_neuron_sdk_newer_than_the_host_s_driver_is_refused_before_a_compile_is_paid(
+    sdk: str, why: str
+) -> None:
+    said = mistakes(with_sdk(sdk))["sd.compile.sdk"]
+    assert "at most 2.29.1 on al2-ami-sagemaker-inference-neuron-2" in said
+    assert "whose Neuron driver is 2.19" in said
+    assert why in said
+
+
+def test_an_older_sdk_that_is_not_in_the_table_is_a_warning() -> None:
+    (notice,) = load(with_sdk("2.26.7")).notices
+    assert notice.id == "sd:compile.sdk"
+    assert "doesn't know 2.26.7" in notice.text
+
+
+NEURON_IMAGE = CONTEXT["sd"]["inf2"]["base_image"]
+DJL_IMAGE = CONTEXT["sd"]["djl"]["base_image"]
+GPU_IMAGE = CONTEXT["sd"]["g5"]["base_image"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "image", "allowed"),
+    [
+        ("g5", NEURON_IMAGE, "an image of huggingface-pytorch-inference"),
+        ("g5", DJL_IMAGE, "an image of huggingface-pytorch-inference"),
+        ("djl", GPU_IMAGE, "an image of djl-inference"),
+        ("inf2", GPU_IMAGE, "an image of huggingface-pytorch-inference-neuronx"),
+        ("djl", "djl-inference:0.27.0-neuronx-sdk2.18.1", "a tag with DeepSpeed"),
+        ("djl", "djl-inference:0.36.0-lmi18.0.0-cu128", "a tag with DeepSpeed"),
+        ("g5", GPU_IMAGE.replace("gpu-py312-cu124", "cpu-py312"), "a tag with CUDA"),
+    ],
+)
+def test_an_image_of_another_kind_is_refused(variant: str, image: str, allowed: str) -> None:
+    setting = f"sd.{variant}.base_image"
+    assert mistakes({**CONTEXT, setting: image})[setting].split("allowed: ")[1].startswith(allowed)
+
+
+def test_a_cuda_newer_than_the_host_s_is_refused_with_the_hosts_that_have_it() -> None:
+    old = {**CONTEXT, "sd.g5.ami": "al2-ami-sagemaker-inference-gpu-2-1"}
+    said = mistakes(old)["sd.g5.ami"]
+    assert "allowed: al2-ami-sagemaker-inference-gpu-3-1 | al2023-ami-sagemaker-inf" in said
+    assert "CUDA 12.4" in said
+    # A newer driver runs an older CUDA.
+    load({**CONTEXT, "sd.djl.ami": "al2023-ami-sagemaker-inference-gpu-4-1"})
+    newer = GPU_IMAGE.replace("cu124", "cu131")
+    assert "none that is known" in mistakes({**CONTEXT, "sd.g5.base_image": newer})["sd.g5.ami"]
+
+
+def test_defaults_that_the_gateway_would_cut_off_are_refused() -> None:
+    found = mistakes({**CONTEXT, "sd.g5.steps": 60, "sd.g5.seconds_per_step": 0.5})
+    assert "at most 58" in found["sd.g5.steps"]
+    load({**CONTEXT, "sd.g5.steps": 58, "sd.g5.seconds_per_step": 0.5})
+
+
+def test_a_base_image_s_digest_is_a_digest() -> None:
+    digest = "sha256:" + "a" * 64
+    settings = load({**CONTEXT, "sd.g5.base_image_digest": digest})
+    image = settings.base_image(settings.g5)
+    assert image.pinned == f"{image.uri}@{digest}"
+    assert image.reference == f"{image.registry}/huggingface-pytorch-inference@{digest}"
+    unpinned = settings.base_image(settings.djl)
+    assert unpinned.pinned == unpinned.reference == unpinned.uri
+    for wrong in ("latest", "a" * 64, f"sha256:{'a' * 63}", f"sha256:{'A' * 64}"):
+        assert mistakes({**CONTEXT, "sd.g5.base_image_digest": wrong})
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("g5.steps", "sd.g5.steps"),
+        ("G5.Steps", "sd.g5.steps"),
+        ("SD.g5.steps", "sd.g5.steps"),
+        ("sd_g5_steps", "sd.g5.steps"),
+        ("sd-g5-instance-type", "sd.g5.instance_type"),
+        ("sd:g5:steps", "sd.g5.steps"),
+        ("g5.stepps", "sd.g5.steps"),
+        ("SD.g5.instance_typ", "sd.g5.instance_type"),
+        ("steps", "sd.g5.steps | sd.djl.steps | sd.inf2.steps"),
+        ("region", "sd.region"),
+        ("Variants", "sd.variants"),
+        ("parity-db", "sd.compile.parity_db"),
+        ("inf2", "sd.inf2."),
+        ("g5.nonsense.at.all", "sd."),
+        ("SD", "sd"),
+        ("Profile", "profile"),
+    ],
+)
+def test_a_setting_without_its_prefix_is_refused_by_name(key: str, meant: str) -> None:
+    found = mistakes({**CONTEXT, key: "30"})
+    assert f"did you mean {meant}" in found[key]
+    assert list(found) == [key]
+
+
+def test_a_section_in_capitals_is_refused_by_name() -> None:
+    assert "did you mean sd.g5?" in mistakes({**CONTEXT, "sd.G5.steps": 30})["sd.G5"]
+
+
+def test_keys_of_cdk_s_own_and_of_other_apps_pass() -> None:
+    load(
+        dict.fromkeys(
+            (
+                "@aws-cdk/core:newStyleStackSynthesis",
+                "aws:cdk:enable-path-metadata",
+                "aws:cdk:bundling-stacks",
+                "aws-cdk:enableDiffNoFail",
+                "cli-telemetry",
+                "cdk-telemetry",
+                "acknowledged-issue-numbers",
+                "availability-zones:account=111122223333:region=eu-west-1",
+                "ami:account=111122223333:filters.name.0=x:region=eu-west-1",
+                "ssm:account=111122223333:parameterName=/a:region=eu-west-1",
+                "vpc-provider:account=111122223333:filter.vpc-id=vpc-1:region=eu-west-1",
+                "my-company:cost-centre",
+            ),
+            "x",
+        )
+        | CONTEXT
     )
 
 

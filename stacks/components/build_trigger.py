@@ -1,0 +1,124 @@
+"""The Lambda behind a stack's build steps: it starts their builds, hears how each ended, and stops
+what they leave running."""
+
+from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from stacks.acknowledge import acknowledge
+from stacks.components.grants import LIST_TRAINING_JOBS, grant_named, grant_unscoped
+from stacks.components.python_function import PythonFunction
+
+# A deploy waits for a build no longer, so nobody needs the event any more.
+EVENT_LIVES = Duration.hours(12)
+
+
+class BuildTrigger(PythonFunction):
+    """One serves all steps of a stack; `BuildTrigger.of` finds or makes it.
+
+    `ready` is everything that must be in place before it is asked for a build. An event it couldn't
+    be given or couldn't handle waits in a dead-letter queue for someone to look at it.
+    """
+
+    @classmethod
+    def of(cls, scope: Construct) -> "BuildTrigger":
+        stack = Stack.of(scope)
+        found = stack.node.try_find_child("BuildTrigger")
+        return found if isinstance(found, BuildTrigger) else cls(stack)
+
+    def __init__(self, stack: Stack) -> None:
+        self._dead_letters = sqs.Queue(
+            stack,
+            "LostBuildEvents",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        acknowledge(
+            self._dead_letters, "it is a dead-letter queue; nothing reads it", "AwsSolutions-SQS3"
+        )
+        super().__init__(
+            stack,
+            "BuildTrigger",
+            package="build_trigger",
+            # As long as Lambda allows: a build may have to wait for a quota.
+            timeout=Duration.minutes(15),
+            memory_mb=256,
+            log_days=30,
+            dead_letters=self._dead_letters,
+        )
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["cloudformation:DescribeStackResource"], resources=[stack.stack_id]
+            )
+        )
+        # Apart from the role, which the function waits for.
+        itself = iam.Policy(
+            self,
+            "HandOver",
+            roles=[self.role],
+            statements=[
+                iam.PolicyStatement(
+                    actions=["lambda:InvokeFunction"], resources=[self.function.function_arn]
+                )
+            ],
+        )
+        self.ready = [self.role, itself]
+        self._last: CustomResource | None = None
+
+    def may_build(self, project: codebuild.CfnProject) -> None:
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=[
+                    "codebuild:StartBuild",
+                    "codebuild:StopBuild",
+                    "codebuild:BatchGetBuilds",
+                    "codebuild:ListBuildsForProject",
+                ],
+                resources=[project.attr_arn],
+            )
+        )
+
+    def may_stop_jobs(self, prefix: str) -> None:
+        grant_named(
+            self.role,
+            ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"],
+            f"training-job/{prefix}",
+            why="a job's name ends in its build's number, which is known at run time alone",
+        )
+        grant_unscoped(self.role, LIST_TRAINING_JOBS)
+
+    def hears_of(self, scope: Construct, project: codebuild.CfnProject) -> events.Rule:
+        """Every end of the project's builds."""
+        return events.Rule(
+            scope,
+            "Ended",
+            event_pattern=events.EventPattern(
+                source=["aws.codebuild"],
+                detail_type=["CodeBuild Build State Change"],
+                detail={
+                    "project-name": [project.ref],
+                    "build-status": ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"],
+                },
+            ),
+            targets=[
+                targets.LambdaFunction(
+                    self.function,
+                    dead_letter_queue=self._dead_letters,
+                    max_event_age=EVENT_LIVES,
+                    # EventBridge's own most.
+                    retry_attempts=185,
+                )
+            ],
+        )
+
+    def in_turn(self, run: CustomResource) -> None:
+        """Has the stack's builds started in the order of their steps, so that where the account may
+        have one at a time, a short one that comes first doesn't wait for a long one."""
+        if self._last:
+            run.node.add_dependency(self._last)
+        self._last = run

@@ -1,0 +1,95 @@
+"""What everything else is kept in: the key, the model bucket, the image repositories, the builds'
+log."""
+
+from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stacks.acknowledge import acknowledge
+from stacks.compile_key import WORK_FOLDER
+from stacks.components.log_group import LogGroup
+from stacks.settings import VARIANTS, Settings
+
+# Kept when the stack is deleted, not when its creation fails: what that has made nobody would find,
+# and the next deploy makes its own.
+KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+
+
+class StorageStack(Stack):
+    """Exposes `encryption_key`, `bucket`, `repositories` (by variant's name) and `build_log`.
+
+    It holds nothing that can fail late: no build, no custom resource. All of it outlives the stack,
+    being expensive to make again; so nothing has a fixed name, or a deploy after a destroy would
+    run into what the first one left.
+
+    It exports the same whatever `sd.variants` says: what a stack that was dropped from the setting
+    still uses can't be taken away.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
+        super().__init__(scope, id, env=Environment(region=settings.region))
+        self.encryption_key = kms.Key(
+            self,
+            "Key",
+            description="Stable Diffusion: weights, compiled models and builds",
+            enable_key_rotation=True,
+            removal_policy=KEPT,
+        )
+        self.bucket = s3.Bucket(
+            self,
+            "Models",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self.encryption_key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(2)),
+                # Graphs of unfinished compiles, for the next try; gigabytes nobody reads later.
+                s3.LifecycleRule(prefix=WORK_FOLDER, expiration=Duration.days(30)),
+            ],
+            removal_policy=KEPT,
+        )
+        acknowledge(
+            self.bucket,
+            "Holds public model weights and what is compiled from them, under content keys, read "
+            "by the roles of this app alone; access by anyone else shows in CloudTrail data events "
+            "where the account records them.",
+            "AwsSolutions-S1",
+        )
+        self.repositories = {
+            name: ecr.Repository(
+                self,
+                f"Images{name.capitalize()}",
+                image_tag_mutability=ecr.TagMutability.IMMUTABLE,
+                image_scan_on_push=True,
+                lifecycle_rules=[
+                    # An endpoint pulls its image whenever it scales out: this must reach far back.
+                    # AWS's layers, nearly all of an image, are stored once for all of them.
+                    ecr.LifecycleRule(max_image_count=100)
+                ],
+                removal_policy=KEPT,
+            )
+            for name in VARIANTS
+        }
+        # One for all builds, and here: the error of a deploy that is rolled back links to it.
+        self.build_log = LogGroup(self, "BuildLog", days=settings.builds.log_days, keep=True)
+        self._export()
+        CfnOutput(self, "ModelBucket", value=self.bucket.bucket_name)
+        CfnOutput(self, "BuildLogGroup", value=self.build_log.log_group_name)
+
+    def _export(self) -> None:
+        for value in (
+            self.encryption_key.key_arn,
+            self.bucket.bucket_name,
+            self.bucket.bucket_arn,
+            self.build_log.log_group_name,
+            self.build_log.log_group_arn,
+        ):
+            self.export_value(value)
+        for repository in self.repositories.values():
+            self.export_value(repository.repository_name)
+            self.export_value(repository.repository_arn)

@@ -1,0 +1,95 @@
+"""What is kept: encrypted, private, not deleted with the stack, and never overwritten."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.support import Synthesized, synthesize
+
+STACK = "SdStorageStack"
+# What may be in a stack that must not fail late.
+AT_ONCE = {
+    "AWS::ECR::Repository",
+    "AWS::KMS::Key",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+}
+
+
+def test_storage_has_nothing_in_it_that_can_fail_late(aws: Synthesized) -> None:
+    types = {resource["Type"] for resource in aws.templates[STACK]["Resources"].values()}
+    assert types == AT_ONCE
+
+
+def kept(aws: Synthesized) -> list[tuple[str, dict[str, Any]]]:
+    """With the stack, what outlives it."""
+    return [
+        (stack, resource)
+        for stack, template in aws.templates.items()
+        for resource in template["Resources"].values()
+        if resource.get("DeletionPolicy", "Delete") != "Delete"
+        # API Gateway's one role an account for logs, of any app's API: CDK keeps it.
+        and resource["Type"] not in ("AWS::ApiGateway::Account", "AWS::IAM::Role")
+    ]
+
+
+def test_only_storage_and_pictures_are_kept(aws: Synthesized) -> None:
+    """A retained resource in a stack that can fail is an orphan in the making."""
+    assert {(stack, resource["Type"]) for stack, resource in kept(aws)} == {
+        *((STACK, type) for type in AT_ONCE - {"AWS::S3::BucketPolicy"}),
+        ("SdApiStack", "AWS::S3::Bucket"),
+    }
+
+
+def test_what_is_kept_goes_with_a_creation_that_fails(aws: Synthesized) -> None:
+    for _, resource in kept(aws):
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("variants", ["g5", "g5,djl"])
+def test_a_dropped_variant_loses_neither_its_exports_nor_the_front_door(
+    aws: Synthesized, tmp_path: Path, variants: str
+) -> None:
+    """It may still be deployed: CloudFormation refuses to take an export away that is in use, and
+    an endpoint costs whether or not it may be invoked."""
+    narrowed = synthesize(tmp_path, **{"sd.variants": variants})
+    for stack in (STACK, "SdApiStack", "SdArtifactsStack"):
+        assert narrowed.templates[stack] == aws.templates[stack]
+
+
+def test_models_are_private_and_encrypted_with_a_key_that_rotates(aws: Synthesized) -> None:
+    bucket = aws.only(STACK, "AWS::S3::Bucket")["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    assert aws.only(STACK, "AWS::KMS::Key")["Properties"]["EnableKeyRotation"] is True
+
+
+def test_models_never_expire(aws: Synthesized) -> None:
+    """An endpoint that scales out next year downloads them anew."""
+    rules = aws.only(STACK, "AWS::S3::Bucket")["Properties"]["LifecycleConfiguration"]["Rules"]
+    expiring = [rule for rule in rules if "ExpirationInDays" in rule]
+    assert [rule.get("Prefix") for rule in expiring] == ["compile-jobs/"]
+
+
+def test_an_image_tag_means_one_image_for_ever(aws: Synthesized) -> None:
+    repositories = aws.resources(STACK, "AWS::ECR::Repository").values()
+    assert len(repositories) == 3
+    for repository in repositories:
+        assert repository["Properties"]["ImageTagMutability"] == "IMMUTABLE"
+        assert repository["Properties"]["ImageScanningConfiguration"] == {"ScanOnPush": True}
+
+
+def test_the_log_of_a_build_outlives_the_rollback_that_points_to_it(aws: Synthesized) -> None:
+    """All builds write to one group, which no build's stack owns."""
+    assert aws.only(STACK, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] == 30
+    streams = set()
+    for stack in aws.templates:
+        for project in aws.resources(stack, "AWS::CodeBuild::Project").values():
+            log = project["Properties"]["LogsConfig"]["CloudWatchLogs"]
+            assert log["GroupName"]["Fn::ImportValue"].startswith(f"{STACK}:")
+            streams.add(log["StreamName"])
+    assert streams == {"weights", "image-g5", "image-djl", "image-inf2", "compile"}
