@@ -15,7 +15,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, variants: list[dict[str, Any]], hold_at: int | None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), ApiHandler)
         self.variants = variants
         self.hold_at = hold_at
         self.asked: list[str] = []
@@ -30,7 +30,7 @@ class Server(ThreadingHTTPServer):
         """The killed client's connection breaks; that is the point."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class ApiHandler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:

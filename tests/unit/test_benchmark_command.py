@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import main
-from benchmark.records import read_results
+from benchmark.run.records import read_results
 from tests.benchmark_fakes import registration
 from tests.benchmark_server import serving
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from benchmark.cli import main
-from benchmark.cost import (
+from benchmark.figures.cost import (
     HOURS_PER_MONTH,
     MOST_PER_DAY,
     Assumptions,

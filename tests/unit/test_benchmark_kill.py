@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmark.records import WARM_UP, read_results
+from benchmark.run.records import WARM_UP, read_results
 from tests.benchmark_server import Server, serving
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from benchmark.cli import main
-from benchmark.pricing import PRICE_FILE, PricingClient, read_prices
+from benchmark.figures.prices import PricingClient
+from stacks.prices import read_prices
 
 
 def product(
@@ -84,7 +85,7 @@ PRODUCTS = [
 
 
 def test_the_file_has_the_study_s_prices_with_date_and_source() -> None:
-    prices = read_prices(PRICE_FILE)
+    prices = read_prices()
     g5, inf2 = (prices.find("us-east-1", f"ml.{name}.xlarge") for name in ("g5", "inf2"))
     assert g5 is not None
     assert inf2 is not None

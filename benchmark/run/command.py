@@ -1,6 +1,5 @@
-"""`benchmark run`: from arguments to a session, and CloudWatch after it."""
+"""`benchmark run`: from its options to a session, and CloudWatch after it."""
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -8,21 +7,21 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 from tqdm import tqdm
 
-from benchmark import cloudwatch, load
-from benchmark.client import ApiClient, Registered
 from benchmark.errors import BenchmarkError
-from benchmark.pricing import read_prices
+from benchmark.options import RunOptions
 from benchmark.prompts import PromptSet, load_prompts
-from benchmark.records import CloudWatchRecord, ResultsFile, RunInfo
-from benchmark.session import Plan, Progress, Session, common_size
+from benchmark.run import cloudwatch, load
+from benchmark.run.client import ApiClient, ListedVariant
+from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
+from benchmark.run.session import Plan, Progress, Session
+from stacks.prices import read_prices
 
 
 @dataclass(frozen=True)
@@ -36,92 +35,85 @@ class Target:
         return urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-async def run(arguments: argparse.Namespace) -> int:
-    target = _target(arguments)
-    prompt_set = _cut(load_prompts(arguments.prompts), arguments.prompt_count)
+async def run(options: RunOptions) -> int:
+    target = _target(options)
+    prompt_set = load_prompts(options.prompts)
+    prompt_set = replace(prompt_set, prompts=prompt_set.prompts[: options.prompt_count])
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-    async with httpx.AsyncClient(limits=limits, timeout=arguments.timeout) as http:
-        api = ApiClient(http, target.url, target.key, arguments.timeout, arguments.response_format)
-        chosen = _choose(await api.models(read_prices()), arguments.models)
-        info = _info(arguments, target, prompt_set, chosen)
+    async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
+        api = ApiClient(http, target.url, target.key, options.timeout, options.response_format)
+        chosen = _choose(await api.models(read_prices()), options.models)
+        info = _info(options, target, prompt_set, chosen)
         plan = Plan(
             variants=[variant.served for variant in chosen],
             phases=[
-                *(load.closed(callers) for callers in arguments.concurrency),
-                *(load.open_(rate) for rate in sorted(arguments.rates)),
+                *(load.closed(callers) for callers in options.concurrency),
+                *(load.open_(rate) for rate in sorted(options.rates)),
             ],
             prompt_set=prompt_set,
-            warm_up=arguments.warm_up,
-            repetitions=arguments.repetitions,
-            load_requests=arguments.load_requests,
+            warm_up=options.warm_up,
+            repetitions=options.repetitions,
+            load_requests=options.load_requests,
         )
-        path: Path = arguments.results
+        path = options.results
         with ResultsFile(path, info) as results:
-            pictures = None if arguments.no_pictures else path.parent / "pictures"
+            pictures = None if options.no_pictures else path.parent / "pictures"
             session = Session(api, results, info, plan, pictures, _progress, tqdm.write)
             with _stopping_on_signals(session.stop):
                 await session.run()
             if session.stop.is_set():
                 print(f"stopped; the same command goes on from {path}", file=sys.stderr)
                 return 130
-            results.add_cloudwatch(await _cloudwatch(arguments, target, results))
+            results.add_cloudwatch(await _cloudwatch(options, target, results))
     print(f"{len(results.requests)} requests in {path}; python -m benchmark report")
     return 0
 
 
-def _target(arguments: argparse.Namespace) -> Target:
-    if arguments.local:
+def _target(options: RunOptions) -> Target:
+    if options.local:
         try:
-            document = json.loads(arguments.local.read_text())
+            document = json.loads(options.local.read_text())
             return Target(
                 document["api_url"], document["api_key"], document.get("aws_endpoint_url")
             )
         except (OSError, KeyError, ValueError) as error:
             raise BenchmarkError(
-                f"--local {arguments.local}: {error!r}; is the local cloud up (make up)?"
+                f"--local {options.local}: {error!r}; is the local cloud up (make up)?"
             ) from error
-    key = arguments.key or os.environ.get("SD_API_KEY")
-    if not arguments.url or not key:
+    key = options.key or os.environ.get("SD_API_KEY")
+    if not options.url or not key:
         raise BenchmarkError("give --url and --key (or SD_API_KEY), or --local out/local.json")
-    return Target(arguments.url, key, None)
+    return Target(options.url, key, None)
 
 
-def _cut(prompt_set: PromptSet, count: int | None) -> PromptSet:
-    return PromptSet(prompt_set.name, prompt_set.digest, prompt_set.prompts[:count])
-
-
-def _choose(registered: Mapping[str, Registered], names: Sequence[str] | None) -> list[Registered]:
-    known = ", ".join(registered) or "none"
-    missing = [name for name in names or [] if name not in registered]
+def _choose(listed: Mapping[str, ListedVariant], names: Sequence[str]) -> list[ListedVariant]:
+    missing = [name for name in names if name not in listed]
     if missing:
+        known = ", ".join(listed) or "none"
         raise BenchmarkError(f"not registered: {', '.join(missing)}; registered: {known}")
-    chosen = [registered[name] for name in names or registered]
-    if not chosen:
+    if not listed:
         raise BenchmarkError("the API has no variants registered")
-    return chosen
+    return [listed[name] for name in names or listed]
 
 
 def _info(
-    arguments: argparse.Namespace,
-    target: Target,
-    prompt_set: PromptSet,
-    chosen: Sequence[Registered],
+    options: RunOptions, target: Target, prompt_set: PromptSet, chosen: Sequence[ListedVariant]
 ) -> RunInfo:
     """The same steps, size and guidance for every variant, whatever each one's defaults are."""
-    sizes = [variant.sizes for variant in chosen]
-    size = arguments.size or common_size(sizes)
-    lacking = [v.served.name for v in chosen if size not in v.sizes]
-    if size is None or lacking:
+    first = chosen[0]
+    common = [size for size in first.sizes if all(size in other.sizes for other in chosen)]
+    size = options.size or next(iter(common), "")
+    if size not in common:
         served = "; ".join(f"{v.served.name}: {', '.join(v.sizes)}" for v in chosen)
-        raise BenchmarkError(f"no common size {size or ''}: {served}")
+        raise BenchmarkError(f"no common size {size}: {served}")
     return RunInfo(
         url=target.url,
         local=target.local,
         prompts=prompt_set.name,
         prompts_digest=prompt_set.digest,
-        steps=arguments.steps or chosen[0].default_steps,
+        steps=options.steps or first.default_steps,
         size=size,
-        guidance_scale=arguments.guidance or chosen[0].default_guidance_scale,
+        guidance_scale=options.guidance or first.default_guidance_scale,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -154,7 +146,7 @@ def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 async def _cloudwatch(
-    arguments: argparse.Namespace, target: Target, results: ResultsFile
+    options: RunOptions, target: Target, results: ResultsFile
 ) -> list[CloudWatchRecord]:
     """Never fails a run: what could not be read is recorded with the reason."""
     import boto3
@@ -163,7 +155,7 @@ async def _cloudwatch(
 
     config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
     region = results.requests[-1].variant.region or None
-    wait = arguments.cloudwatch_wait
+    wait = options.cloudwatch_wait
     try:
         aws = boto3.Session(region_name=region)
         if aws.get_credentials() is None:

@@ -2,35 +2,26 @@
 
 import asyncio
 import base64
-import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from benchmark.errors import BenchmarkError, RequestFailed, RequestTimedOut
-from benchmark.pricing import Prices
-from benchmark.records import ServedVariant
+from benchmark.prompts import Prompt
+from benchmark.run.records import RunInfo, ServedVariant
+from stacks.prices import Prices
 
 
 @dataclass(frozen=True)
-class Registered:
+class ListedVariant:
     """A variant from `GET /models`, with the defaults a run's settings start from."""
 
     served: ServedVariant
     sizes: tuple[str, ...]
     default_steps: int
     default_guidance_scale: float
-
-
-@dataclass(frozen=True)
-class PictureRequest:
-    model: str
-    prompt: str
-    seed: int
-    size: str
-    steps: int
-    guidance_scale: float
 
 
 @dataclass(frozen=True)
@@ -66,14 +57,12 @@ class ApiClient:
         self._timeout_s = timeout_s
         self._response_format = response_format
 
-    async def models(self, prices: Prices) -> dict[str, Registered]:
+    async def models(self, prices: Prices) -> dict[str, ListedVariant]:
         """Raises BenchmarkError with what to check if the API can't be reached or refuses."""
         try:
             response = await self._http.get(f"{self._url}/models", headers=self._headers)
             response.raise_for_status()
-            document = response.json()
-            entries = document["data"] if isinstance(document, dict) else document
-            found = [_registered(entry, prices) for entry in entries]
+            found = [listed_variant(entry, prices) for entry in response.json()["data"]]
         except httpx.HTTPStatusError as error:
             hint = " Is the key right?" if error.response.status_code in (401, 403) else ""
             raise BenchmarkError(
@@ -87,15 +76,16 @@ class ApiClient:
             ) from error
         return {variant.served.name: variant for variant in found}
 
-    async def generate(self, request: PictureRequest) -> Answer:
+    async def generate(self, model: str, prompt: Prompt, info: RunInfo) -> Answer:
+        """One picture of `prompt`, with the run's steps, size and guidance."""
         body = {
-            "model": request.model,
-            "prompt": request.prompt,
+            "model": model,
+            "prompt": prompt.text,
             "n": 1,
-            "size": request.size,
-            "seed": request.seed,
-            "num_inference_steps": request.steps,
-            "guidance_scale": request.guidance_scale,
+            "size": info.size,
+            "seed": prompt.seed,
+            "num_inference_steps": info.steps,
+            "guidance_scale": info.guidance_scale,
             "response_format": self._response_format,
         }
         try:
@@ -112,8 +102,8 @@ class ApiClient:
                 f"http_{response.status_code}", response.text[:500], response.status_code
             )
         answer = _answer(response)
-        if answer.seed != request.seed:
-            raise RequestFailed("bad_answer", f"seed {answer.seed}, asked for {request.seed}", 200)
+        if answer.seed != prompt.seed:
+            raise RequestFailed("bad_answer", f"seed {answer.seed}, asked for {prompt.seed}", 200)
         return answer
 
     async def fetch(self, url: str) -> bytes:
@@ -143,34 +133,32 @@ def _answer(response: httpx.Response) -> Answer:
             picture=base64.b64decode(encoded, validate=True) if encoded else None,
             picture_url=None if encoded else item["url"],
         )
-    except (KeyError, IndexError, TypeError, ValueError, binascii.Error) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise RequestFailed("bad_answer", f"{error!r} in the answer", 200) from error
 
 
-def _registered(entry: dict[str, Any], prices: Prices) -> Registered:
-    region, instance_type = str(entry.get("region", "")), str(entry["instance_type"])
-    usd, date = entry.get("price_usd_per_hour"), str(entry.get("price_date") or "")
-    source = str(entry.get("price_source") or "")
-    if usd is None and (known := prices.find(region, instance_type)):
+def listed_variant(entry: Mapping[str, Any], prices: Prices) -> ListedVariant:
+    """From an entry of `GET /models`; without a price of its own, with that of the price file."""
+    usd, date, source = (entry[f"price_{what}"] for what in ("usd_per_hour", "date", "source"))
+    if usd is None and (known := prices.find(entry["region"], entry["instance_type"])):
         usd, date, source = known.usd_per_hour, known.date, known.source
-    name = str(entry.get("name") or entry["id"])
     served = ServedVariant(
-        name=name,
-        engine=str(entry.get("engine", "")),
-        instance_type=instance_type,
-        instance_count=int(entry.get("instance_count", 1)),
-        endpoint_name=str(entry.get("endpoint_name", f"sd-{name}")),
-        region=region,
-        model_id=str(entry.get("model_id", "")),
-        revision=str(entry.get("revision", "")),
-        artifact_key=str(entry.get("artifact_key", "")),
+        name=entry["id"],
+        engine=entry["engine"],
+        instance_type=entry["instance_type"],
+        instance_count=int(entry["instance_count"]),
+        endpoint_name=entry["endpoint_name"],
+        region=entry["region"],
+        model_id=entry["model_id"],
+        revision=entry["revision"],
+        artifact_key=entry["artifact_key"],
         usd_per_hour=None if usd is None else float(usd),
-        price_date=date,
-        price_source=source,
+        price_date=date or "",
+        price_source=source or "",
     )
-    return Registered(
+    return ListedVariant(
         served,
-        tuple(str(size) for size in entry["sizes"]),
+        tuple(entry["sizes"]),
         int(entry["default_steps"]),
         float(entry["default_guidance_scale"]),
     )

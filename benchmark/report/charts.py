@@ -1,16 +1,21 @@
 """The charts, as SVG text. matplotlib, drawn without a display."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
-from benchmark.analysis import PhaseSummary, VariantFigures
-from benchmark.report_tables import NO_PRICE
-from benchmark.stats import cost_per_million_at
+from benchmark.figures.stats import cost_per_million_at
+from benchmark.report.analysis import VariantFigures
+from benchmark.run.phase_summary import PhaseSummary
+from benchmark.table import NO_PRICE
 
 COLOURS = ("#0b6e99", "#d9730d", "#2f7d4f", "#8a4fbe", "#b3261e")
 INK = "#2b2b2b"
+
+Coloured = Sequence[tuple[VariantFigures, str]]
+"""Each variant's figures with its colour."""
 
 
 @dataclass(frozen=True)
@@ -22,36 +27,39 @@ class Chart:
 
 
 def charts(figures: Sequence[VariantFigures], caveat: str) -> list[Chart]:
-    colours = {f.served.name: COLOURS[i % len(COLOURS)] for i, f in enumerate(figures)}
+    coloured = list(zip(figures, cycle(COLOURS)))
+
+    def chart(
+        slug: str, title: str, caption: str, draw: Callable[[Any, Coloured], None], panels: int = 1
+    ) -> Chart:
+        svg = _svg(slug, panels, lambda axes: draw(axes, coloured))
+        return Chart(slug, title, f"{caption} {caveat}".strip(), svg)
+
     return [
-        _chart(
+        chart(
             "distribution",
             "Latency distributions",
-            "Share of requests answered within a time, one caller at a time. " + caveat,
-            lambda axes: _distributions(axes, figures, colours),
-            panels=1,
+            "Share of requests answered within a time, one caller at a time.",
+            _distributions,
         ),
-        _chart(
+        chart(
             "concurrency",
             "Latency against load",
-            "Line: p50, shade up to p90; a cross marks a saturated arrival rate. " + caveat,
-            lambda axes: _loads(axes, figures, colours),
+            "Line: p50, shade up to p90; a cross marks a saturated arrival rate.",
+            _loads,
             panels=2,
         ),
-        _chart(
-            "cost",
+        chart(
+            "cost-latency",
             "Cost per million against latency",
             "One point a load (circles: so many callers at a time, squares: arrivals): its p90, "
-            "and what its throughput costs. " + caveat,
-            lambda axes: _costs(axes, figures, colours),
-            panels=1,
+            "and what its throughput costs.",
+            _costs,
         ),
     ]
 
 
-def _chart(
-    slug: str, title: str, caption: str, draw: Callable[[Sequence[Any]], None], panels: int
-) -> Chart:
+def _svg(slug: str, panels: int, draw: Callable[[Sequence[Any]], None]) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -76,38 +84,30 @@ def _chart(
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
-    return Chart(slug, title, caption.strip(), text[text.index("<svg") :])
+    return text[text.index("<svg") :]
 
 
-def _distributions(
-    axes: Sequence[Any], figures: Sequence[VariantFigures], colours: Mapping[str, str]
-) -> None:
-    axis = axes[0]
-    for f in figures:
+def _distributions(axes: Sequence[Any], coloured: Coloured) -> None:
+    (axis,) = axes
+    for f, colour in coloured:
         values = sorted(f.latencies)
         if values:
-            axis.ecdf(values, color=colours[f.served.name], label=f.served.name, linewidth=1.8)
+            axis.ecdf(values, color=colour, label=f.served.name, linewidth=1.8)
     axis.set(xlabel="latency, s", ylabel="share answered", ylim=(0, 1.02))
     axis.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    _legend(axis)
+    _legend(axis, or_else="none answered")
 
 
-def _loads(
-    axes: Sequence[Any], figures: Sequence[VariantFigures], colours: Mapping[str, str]
-) -> None:
+def _loads(axes: Sequence[Any], coloured: Coloured) -> None:
     closed, arriving = axes
-    for f in figures:
-        colour = colours[f.served.name]
+    for f, colour in coloured:
         _curve(closed, f, colour, lambda p: p.concurrency)
         _curve(arriving, f, colour, lambda p: p.rate)
     closed.xaxis.get_major_locator().set_params(integer=True)
     closed.set(xlabel="requests at a time", ylabel="latency, s", ylim=(0, None))
     arriving.set(xlabel="arrivals a second", ylim=(0, None))
     for axis in axes:
-        if axis.lines:
-            _legend(axis)
-        else:
-            axis.text(0.5, 0.5, "not measured", ha="center", transform=axis.transAxes)
+        _legend(axis, or_else="not measured")
 
 
 def _curve(
@@ -131,11 +131,9 @@ def _curve(
             axis.plot([load], [median], color=colour, marker="x", markersize=9, linestyle="")
 
 
-def _costs(
-    axes: Sequence[Any], figures: Sequence[VariantFigures], colours: Mapping[str, str]
-) -> None:
-    axis = axes[0]
-    for f in figures:
+def _costs(axes: Sequence[Any], coloured: Coloured) -> None:
+    (axis,) = axes
+    for f, colour in coloured:
         price = f.served.usd_per_hour_total
         for p in f.phases:
             if price is None or p.latency is None or not p.throughput:
@@ -146,7 +144,7 @@ def _costs(
                 [cost],
                 marker="s" if p.rate is not None else "o",
                 linestyle="",
-                color=colours[f.served.name],
+                color=colour,
                 label=f.served.name if p is f.base else None,
             )
             axis.annotate(
@@ -162,13 +160,11 @@ def _costs(
         lambda seconds, _: f"{seconds:g}" if f"{seconds:.0e}"[0] in "25" else ""
     )
     axis.margins(x=0.08, y=0.12)
+    _legend(axis, or_else=NO_PRICE)
+
+
+def _legend(axis: Any, or_else: str) -> None:
     if axis.lines:
-        _legend(axis)
-    else:
-        axis.text(0.5, 0.5, NO_PRICE, ha="center", transform=axis.transAxes)
-
-
-def _legend(axis: Any) -> None:
-    handles, _ = axis.get_legend_handles_labels()
-    if handles:
         axis.legend(frameon=False)
+    else:
+        axis.text(0.5, 0.5, or_else, ha="center", transform=axis.transAxes)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from benchmark.records import WARM_UP, CloudWatchRecord, RequestRecord, ServedVariant
+from benchmark.run.records import WARM_UP, CloudWatchRecord, RequestRecord, ServedVariant
 
 METRICS = ("ModelLatency", "OverheadLatency")
 
