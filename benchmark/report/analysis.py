@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmark.figures.stats import cost_per_million, cost_per_million_at
 from benchmark.run.cloudwatch import METRICS, weighted_mean
 from benchmark.run.phase_summary import PhaseSummary, summarise_phase
-from benchmark.run.records import RequestRecord, Results, ServedVariant
+from benchmark.run.records import RequestRecord, Results, ServedVariant, by_phase
 
 
 @dataclass(frozen=True)
@@ -54,27 +54,23 @@ def analyse(
     results: Results, latency_bound_s: float, scores: Mapping[str, Scores]
 ) -> list[VariantFigures]:
     """One entry a variant that has a closed-loop phase, in the order of the file."""
-    by_phase: dict[tuple[str, str], list[RequestRecord]] = {}
-    for record in results.measured:
-        by_phase.setdefault((record.model, record.phase), []).append(record)
+    sent = by_phase(results.measured)
+    summaries = [summarise_phase(records) for records in sent.values()]
     figures = []
-    for model in dict.fromkeys(model for model, _ in by_phase):
-        phases = [
-            summary
-            for (of, _), records in by_phase.items()
-            if of == model and (summary := summarise_phase(records))
-        ]
+    for model in dict.fromkeys(summary.model for summary in summaries):
+        phases = [summary for summary in summaries if summary.model == model]
         base = next((p for p in phases if p.concurrency is not None), None)
         if base is None:
             continue
-        records = by_phase[model, base.phase]
+        records = sent[model, base.phase]
         seen = results.cloudwatch.get((model, base.phase))
+        quick = [p for p in phases if p.latency and p.latency.p90 <= latency_bound_s]
         figures.append(
             VariantFigures(
                 served=records[-1].variant,
                 base=base,
                 phases=phases,
-                best=_best(phases, latency_bound_s),
+                best=max(quick, key=lambda p: p.throughput, default=None),
                 latencies=[r.latency_s for r in records if r.outcome == "ok"],
                 stages_ms=_mean_stages(records),
                 sagemaker_ms={metric: weighted_mean(seen, metric) for metric in METRICS},
@@ -83,11 +79,6 @@ def analyse(
             )
         )
     return figures
-
-
-def _best(phases: Sequence[PhaseSummary], latency_bound_s: float) -> PhaseSummary | None:
-    within = [p for p in phases if p.latency is not None and p.latency.p90 <= latency_bound_s]
-    return max(within, key=lambda p: p.throughput, default=None)
 
 
 CONTAINER_STAGES = ("text_encoder", "denoise", "vae_decode", "png")

@@ -28,7 +28,6 @@ class ListedVariant:
 class Answer:
     """`picture` is PNG; None where the answer gave `picture_url` instead."""
 
-    http_status: int
     seed: int
     stages_ms: dict[str, float]
     request_id: str | None
@@ -36,43 +35,36 @@ class Answer:
     picture_url: str | None
 
 
+@dataclass(frozen=True)
 class ApiClient:
     """Every failure of `generate` is a RequestFailed; there are no retries, so none is hidden.
 
-    `timeout_s` bounds the whole request. httpx bounds each read and write instead, which an
-    endpoint that trickles would outlast.
+    `url` ends in /v1. `timeout_s` bounds the whole request: httpx bounds each read and write
+    instead, which an endpoint that trickles would outlast.
     """
 
-    def __init__(
-        self,
-        http: httpx.AsyncClient,
-        url: str,
-        key: str,
-        timeout_s: float,
-        response_format: str = "b64_json",
-    ) -> None:
-        self._http = http
-        self._url = url.rstrip("/")
-        self._headers = {"x-api-key": key}
-        self._timeout_s = timeout_s
-        self._response_format = response_format
+    http: httpx.AsyncClient
+    url: str
+    key: str
+    timeout_s: float
+    response_format: str = "b64_json"
 
     async def models(self, prices: Prices) -> dict[str, ListedVariant]:
         """Raises BenchmarkError with what to check if the API can't be reached or refuses."""
         try:
-            response = await self._http.get(f"{self._url}/models", headers=self._headers)
+            response = await self.http.get(f"{self.url}/models", headers={"x-api-key": self.key})
             response.raise_for_status()
             found = [listed_variant(entry, prices) for entry in response.json()["data"]]
         except httpx.HTTPStatusError as error:
             hint = " Is the key right?" if error.response.status_code in (401, 403) else ""
             raise BenchmarkError(
-                f"GET {self._url}/models gave {error.response.status_code}.{hint}"
+                f"GET {self.url}/models gave {error.response.status_code}.{hint}"
             ) from error
         except httpx.HTTPError as error:
-            raise BenchmarkError(f"no API at {self._url}: {error}") from error
+            raise BenchmarkError(f"no API at {self.url}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise BenchmarkError(
-                f"GET {self._url}/models gave something else than variants: {error!r}"
+                f"GET {self.url}/models gave something else than variants: {error!r}"
             ) from error
         return {variant.served.name: variant for variant in found}
 
@@ -86,21 +78,20 @@ class ApiClient:
             "seed": prompt.seed,
             "num_inference_steps": info.steps,
             "guidance_scale": info.guidance_scale,
-            "response_format": self._response_format,
+            "response_format": self.response_format,
         }
         try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._http.post(
-                    f"{self._url}/images/generations", json=body, headers=self._headers
+            async with asyncio.timeout(self.timeout_s):
+                response = await self.http.post(
+                    f"{self.url}/images/generations", json=body, headers={"x-api-key": self.key}
                 )
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise RequestTimedOut(self._timeout_s) from error
+            raise RequestTimedOut(self.timeout_s) from error
         except httpx.HTTPError as error:
             raise RequestFailed("connection", f"{type(error).__name__}: {error}") from error
-        if response.status_code != 200:
-            raise RequestFailed(
-                f"http_{response.status_code}", response.text[:500], response.status_code
-            )
+        status = response.status_code
+        if status != 200:
+            raise RequestFailed(f"http_{status}", response.text[:500], status)
         answer = _answer(response)
         if answer.seed != prompt.seed:
             raise RequestFailed("bad_answer", f"seed {answer.seed}, asked for {prompt.seed}", 200)
@@ -109,7 +100,7 @@ class ApiClient:
     async def fetch(self, url: str) -> bytes:
         """The picture behind a presigned URL, outside of any latency figure."""
         try:
-            response = await self._http.get(url, timeout=self._timeout_s)
+            response = await self.http.get(url, timeout=self.timeout_s)
             response.raise_for_status()
         except httpx.HTTPError as error:
             raise RequestFailed("picture_download", str(error)) from error
@@ -121,20 +112,22 @@ def _answer(response: httpx.Response) -> Answer:
         document = response.json()
         item = document["data"][0]
         encoded = item.get("b64_json")
+        timings = document.get("timings_ms") or {}
         return Answer(
-            http_status=response.status_code,
             seed=int(item["seed"]),
-            stages_ms={
-                name: float(value)
-                for name, value in (document.get("timings_ms") or {}).items()
-                if isinstance(value, int | float)
-            },
+            stages_ms={k: float(v) for k, v in timings.items() if isinstance(v, int | float)},
             request_id=response.headers.get("x-request-id"),
             picture=base64.b64decode(encoded, validate=True) if encoded else None,
             picture_url=None if encoded else item["url"],
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise RequestFailed("bad_answer", f"{error!r} in the answer", 200) from error
+
+
+AS_LISTED = (
+    *("engine", "instance_type", "instance_count", "endpoint_name", "region"),
+    *("model_id", "revision", "artifact_key"),
+)
 
 
 def listed_variant(entry: Mapping[str, Any], prices: Prices) -> ListedVariant:
@@ -144,17 +137,10 @@ def listed_variant(entry: Mapping[str, Any], prices: Prices) -> ListedVariant:
         usd, date, source = known.usd_per_hour, known.date, known.source
     served = ServedVariant(
         name=entry["id"],
-        engine=entry["engine"],
-        instance_type=entry["instance_type"],
-        instance_count=int(entry["instance_count"]),
-        endpoint_name=entry["endpoint_name"],
-        region=entry["region"],
-        model_id=entry["model_id"],
-        revision=entry["revision"],
-        artifact_key=entry["artifact_key"],
         usd_per_hour=None if usd is None else float(usd),
         price_date=date or "",
         price_source=source or "",
+        **{name: entry[name] for name in AS_LISTED},
     )
     return ListedVariant(
         served,

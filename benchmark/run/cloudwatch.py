@@ -1,10 +1,10 @@
 """SageMaker's own latencies for a run's phases, from CloudWatch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from benchmark.run.records import WARM_UP, CloudWatchRecord, RequestRecord, ServedVariant
+from benchmark.run.records import CloudWatchRecord, RequestRecord, by_phase
 
 METRICS = ("ModelLatency", "OverheadLatency")
 
@@ -25,75 +25,47 @@ def collect(
 ) -> list[CloudWatchRecord]:
     """One record for each variant and phase in `records`; `failures` are the SDK's exceptions."""
 
-    def read(model: str, phase: str, variant: ServedVariant) -> CloudWatchRecord:
-        times = [
-            (datetime.fromisoformat(r.sent_at), r.latency_s)
-            for r in records
-            if r.model == model and r.phase == phase
-        ]
-        start = min(sent for sent, _ in times).replace(second=0, microsecond=0)
-        end = max(sent + timedelta(seconds=seconds) for sent, seconds in times)
+    def read(model: str, phase: str, sent: Sequence[RequestRecord]) -> CloudWatchRecord:
+        endpoint = sent[-1].variant.endpoint_name
+        times = [(datetime.fromisoformat(r.sent_at), timedelta(seconds=r.latency_s)) for r in sent]
+        start = min(at for at, _ in times).replace(second=0, microsecond=0)
+        end = max(at + took for at, took in times) + timedelta(minutes=1)
         try:
-            minutes = _minutes(cloudwatch, sagemaker, variant.endpoint_name, start, end)
+            request = _request(sagemaker, endpoint, StartTime=start, EndTime=end)
+            minutes = _minutes(cloudwatch, request)
         except failures as error:
             return CloudWatchRecord(model, phase, None, f"{type(error).__name__}: {error}")
-        if not minutes:
-            reason = f"CloudWatch holds no {METRICS[0]} of {variant.endpoint_name} at that time"
-            return CloudWatchRecord(model, phase, None, reason)
-        return CloudWatchRecord(model, phase, minutes, None)
+        reason = f"CloudWatch holds no {METRICS[0]} of {endpoint} at that time"
+        return CloudWatchRecord(model, phase, minutes or None, None if minutes else reason)
 
-    return _for_each_phase(records, read)
+    return [read(*phase, sent) for phase, sent in by_phase(records).items()]
 
 
 def unavailable(records: Sequence[RequestRecord], reason: str) -> list[CloudWatchRecord]:
-    return _for_each_phase(
-        records, lambda model, phase, _: CloudWatchRecord(model, phase, None, reason)
-    )
+    return [CloudWatchRecord(*phase, None, reason) for phase in by_phase(records)]
 
 
-def _for_each_phase(
-    records: Iterable[RequestRecord],
-    read: Callable[[str, str, ServedVariant], CloudWatchRecord],
-) -> list[CloudWatchRecord]:
-    variants = {(r.model, r.phase): r.variant for r in records if r.phase != WARM_UP}
-    return [read(model, phase, variant) for (model, phase), variant in variants.items()]
-
-
-def _minutes(
-    cloudwatch: CloudWatchClient,
-    sagemaker: SageMakerClient,
-    endpoint: str,
-    start: datetime,
-    end: datetime,
-) -> dict[str, dict[str, float]]:
+def _request(sagemaker: SageMakerClient, endpoint: str, **window: datetime) -> dict[str, Any]:
     description = sagemaker.describe_endpoint(EndpointName=endpoint)
     production_variant = description["ProductionVariants"][0]["VariantName"]
+    dimensions = [
+        {"Name": "EndpointName", "Value": endpoint},
+        {"Name": "VariantName", "Value": production_variant},
+    ]
 
     def query(name: str, metric: str, statistic: str) -> dict[str, Any]:
-        dimensions = {"EndpointName": endpoint, "VariantName": production_variant}
-        return {
-            "Id": name,
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": "AWS/SageMaker",
-                    "MetricName": metric,
-                    "Dimensions": [{"Name": k, "Value": v} for k, v in dimensions.items()],
-                },
-                "Period": 60,
-                "Stat": statistic,
-            },
-        }
+        of = {"Namespace": "AWS/SageMaker", "MetricName": metric, "Dimensions": dimensions}
+        return {"Id": name, "MetricStat": {"Metric": of, "Period": 60, "Stat": statistic}}
 
-    request: dict[str, Any] = {
-        "MetricDataQueries": [
-            query("modellatency", "ModelLatency", "Average"),
-            query("overheadlatency", "OverheadLatency", "Average"),
-            query("count", "ModelLatency", "SampleCount"),
-        ],
-        "StartTime": start,
-        "EndTime": end + timedelta(minutes=1),
-    }
-    names = {"modellatency": "ModelLatency", "overheadlatency": "OverheadLatency"}
+    queries = [
+        *(query(metric.lower(), metric, "Average") for metric in METRICS),
+        query("count", METRICS[0], "SampleCount"),
+    ]
+    return {"MetricDataQueries": queries, **window}
+
+
+def _minutes(cloudwatch: CloudWatchClient, request: dict[str, Any]) -> dict[str, dict[str, float]]:
+    names = {metric.lower(): metric for metric in METRICS}
     minutes: dict[str, dict[str, float]] = {}
     while True:
         answer = cloudwatch.get_metric_data(**request)
@@ -106,17 +78,12 @@ def _minutes(
                 minutes.setdefault(minute, {})[metric or "count"] = value / scale
         if not answer.get("NextToken"):
             return minutes
-        request["NextToken"] = answer["NextToken"]
+        request = request | {"NextToken": answer["NextToken"]}
 
 
 def weighted_mean(record: CloudWatchRecord | None, metric: str) -> float | None:
     """Milliseconds over the phase, minutes weighted by their number of requests."""
-    if record is None or not record.minutes:
-        return None
-    pairs = [
-        (minute[metric], minute.get("count", 1.0))
-        for minute in record.minutes.values()
-        if metric in minute
-    ]
+    minutes = (record.minutes if record else None) or {}
+    pairs = [(m[metric], m.get("count", 1.0)) for m in minutes.values() if metric in m]
     total = sum(count for _, count in pairs)
     return sum(value * count for value, count in pairs) / total if total else None

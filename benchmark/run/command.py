@@ -26,9 +26,11 @@ from stacks.prices import read_prices
 
 @dataclass(frozen=True)
 class Target:
+    """`url` ends in /v1. `aws_endpoint_url` is the local cloud's, for CloudWatch."""
+
     url: str
     key: str
-    aws_endpoint_url: str | None
+    aws_endpoint_url: str | None = None
 
     @property
     def local(self) -> bool:
@@ -72,10 +74,9 @@ async def run(options: RunOptions) -> int:
 def _target(options: RunOptions) -> Target:
     if options.local:
         try:
-            document = json.loads(options.local.read_text())
-            return Target(
-                document["api_url"], document["api_key"], document.get("aws_endpoint_url")
-            )
+            found = json.loads(options.local.read_text())
+            url = found["api_url"].rstrip("/")
+            return Target(url, found["api_key"], found.get("aws_endpoint_url"))
         except (OSError, KeyError, ValueError) as error:
             raise BenchmarkError(
                 f"--local {options.local}: {error!r}; is the local cloud up (make up)?"
@@ -83,7 +84,7 @@ def _target(options: RunOptions) -> Target:
     key = options.key or os.environ.get("SD_API_KEY")
     if not options.url or not key:
         raise BenchmarkError("give --url and --key (or SD_API_KEY), or --local out/local.json")
-    return Target(options.url, key, None)
+    return Target(options.url.rstrip("/"), key)
 
 
 def _choose(listed: Mapping[str, ListedVariant], names: Sequence[str]) -> list[ListedVariant]:
@@ -119,9 +120,7 @@ def _info(
 
 
 def _progress(title: str, total: int) -> Progress:
-    bar: Progress = tqdm(
-        total=total, desc=title, unit="picture", mininterval=1.0, dynamic_ncols=True
-    )
+    bar: Progress = tqdm(total=total, desc=title, unit="picture", mininterval=1, dynamic_ncols=True)
     return bar
 
 
@@ -131,18 +130,20 @@ def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)
 
-    def ask_to_stop() -> None:
-        stop.set()
+    def let_go() -> None:
         for number in caught:
             loop.remove_signal_handler(number)
+
+    def ask_to_stop() -> None:
+        stop.set()
+        let_go()
 
     for number in caught:
         loop.add_signal_handler(number, ask_to_stop)
     try:
         yield
     finally:
-        for number in caught:
-            loop.remove_signal_handler(number)
+        let_go()
 
 
 async def _cloudwatch(
@@ -153,24 +154,24 @@ async def _cloudwatch(
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
+    seconds = options.cloudwatch_wait
+    if seconds is None:
+        seconds = 0 if target.local else 120
+    requests = results.requests
     config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
-    region = results.requests[-1].variant.region or None
-    wait = options.cloudwatch_wait
     try:
-        aws = boto3.Session(region_name=region)
+        aws = boto3.Session(region_name=requests[-1].variant.region or None)
         if aws.get_credentials() is None:
-            return cloudwatch.unavailable(results.requests, "no AWS credentials were given")
+            return cloudwatch.unavailable(requests, "no AWS credentials were given")
         metrics, sagemaker = (
             aws.client(name, config=config, endpoint_url=target.aws_endpoint_url)
             for name in ("cloudwatch", "sagemaker")
         )
     except BotoCoreError as error:
-        return cloudwatch.unavailable(results.requests, str(error))
-    seconds = (0 if target.local else 120) if wait is None else wait
+        return cloudwatch.unavailable(requests, str(error))
     if seconds:
         # Metrics reach CloudWatch a minute or two after the request.
         print(f"waiting {seconds:g} s for CloudWatch")
         await asyncio.sleep(seconds)
-    return await asyncio.to_thread(
-        cloudwatch.collect, results.requests, metrics, sagemaker, (BotoCoreError, ClientError)
-    )
+    failures = (BotoCoreError, ClientError)
+    return await asyncio.to_thread(cloudwatch.collect, requests, metrics, sagemaker, failures)

@@ -1,9 +1,8 @@
 """What a phase came to: its counts, latencies and throughput, and whether it saturated."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from benchmark.figures.stats import Summary, summarise
 from benchmark.run.records import RequestRecord
@@ -52,36 +51,30 @@ class PhaseSummary:
         return head + (", saturated" if self.saturated else "")
 
 
-def summarise_phase(records: Sequence[RequestRecord]) -> PhaseSummary | None:
-    """All records must be of one variant and phase; None if there are none."""
-    if not records:
-        return None
+def summarise_phase(records: Sequence[RequestRecord]) -> PhaseSummary:
+    """All records must be of one variant and phase; there must be one at least."""
     first = records[0]
-    ok = [record for record in records if record.outcome == "ok"]
-    sessions = [
-        list(group)
-        for _, group in groupby(sorted(records, key=lambda r: r.session), lambda r: r.session)
-    ]
+    outcomes = Counter(record.outcome for record in records)
+    sessions: defaultdict[str, list[RequestRecord]] = defaultdict(list)
+    for record in records:
+        sessions[record.session].append(record)
     # A resumed phase is measured while it ran, not over the pause between its sessions.
-    busy = sum(max(r.done_s for r in s) - min(r.due_s for r in s) for s in sessions)
+    starts = sum(min(r.due_s for r in session) for session in sessions.values())
+    busy = sum(max(r.done_s for r in session) for session in sessions.values()) - starts
+    arriving = sum(max(r.due_s for r in session) for session in sessions.values()) - starts
+    # The arrival rate as drawn: over a hundred arrivals it strays from `rate` by a tenth.
+    drawn = (len(records) - len(sessions)) / arriving if arriving > 0 else first.rate
     return PhaseSummary(
         model=first.model,
         phase=first.phase,
         concurrency=first.concurrency,
         rate=first.rate,
         sent=len(records),
-        ok=len(ok),
-        failed=sum(record.outcome == "failed" for record in records),
-        timeouts=sum(record.outcome == "timeout" for record in records),
+        ok=outcomes["ok"],
+        failed=outcomes["failed"],
+        timeouts=outcomes["timeout"],
         failures=dict(Counter(r.failure for r in records if r.failure)),
-        latency=summarise([record.latency_s for record in ok]),
-        throughput=len(ok) / busy if busy > 0 else 0.0,
-        offered=None if first.rate is None else _offered(sessions, first.rate),
+        latency=summarise([r.latency_s for r in records if r.outcome == "ok"]),
+        throughput=outcomes["ok"] / busy if busy > 0 else 0.0,
+        offered=None if first.rate is None else drawn,
     )
-
-
-def _offered(sessions: Sequence[Sequence[RequestRecord]], rate: float) -> float:
-    """The arrival rate as drawn: over a hundred arrivals it strays from `rate` by a tenth."""
-    gaps = sum(len(session) - 1 for session in sessions)
-    span = sum(max(r.due_s for r in s) - min(r.due_s for r in s) for s in sessions)
-    return gaps / span if span > 0 else rate

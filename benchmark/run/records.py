@@ -150,6 +150,15 @@ class Results:
         return [record for record in self.requests if record.phase != WARM_UP]
 
 
+def by_phase(records: Iterable[RequestRecord]) -> dict[tuple[str, str], list[RequestRecord]]:
+    """By variant and phase, in the order they come; warm-up isn't one."""
+    phases: dict[tuple[str, str], list[RequestRecord]] = {}
+    for record in records:
+        if record.phase != WARM_UP:
+            phases.setdefault((record.model, record.phase), []).append(record)
+    return phases
+
+
 def read_results(path: Path) -> Results:
     """Raises BenchmarkError if there is no such file or it holds no run."""
     try:

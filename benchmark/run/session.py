@@ -11,22 +11,9 @@ from typing import Protocol
 from benchmark.errors import BenchmarkError, RequestFailed
 from benchmark.prompts import Prompt, PromptSet
 from benchmark.run.client import Answer, ApiClient
-from benchmark.run.load import (
-    WARMING_UP,
-    LoadPhase,
-    arrival_times,
-    closed_loop,
-    open_loop,
-)
+from benchmark.run.load import WARMING_UP, LoadPhase, arrival_times, closed_loop, open_loop
 from benchmark.run.phase_summary import summarise_phase
-from benchmark.run.records import (
-    Key,
-    Outcome,
-    RequestRecord,
-    ResultsFile,
-    RunInfo,
-    ServedVariant,
-)
+from benchmark.run.records import Key, Outcome, RequestRecord, ResultsFile, RunInfo, ServedVariant
 
 
 class Progress(Protocol):
@@ -110,8 +97,8 @@ class Session:
                     warm.add(variant.name)
                 if left:
                     await self._run_phase(variant, phase, left)
-                summary = summarise_phase(self._of(variant, phase))
-                if summary:
+                if sent := self._of(variant, phase):
+                    summary = summarise_phase(sent)
                     self.say(summary.line())
                     if phase.rate is not None and summary.saturated:
                         saturated.add(variant.name)
@@ -188,7 +175,7 @@ class Session:
             variant=variant,
             concurrency=phase.concurrency,
             rate=phase.rate,
-            http_status=answer.http_status if answer else failure.http_status if failure else None,
+            http_status=failure.http_status if failure else 200,
             failure=failure.kind if failure else None,
             message=str(failure) if failure else None,
             request_id=answer.request_id if answer else None,

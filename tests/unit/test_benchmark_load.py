@@ -48,9 +48,7 @@ def test_closed_loop_keeps_so_many_at_work(callers: int) -> None:
 
 
 def phase_of(ran: Ran, name: str) -> PhaseSummary:
-    summary = summarise_phase([r for r in ran.results.requests if r.phase == name])
-    assert summary is not None
-    return summary
+    return summarise_phase([r for r in ran.results.requests if r.phase == name])
 
 
 def test_closed_loop_latency_and_throughput(tmp_path: Path) -> None:
