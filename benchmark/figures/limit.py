@@ -1,13 +1,14 @@
 """The physical limit: the least seconds a picture can take, by the accelerator's data sheet."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.figures.flops import Calls, ComponentWork, Work
-from benchmark.figures.study import Published
+from benchmark.figures.flops import Calls, ComponentWork, Work, count_work
+from benchmark.figures.study import Published, read_study
 from benchmark.table import Cell, Column, Table, columns
 
 ACCELERATORS = Path(__file__).parents[1] / "data" / "accelerators.json"
@@ -28,6 +29,7 @@ class Accelerator:
     source: str
 
 
+@cache
 def read_accelerators() -> dict[str, Accelerator]:
     return {
         name: Accelerator(
@@ -42,10 +44,10 @@ def read_accelerators() -> dict[str, Accelerator]:
     }
 
 
-def accelerator_of(
-    instance_type: str, accelerators: Mapping[str, Accelerator]
-) -> Accelerator | None:
-    return next((a for a in accelerators.values() if instance_type in a.instance_types), None)
+def accelerator_of(instance_type: str) -> Accelerator | None:
+    return next(
+        (a for a in read_accelerators().values() if instance_type in a.instance_types), None
+    )
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,15 @@ def least_seconds(work: Work, accelerator: Accelerator, steps: int, guidance_sca
     return Limit(accelerator, compute, weights, least)
 
 
-def limit_tables(
-    work: Work,
-    size: str,
-    steps: int,
-    guidance_scale: float,
-    accelerators: Mapping[str, Accelerator],
-    published: Sequence[Published],
-) -> list[Table[Any]]:
+def limit_tables(width: int, height: int, steps: int, guidance_scale: float) -> list[Table[Any]]:
+    """Raises ValueError if the size doesn't fit the model's latents."""
+    work = count_work(width, height)
+    read = f"data sheets read {READ}; no prices in it"
     said = (
-        f"SD 2.1 base, {size}, {steps} steps, guidance {guidance_scale:g}, concurrency 1; "
-        f"counted with torch's flop counter, data sheets read {READ}; no prices in it"
+        f"SD 2.1 base, {width}x{height}, {steps} steps, guidance {guidance_scale:g}, "
+        f"concurrency 1; counted with torch's flop counter, {read}"
     )
+    accelerators = read_accelerators().values()
     return [
         arithmetic_table(work.per_image(steps, guidance_scale), said),
         Table[Limit](
@@ -98,11 +97,16 @@ def limit_tables(
                 Column("weights s", ".3f", lambda limit: limit.weights),
                 Column("least s", ".3f", lambda limit: limit.least),
             ],
-            [least_seconds(work, a, steps, guidance_scale) for a in accelerators.values()],
+            [least_seconds(work, a, steps, guidance_scale) for a in accelerators],
             said,
-            [f"{a.name}: {a.peak_note}. Source: {a.source}." for a in accelerators.values()],
+            [f"{a.name}: {a.peak_note}. Source: {a.source}." for a in accelerators],
         ),
-        published_table(work, size, guidance_scale, accelerators, published),
+        published_table(
+            work,
+            guidance_scale,
+            f"{width}x{height}, guidance {guidance_scale:g}, steps as in the row, concurrency and "
+            f"dates as published, {read}",
+        ),
     ]
 
 
@@ -132,13 +136,9 @@ def arithmetic_table(per_image: Sequence[Calls], said: str) -> Table[Calls | Non
 
 
 def published_table(
-    work: Work,
-    size: str,
-    guidance_scale: float,
-    accelerators: Mapping[str, Accelerator],
-    published: Sequence[Published],
+    work: Work, guidance_scale: float, said: str
 ) -> Table[tuple[Published, Accelerator]]:
-    def share(header: str, row: tuple[Published, Accelerator]) -> Cell:
+    def share(header: str, row: tuple[Published, Accelerator]) -> float | None:
         figure, accelerator = row
         steps = shares[header]
         if figure.steps not in (None, steps):
@@ -156,9 +156,8 @@ def published_table(
             Column("steps", "", lambda row: row[0].steps or "not stated"),
             *columns(shares, ".1%", share),
         ],
-        [(p, a) for p in published if (a := accelerator_of(p.instance_type, accelerators))],
-        f"{size}, guidance {guidance_scale:g}, steps as in the row, concurrency and dates as "
-        f"published, data sheets read {READ}; no prices in it",
+        [(p, a) for p in read_study().published if (a := accelerator_of(p.instance_type))],
+        said,
         [
             "Where the step count isn't stated, both shares are given: the truth is one of them. "
             "The study's is most likely 50 (docs/operations.md)."

@@ -95,8 +95,7 @@ def _find(client: PricingClient, region: str, instance_type: str, today: str) ->
     found: dict[str, float] = {}
     while True:
         answer = client.get_products(**request)
-        for text in answer["PriceList"]:
-            product = json.loads(text)
+        for product in map(json.loads, answer["PriceList"]):
             if _is_hosting(product, instance_type):
                 found |= _hourly_prices(product)
         if not answer.get("NextToken"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from benchmark.figures.stats import cost_per_million, cost_per_million_at
 from benchmark.run.cloudwatch import METRICS, weighted_mean
@@ -51,7 +52,9 @@ class VariantFigures:
 
 
 def analyse(
-    results: Results, latency_bound_s: float, scores: Mapping[str, Scores]
+    results: Results,
+    latency_bound_s: float = float("inf"),
+    scores: Mapping[str, Scores] = MappingProxyType({}),
 ) -> list[VariantFigures]:
     """One entry a variant that has a closed-loop phase, in the order of the file."""
     sent = by_phase(results.measured)

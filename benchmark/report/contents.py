@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
-from benchmark.figures.flops import count_work
-from benchmark.figures.limit import limit_tables, read_accelerators
+from benchmark.figures.limit import limit_tables
 from benchmark.figures.study import read_study, study_tables
 from benchmark.prompts import Prompt, PromptSet
 from benchmark.report.analysis import VariantFigures, analyse
@@ -18,7 +17,8 @@ from benchmark.report.tables import measured_limit_table, run_tables
 from benchmark.run.records import RequestRecord, Results
 from benchmark.table import Table
 
-REAL_SIZE, REAL_STEPS, REAL_GUIDANCE = (512, 512), 25, 7.5
+REAL = (512, 512, 25, 7.5)
+"""Width, height, steps and guidance of SD 2.1 base on its own."""
 TITLE = "Stable Diffusion 2.1 base on SageMaker: three variants measured"
 
 
@@ -53,9 +53,7 @@ def make_report(
     clip: Scorer | None = None,
 ) -> Report:
     scorer = drawn_right if results.info.prompts == "tiny" else clip
-    scores = (
-        score_pictures(results.measured, prompt_set, pictures, scorer) if scorer is not None else {}
-    )
+    scores = score_pictures(results.measured, prompt_set, pictures, scorer) if scorer else {}
     figures = analyse(results, latency_bound_s, scores)
     if not figures:
         raise BenchmarkError("the results hold no closed-loop phase to report on")
@@ -85,18 +83,12 @@ def _references(results: Results, figures: Sequence[VariantFigures]) -> list[Tab
 
     On a laptop they are about SD 2.1 base at its own settings, not about what ran.
     """
-    study, accelerators = read_study(), read_accelerators()
-    if is_laptop(results):
-        (width, height), steps, guidance = REAL_SIZE, REAL_STEPS, REAL_GUIDANCE
-    else:
-        width, height = (int(side) for side in results.info.size.split("x"))
-        steps, guidance = results.info.steps, results.info.guidance_scale
-    work = count_work(width, height)
-    measured = measured_limit_table(results, figures, work, accelerators)
+    info, measured = results.info, measured_limit_table(results, figures)
+    asked = REAL if measured is None else (*info.width_height, info.steps, info.guidance_scale)
     return [
         *([measured] if measured else []),
-        *limit_tables(work, f"{width}x{height}", steps, guidance, accelerators, study.published),
-        *study_tables(study),
+        *limit_tables(*asked),
+        *study_tables(read_study()),
     ]
 
 

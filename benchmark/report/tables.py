@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchmark.figures.flops import Work
-from benchmark.figures.limit import Accelerator, Limit, accelerator_of, least_seconds
+from benchmark.figures.flops import count_work
+from benchmark.figures.limit import Limit, accelerator_of, least_seconds
 from benchmark.figures.stats import Summary
 from benchmark.figures.study import matrix_table
 from benchmark.report.analysis import VariantFigures
@@ -218,20 +218,18 @@ class MeasuredLimit(NamedTuple):
 
 
 def measured_limit_table(
-    results: Results,
-    figures: Sequence[VariantFigures],
-    work: Work,
-    accelerators: Mapping[str, Accelerator],
+    results: Results, figures: Sequence[VariantFigures]
 ) -> Table[MeasuredLimit] | None:
     """None for a laptop's figures: no accelerator was there to be measured against its limit."""
     if is_laptop(results):
         return None
-    steps, guidance_scale = results.info.steps, results.info.guidance_scale
+    info = results.info
+    work = count_work(*info.width_height)
     rows = []
     for f in figures:
-        accelerator = accelerator_of(f.served.instance_type, accelerators)
+        accelerator = accelerator_of(f.served.instance_type)
         if accelerator and f.base.latency:
-            limit = least_seconds(work, accelerator, steps, guidance_scale)
+            limit = least_seconds(work, accelerator, info.steps, info.guidance_scale)
             rows.append(MeasuredLimit(f.served.name, f.base.latency, limit))
     return Table(
         "limit-measured",

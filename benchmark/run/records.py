@@ -40,6 +40,11 @@ class RunInfo:
     guidance_scale: float
     started: str
 
+    @property
+    def width_height(self) -> tuple[int, int]:
+        width, height = self.size.split("x")
+        return int(width), int(height)
+
     def check_same(self, other: "RunInfo") -> None:
         """Raises ResultsMismatch that names every field that differs; `started` may."""
         differences = [

@@ -110,7 +110,7 @@ def test_absent_is_null_with_the_reason(
         file.add_cloudwatch(found)
     record = ran.results.cloudwatch["g5", "closed-1"]
     assert (record.minutes, record.reason) == (None, reason)
-    figures = analyse(ran.results, 10.0, {})
+    figures = analyse(ran.results)
     assert figures[0].sagemaker_ms == {"ModelLatency": None, "OverheadLatency": None}
     assert f"No SageMaker latencies for g5: {reason}." in stages_table(figures, "said").notes
 
@@ -119,6 +119,6 @@ def test_the_last_reading_counts(ran: Ran) -> None:
     with ResultsFile(ran.path, run_info()) as file:
         file.add_cloudwatch(cloudwatch.unavailable(file.requests, "not yet"))
         file.add_cloudwatch(collected(ran))
-    figures = analyse(ran.results, 10.0, {})
+    figures = analyse(ran.results)
     assert figures[0].sagemaker_ms["ModelLatency"] == pytest.approx(600.0)
     assert figures[0].sagemaker_reason is None

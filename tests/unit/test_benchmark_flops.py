@@ -109,7 +109,7 @@ def test_every_accelerator_has_a_source() -> None:
     accelerators = read_accelerators()
     assert set(accelerators) == {"A10G", "L4", "L40S", "Inferentia2"}
     assert all("https://" in accelerator.source for accelerator in accelerators.values())
-    found = accelerator_of("ml.inf2.xlarge", accelerators)
+    found = accelerator_of("ml.inf2.xlarge")
     assert found is not None
     assert found.name == "Inferentia2"
-    assert accelerator_of("ml.m5.large", accelerators) is None
+    assert accelerator_of("ml.m5.large") is None

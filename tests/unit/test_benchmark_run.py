@@ -43,7 +43,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def test_failures_and_timeouts_are_counted_and_bend_no_latency(failing: Ran) -> None:
-    (figures,) = analyse(failing.results, 10.0, {})
+    (figures,) = analyse(failing.results)
     base = figures.base
     assert (base.sent, base.ok, base.failed, base.timeouts) == (100, 93, 5, 2)
     failures = {"http_500": 2, "http_503": 1, "http_429": 1, "http_504": 1, "timeout": 2}
@@ -86,7 +86,7 @@ def test_what_is_recorded_of_a_request(tmp_path: Path) -> None:
 
 def test_stages_add_up_to_the_latency(tmp_path: Path) -> None:
     ran = run_session(tmp_path, FakeApi(), ONE, prompts(3))
-    (figures,) = analyse(ran.results, 10.0, {})
+    (figures,) = analyse(ran.results)
     container = {"text_encoder": 20, "denoise": 700, "vae_decode": 80, "png": 10}
     around = {"endpoint overhead": 90, "storage": 0, "front door": 50, "gateway and network": 50}
     assert figures.stages_ms == pytest.approx(container | around, abs=1e-2)
@@ -116,7 +116,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
     run_session(tmp_path, api, ONE, warm_up=2)
     assert sum(api.asked.values()) == 100
     # The pause between the sessions isn't part of the time that throughput is of.
-    (figures,) = analyse(results, 10.0, {})
+    (figures,) = analyse(results)
     assert figures.base.throughput == pytest.approx(1.0, rel=1e-3)
 
 
