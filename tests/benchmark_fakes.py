@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import pytest
 from PIL import Image
 
+from benchmark.cli import main
 from benchmark.prompts import Prompt, PromptSet
 from benchmark.run.client import ApiClient, listed_variant
 from benchmark.run.load import LoadPhase
@@ -50,6 +52,12 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 def run_jumping(coroutine: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         return runner.run(coroutine)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `python -m benchmark` says on its error output, ending with status 1."""
+    assert main(arguments) == 1
+    return capsys.readouterr().err
 
 
 def png(colour: str = "red") -> bytes:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.run.records import read_results
-from tests.benchmark_fakes import FakeApi, registration
+from tests.benchmark_fakes import FakeApi, refused, registration
 from tests.benchmark_server import serving
 
 
@@ -44,16 +44,11 @@ def test_local_json_names_the_target(tmp_path: Path) -> None:
     assert reasons == {"no AWS credentials were given"}
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["run", *arguments]) == 1
-    return capsys.readouterr().err
-
-
 def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "give --url and --key" in refused(capsys, "--url", "http://127.0.0.1:9/v1")
+    assert "give --url and --key" in refused(capsys, "run", "--url", "http://127.0.0.1:9/v1")
     missing = str(tmp_path / "local.json")
-    assert "is the local cloud up" in refused(capsys, "--local", missing)
-    assert "no API at" in refused(capsys, "--url", "http://127.0.0.1:9/v1", "--key", "k")
+    assert "is the local cloud up" in refused(capsys, "run", "--local", missing)
+    assert "no API at" in refused(capsys, "run", "--url", "http://127.0.0.1:9/v1", "--key", "k")
 
 
 def test_unknown_variants_and_sizes_are_refused(
@@ -63,8 +58,8 @@ def test_unknown_variants_and_sizes_are_refused(
     api.variants = [registration("g5"), registration("inf2", sizes=["64x64"])]
     with serving(api) as url:
         target = ["--url", url, "--key", "the-key", "--results", str(tmp_path / "r.jsonl")]
-        said = refused(capsys, *target, "--models", "g5,g6")
+        said = refused(capsys, "run", *target, "--models", "g5,g6")
         assert "not registered: g6; registered: g5, inf2" in said
-        assert "no common size" in refused(capsys, *target)
-        assert "no common size 64x64" in refused(capsys, *target, "--size", "64x64")
+        assert "no common size" in refused(capsys, "run", *target)
+        assert "no common size 64x64" in refused(capsys, "run", *target, "--size", "64x64")
     assert not (tmp_path / "r.jsonl").exists()

@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from benchmark.cli import main
 from benchmark.figures.prices import PricingClient
 from stacks.prices import read_prices
+from tests.benchmark_fakes import refused
 
 
 def product(
@@ -152,5 +153,4 @@ def test_without_an_answer_the_dated_file_stays(
 
 def test_a_broken_file_is_said_plainly(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text('{"date": "2026-01-01"}')
-    assert main(["prices", "--file", str(path)]) == 1
-    assert "is not a price file" in capsys.readouterr().err
+    assert "is not a price file" in refused(capsys, "prices", "--file", str(path))

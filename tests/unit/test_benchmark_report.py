@@ -23,7 +23,6 @@ from benchmark.report.page import page
 from benchmark.report.statement import LAPTOP
 from benchmark.run.client import listed_variant
 from benchmark.run.load import closed, open_
-from benchmark.run.records import ResultsFile
 from benchmark.table import Cell, Column, Table
 from model_assets.tiny.data import Picture, draw
 from model_assets.tiny.picture_check import expected
@@ -33,6 +32,8 @@ from tests.benchmark_fakes import (
     FakeApi,
     Ran,
     Status,
+    prompts,
+    refused,
     registration,
     run_info,
     run_session,
@@ -244,10 +245,8 @@ def test_command(local_run: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_other_prompts_than_the_run_had_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ResultsFile(tmp_path / "results.jsonl", run_info()):
-        pass
-    assert main(["report", "--results", str(tmp_path / "results.jsonl")]) == 1
-    assert "made with other prompts" in capsys.readouterr().err
+    path = run_session(tmp_path, FakeApi(), [closed(1)], prompts(1)).path
+    assert "made with other prompts" in refused(capsys, "report", "--results", str(path))
 
 
 def test_cells(report: Report) -> None:
