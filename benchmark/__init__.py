@@ -1,6 +1,6 @@
 """Measures the served variants, puts prices on the figures, and draws the study's tables.
 
-Two paths: `run` drives the public API and appends one JSON line an answer (client, load, records);
-`report` reads those lines and writes tables, charts and pages (analysis, report_*). The rest are
-calculators that need no endpoint: study, limit, cost, prices.
+Three rooms, each using only those after it: `report` writes tables, charts and a page of what `run`
+recorded of the public API; `figures` calculates what needs no endpoint. `cli` parses into `options`
+and calls them; `calculators` joins `figures` with a run's latencies.
 """

@@ -1,12 +1,15 @@
 """What an instance costs, from the dated file in stacks/data."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 FILE = Path(__file__).parent / "data" / "prices.json"
+
+
+class PriceFileError(ValueError):
+    """The file isn't there, or isn't one of prices; says which and why."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +21,36 @@ class Price:
     source: str
 
 
-@cache
-def _file() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(FILE.read_text())
-    return loaded
+@dataclass(frozen=True)
+class Prices:
+    """`regions`: region → instance type → price; `date` is that of all of them."""
+
+    date: str
+    regions: Mapping[str, Mapping[str, Price]]
+
+    def find(self, region: str, instance_type: str) -> Price | None:
+        return self.regions.get(region, {}).get(instance_type)
+
+
+def read_prices(path: Path = FILE) -> Prices:
+    try:
+        document = json.loads(path.read_text())
+        date = document["date"]
+        regions = {
+            region: {
+                instance_type: Price(float(entry["usd_per_hour"]), date, entry["source"])
+                for instance_type, entry in entries.items()
+            }
+            for region, entries in document["regions"].items()
+        }
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise PriceFileError(f"{path} is not a price file: {error!r}") from error
+    return Prices(date, regions)
 
 
 def price_of(instance_type: str, region: str, override: float | None) -> Price | None:
     """None where neither the setting nor the file has one: a price is told, never needed."""
-    prices = _file()
+    prices = read_prices()
     if override is not None:
-        return Price(override, prices["date"], "the price_usd_per_hour setting")
-    entry = prices["regions"].get(region, {}).get(instance_type)
-    return entry and Price(entry["usd_per_hour"], prices["date"], entry["source"])
+        return Price(override, prices.date, "the price_usd_per_hour setting")
+    return prices.find(region, instance_type)

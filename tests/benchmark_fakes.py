@@ -3,23 +3,30 @@
 import asyncio
 import base64
 import io
+import itertools
 import json
 import selectors
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import pytest
 from PIL import Image
 
-from benchmark.client import ApiClient
-from benchmark.load import Phase
+from benchmark.cli import main
 from benchmark.prompts import Prompt, PromptSet
-from benchmark.records import ResultsFile, RunInfo, ServedVariant
-from benchmark.session import Plan, Session
+from benchmark.run.client import ApiClient, listed_variant
+from benchmark.run.load import LoadPhase
+from benchmark.run.records import Results, ResultsFile, RunInfo, read_results
+from benchmark.run.session import Plan, Session
+from stacks.prices import Prices
 
 URL = "https://abc123.execute-api.us-east-1.amazonaws.com/v1"
+THREE = ("g5", "djl", "inf2")
+NO_PRICES = Prices("2026-11-22", {})
 T = TypeVar("T")
 
 
@@ -45,6 +52,12 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 def run_jumping(coroutine: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         return runner.run(coroutine)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `python -m benchmark` says on its error output, ending with status 1."""
+    assert main(arguments) == 1
+    return capsys.readouterr().err
 
 
 def png(colour: str = "red") -> bytes:
@@ -76,6 +89,10 @@ def registration(name: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+class Status(int):
+    """An HTTP status, told apart from seconds."""
+
+
 class FakeApi:
     """Answers after `seconds`, one request at a time a variant, as an endpoint does.
 
@@ -84,20 +101,20 @@ class FakeApi:
 
     def __init__(
         self,
+        *variants: str,
         seconds: float = 1.0,
-        variants: tuple[str, ...] = ("g5", "djl", "inf2"),
-        misbehave: dict[str, "Status | float"] | None = None,
+        misbehave: dict[str, Status | float] | None = None,
         draw: Callable[[str], bytes] = lambda _: png(),
     ) -> None:
         self.seconds = seconds
-        self.variants = [registration(name) for name in variants]
+        self.variants = [registration(name) for name in variants or ("g5",)]
         self.misbehave = misbehave or {}
         self.draw = draw
         self.asked: Counter[tuple[str, str]] = Counter()
         self.bodies: list[dict[str, Any]] = []
         self.most_at_once = 0
         self._at_once = 0
-        self._busy: dict[str, asyncio.Lock] = {}
+        self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("x-api-key") != "the-key":
@@ -121,29 +138,17 @@ class FakeApi:
         if how is not None:
             await asyncio.sleep(how)
         else:
-            async with self._busy.setdefault(body["model"], asyncio.Lock()):
+            async with self._busy[body["model"]]:
                 await asyncio.sleep(self.seconds)
         picture = base64.b64encode(self.draw(body["prompt"])).decode()
         stages = {"endpoint": 900.0, "text_encoder": 20.0, "denoise": 700.0, "vae_decode": 80.0}
-        return httpx.Response(
-            200,
-            json={
-                "created": 1,
-                "model": body["model"],
-                "data": [{"b64_json": picture, "seed": body["seed"]}],
-                "timings_ms": stages | {"png": 10.0, "storage": 0.0, "total": 950.0},
-            },
-            headers={"x-request-id": "r-1"},
-        )
-
-
-class Status(int):
-    """An HTTP status, told apart from seconds."""
-
-
-class NoProgress:
-    def update(self, n: int) -> None: ...
-    def close(self) -> None: ...
+        answer = {
+            "created": 1,
+            "model": body["model"],
+            "data": [{"b64_json": picture, "seed": body["seed"]}],
+            "timings_ms": stages | {"png": 10.0, "storage": 0.0, "total": 950.0},
+        }
+        return httpx.Response(200, json=answer, headers={"x-request-id": "r-1"})
 
 
 def prompts(count: int, name: str = "real") -> PromptSet:
@@ -164,76 +169,64 @@ def run_info(**changes: Any) -> RunInfo:
     return RunInfo(**values | changes)
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What a session has left in its file, and what it said."""
+
+    path: Path
+    said: list[str]
+
+    @property
+    def results(self) -> Results:
+        return read_results(self.path)
+
+
 def run_session(
-    path: Path,
+    folder: Path,
     api: FakeApi,
-    phases: list[Phase],
-    *,
+    phases: list[LoadPhase],
     prompt_set: PromptSet | None = None,
+    *,
     info: RunInfo | None = None,
     warm_up: int = 0,
     timeout_s: float = 60.0,
     repetitions: int = 1,
     load_requests: int = 100,
     stop_after: int | None = None,
-) -> list[str]:
-    """Runs a session over the fake in jumping time; returns what it said.
+) -> Ran:
+    """Runs a session over the fake in jumping time.
 
     With `stop_after`, it is asked to stop once that many requests have been answered.
     """
-    said: list[str] = []
+    ran = Ran(folder / "results.jsonl", [])
     info = info or run_info()
+    answered = itertools.count(1)
 
     async def go() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as http:
-            client = ApiClient(http, URL, "the-key", timeout_s)
-            with ResultsFile(path, info) as results:
+            with ResultsFile(ran.path, info) as results:
                 plan = Plan(
-                    [served(entry) for entry in api.variants],
+                    [listed_variant(entry, NO_PRICES).served for entry in api.variants],
                     phases,
                     prompt_set or prompts(100),
                     warm_up,
                     repetitions,
                     load_requests,
                 )
+                client = ApiClient(http, URL, "the-key", timeout_s)
+                pictures = folder / "pictures"
                 session = Session(
-                    client,
-                    results,
-                    info,
-                    plan,
-                    path.parent / "pictures",
-                    lambda *_: progress,
-                    said.append,
+                    client, results, info, plan, pictures, lambda *_: Progress(), ran.said.append
                 )
 
-                class Stopping(NoProgress):
-                    left = stop_after
+                class Progress:
+                    def update(self, _: int) -> None:
+                        if next(answered) == stop_after:
+                            session.stop.set()
 
-                    def update(self, n: int) -> None:
-                        if self.left is not None:
-                            self.left -= n
-                            if self.left <= 0:
-                                session.stop.set()
+                    def close(self) -> None: ...
 
-                progress = Stopping()
                 await session.run()
 
     run_jumping(go())
-    return said
-
-
-def served(entry: dict[str, Any]) -> ServedVariant:
-    return ServedVariant(
-        name=entry["id"],
-        engine=entry["engine"],
-        instance_type=entry["instance_type"],
-        instance_count=entry["instance_count"],
-        endpoint_name=entry["endpoint_name"],
-        region=entry["region"],
-        model_id=entry["model_id"],
-        revision=entry["revision"],
-        artifact_key=entry["artifact_key"],
-        usd_per_hour=entry["price_usd_per_hour"],
-        price_date=entry["price_date"],
-        price_source=entry["price_source"],
-    )
+    return ran

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from benchmark import cloudwatch
-from benchmark.analysis import analyse
-from benchmark.detail_tables import stages_table
-from benchmark.load import closed
-from benchmark.records import RequestRecord, ResultsFile, read_results
-from tests.benchmark_fakes import FakeApi, prompts, run_info, run_session
+from benchmark.report.analysis import analyse
+from benchmark.report.tables import stages_table
+from benchmark.run import cloudwatch
+from benchmark.run.load import closed
+from benchmark.run.records import CloudWatchRecord, ResultsFile
+from tests.benchmark_fakes import FakeApi, Ran, prompts, run_info, run_session
 
 
-class FakeSageMaker:
+class ServedOnMain:
     def describe_endpoint(self, **request: Any) -> dict[str, Any]:
         assert request["EndpointName"].startswith("sd-")
         return {"ProductionVariants": [{"VariantName": "main"}]}
@@ -49,30 +49,29 @@ class Refused(Exception):
     pass
 
 
-class RefusingSageMaker:
+class NotServed:
     def describe_endpoint(self, **_: Any) -> dict[str, Any]:
         raise Refused("no such endpoint")
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    run_session(
-        tmp_path / "r.jsonl",
-        FakeApi(variants=("g5",)),
-        [closed(1)],
-        prompt_set=prompts(3),
-        warm_up=1,
+def ran(tmp_path: Path) -> Ran:
+    return run_session(tmp_path, FakeApi(), [closed(1)], prompts(3), warm_up=1)
+
+
+def collected(
+    ran: Ran,
+    metrics: FakeCloudWatch | None = None,
+    sagemaker: cloudwatch.SageMakerClient | None = None,
+) -> list[CloudWatchRecord]:
+    return cloudwatch.collect(
+        ran.results.requests, metrics or FakeCloudWatch(), sagemaker or ServedOnMain(), (Refused,)
     )
-    return tmp_path / "r.jsonl"
 
 
-def requests(path: Path) -> list[RequestRecord]:
-    return read_results(path).requests
-
-
-def test_minutes_in_milliseconds_weighted_by_their_requests(path: Path) -> None:
+def test_minutes_in_milliseconds_weighted_by_their_requests(ran: Ran) -> None:
     client = FakeCloudWatch()
-    (record,) = cloudwatch.collect(requests(path), client, FakeSageMaker(), (Refused,))
+    (record,) = collected(ran, client)
     assert (record.model, record.phase, record.reason) == ("g5", "closed-1", None)
     assert record.minutes is not None
     first, second = record.minutes.values()
@@ -86,12 +85,11 @@ def test_minutes_in_milliseconds_weighted_by_their_requests(path: Path) -> None:
     ]
 
 
-def test_the_window_holds_every_request(path: Path) -> None:
+def test_the_window_holds_every_request(ran: Ran) -> None:
     client = FakeCloudWatch()
-    records = requests(path)
-    cloudwatch.collect(records, client, FakeSageMaker(), (Refused,))
+    collected(ran, client)
     start, end = client.requests[0]["StartTime"], client.requests[0]["EndTime"]
-    sent = [datetime.fromisoformat(record.sent_at) for record in records]
+    sent = [datetime.fromisoformat(record.sent_at) for record in ran.results.requests]
     assert start <= min(sent)
     assert max(sent) + timedelta(seconds=1) <= end
     assert start.tzinfo == UTC
@@ -100,30 +98,27 @@ def test_the_window_holds_every_request(path: Path) -> None:
 @pytest.mark.parametrize(
     ("sagemaker", "empty", "reason"),
     [
-        (RefusingSageMaker(), False, "Refused: no such endpoint"),
-        (FakeSageMaker(), True, "CloudWatch holds no ModelLatency of sd-g5 at that time"),
+        (NotServed(), False, "Refused: no such endpoint"),
+        (ServedOnMain(), True, "CloudWatch holds no ModelLatency of sd-g5 at that time"),
     ],
 )
 def test_absent_is_null_with_the_reason(
-    sagemaker: cloudwatch.SageMakerClient, empty: bool, reason: str, path: Path
+    sagemaker: cloudwatch.SageMakerClient, empty: bool, reason: str, ran: Ran
 ) -> None:
-    found = cloudwatch.collect(requests(path), FakeCloudWatch(empty), sagemaker, (Refused,))
-    with ResultsFile(path, run_info()) as results:
-        results.add_cloudwatch(found)
-    results_again = read_results(path)
-    record = results_again.cloudwatch["g5", "closed-1"]
+    found = collected(ran, FakeCloudWatch(empty), sagemaker)
+    with ResultsFile(ran.path, run_info()) as file:
+        file.add_cloudwatch(found)
+    record = ran.results.cloudwatch["g5", "closed-1"]
     assert (record.minutes, record.reason) == (None, reason)
-    figures = analyse(results_again, 10.0, {})
+    figures = analyse(ran.results)
     assert figures[0].sagemaker_ms == {"ModelLatency": None, "OverheadLatency": None}
     assert f"No SageMaker latencies for g5: {reason}." in stages_table(figures, "said").notes
 
 
-def test_the_last_reading_counts(path: Path) -> None:
-    with ResultsFile(path, run_info()) as results:
-        results.add_cloudwatch(cloudwatch.unavailable(results.requests, "not yet"))
-        results.add_cloudwatch(
-            cloudwatch.collect(results.requests, FakeCloudWatch(), FakeSageMaker(), (Refused,))
-        )
-    figures = analyse(read_results(path), 10.0, {})
+def test_the_last_reading_counts(ran: Ran) -> None:
+    with ResultsFile(ran.path, run_info()) as file:
+        file.add_cloudwatch(cloudwatch.unavailable(file.requests, "not yet"))
+        file.add_cloudwatch(collected(ran))
+    figures = analyse(ran.results)
     assert figures[0].sagemaker_ms["ModelLatency"] == pytest.approx(600.0)
     assert figures[0].sagemaker_reason is None

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import main
-from benchmark.records import read_results
-from tests.benchmark_fakes import registration
+from benchmark.run.records import read_results
+from tests.benchmark_fakes import FakeApi, refused, registration
 from tests.benchmark_server import serving
 
 
@@ -22,27 +22,17 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_local_json_names_the_target(tmp_path: Path) -> None:
-    variants = [registration("g5", default_steps=30), registration("inf2", default_steps=20)]
-    results = tmp_path / "results.jsonl"
-    with serving(variants) as server:
-        local = tmp_path / "local.json"
-        local.write_text(
-            json.dumps(
-                {
-                    "api_url": server.url,
-                    "api_key": "k",
-                    "aws_endpoint_url": "http://127.0.0.1:9",
-                    "models": ["g5", "inf2"],
-                    "deploy_command": "…",
-                }
-            )
-        )
+    api = FakeApi(seconds=0)
+    api.variants = [registration("g5", default_steps=30), registration("inf2", default_steps=20)]
+    results, local = tmp_path / "results.jsonl", tmp_path / "local.json"
+    with serving(api) as url:
+        aws = {"aws_endpoint_url": "http://127.0.0.1:9"}
+        local.write_text(json.dumps({"api_url": url, "api_key": "the-key", "models": []} | aws))
         command = ["run", "--local", str(local), "--prompt-count", "3", "--concurrency", "1,2"]
         assert main([*command, "--load-requests", "2", "--results", str(results)]) == 0
     found = read_results(results)
     assert found.info.local
-    phases = [(r.model, r.phase) for r in found.measured]
-    assert phases == (
+    assert [(r.model, r.phase) for r in found.measured] == (
         [("g5", "closed-1")] * 3
         + [("inf2", "closed-1")] * 3
         + [("g5", "closed-2")] * 2
@@ -50,31 +40,26 @@ def test_local_json_names_the_target(tmp_path: Path) -> None:
     )
     # One step count for all, the first variant's, whatever the others' defaults are.
     assert {record.steps for record in found.requests} == {30}
-    assert {record.reason for record in found.cloudwatch.values()} == {
-        "no AWS credentials were given"
-    }
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["run", *arguments]) == 1
-    return capsys.readouterr().err
+    reasons = {record.reason for record in found.cloudwatch.values()}
+    assert reasons == {"no AWS credentials were given"}
 
 
 def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "give --url and --key" in refused(capsys, "--url", "http://127.0.0.1:9/v1")
+    assert "give --url and --key" in refused(capsys, "run", "--url", "http://127.0.0.1:9/v1")
     missing = str(tmp_path / "local.json")
-    assert "is the local cloud up" in refused(capsys, "--local", missing)
-    assert "no API at" in refused(capsys, "--url", "http://127.0.0.1:9/v1", "--key", "k")
+    assert "is the local cloud up" in refused(capsys, "run", "--local", missing)
+    assert "no API at" in refused(capsys, "run", "--url", "http://127.0.0.1:9/v1", "--key", "k")
 
 
 def test_unknown_variants_and_sizes_are_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    variants = [registration("g5"), registration("inf2", sizes=["64x64"])]
-    with serving(variants) as server:
-        target = ["--url", server.url, "--key", "k", "--results", str(tmp_path / "r.jsonl")]
-        said = refused(capsys, *target, "--models", "g5,g6")
+    api = FakeApi()
+    api.variants = [registration("g5"), registration("inf2", sizes=["64x64"])]
+    with serving(api) as url:
+        target = ["--url", url, "--key", "the-key", "--results", str(tmp_path / "r.jsonl")]
+        said = refused(capsys, "run", *target, "--models", "g5,g6")
         assert "not registered: g6; registered: g5, inf2" in said
-        assert "no common size" in refused(capsys, *target)
-        assert "no common size 64x64" in refused(capsys, *target, "--size", "64x64")
+        assert "no common size" in refused(capsys, "run", *target)
+        assert "no common size 64x64" in refused(capsys, "run", *target, "--size", "64x64")
     assert not (tmp_path / "r.jsonl").exists()

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from benchmark.cli import main
-from benchmark.cost import (
+from benchmark.figures.cost import (
     HOURS_PER_MONTH,
     MOST_PER_DAY,
     Assumptions,
@@ -18,6 +18,7 @@ from benchmark.cost import (
     monthly,
     running_share,
 )
+from tests.benchmark_fakes import refused
 
 INF2 = Candidate("inf2", "ml.inf2.xlarge", 2.36, 0.99, "", "")
 ASSUME = Assumptions()
@@ -123,8 +124,8 @@ def test_a_region_without_prices_has_hours_and_says_no_price(
 
 
 def test_a_peak_below_the_average_hour_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["cost", "--images-per-day", "2400", "--peak-per-hour", "99"]) == 1
-    assert "2400 a day are 100 in the average hour" in capsys.readouterr().err
+    said = refused(capsys, "cost", "--images-per-day", "2400", "--peak-per-hour", "99")
+    assert "2400 a day are 100 in the average hour" in said
 
 
 @pytest.mark.parametrize("value", ["0", "-3", "many"])

@@ -1,12 +1,17 @@
 """The flop count against figures got in other ways: by hand, and by others with other tools."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.flops import count_work
-from benchmark.limit import accelerator_of, least_seconds, read_accelerators
+from benchmark.cli import main
+from benchmark.figures.flops import count_work
+from benchmark.figures.limit import accelerator_of, least_seconds, read_accelerators
+from benchmark.run.load import closed
+from tests.benchmark_fakes import FakeApi, prompts, refused, run_session
 
 TERA = 1e12
 
@@ -68,11 +73,11 @@ def test_against_counts_published_by_others() -> None:
 
 def test_steps_and_guidance_multiply() -> None:
     work = count_work(512, 512)
-    assert sum(work.per_image(50, 7.5).values()) / TERA == pytest.approx(83.0, abs=0.05)
-    assert sum(work.per_image(25, 7.5).values()) / TERA == pytest.approx(42.8, abs=0.05)
-    unguided = work.per_image(25, 1.0)
-    assert unguided["UNet"] == 25 * work.unet.flops
-    assert unguided["text encoder"] == work.text_encoder.flops
+    for steps, teraflop in ((50, 83.0), (25, 42.8)):
+        flops = sum(calls.flops for calls in work.per_image(steps, 7.5))
+        assert flops / TERA == pytest.approx(teraflop, abs=0.05)
+    unguided = [calls.flops for calls in work.per_image(25, 1.0)]
+    assert unguided[:2] == [work.text_encoder.flops, 25 * work.unet.flops]
 
 
 def test_larger_pictures_take_more_than_their_pixels() -> None:
@@ -109,7 +114,29 @@ def test_every_accelerator_has_a_source() -> None:
     accelerators = read_accelerators()
     assert set(accelerators) == {"A10G", "L4", "L40S", "Inferentia2"}
     assert all("https://" in accelerator.source for accelerator in accelerators.values())
-    found = accelerator_of("ml.inf2.xlarge", accelerators)
+    found = accelerator_of("ml.inf2.xlarge")
     assert found is not None
     assert found.name == "Inferentia2"
-    assert accelerator_of("ml.m5.large", accelerators) is None
+    assert accelerator_of("ml.m5.large") is None
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [("500x512", "multiples of 64"), ("768x768", "the results are of 512x512: give --size")],
+)
+def test_command_refuses_sizes_that_do_not_fit(
+    size: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run_session(tmp_path, FakeApi(), [closed(1)], prompts(1)).path
+    results = ["--results", str(path)] if size == "768x768" else []
+    assert said in refused(capsys, "limit", "--size", size, *results)
+
+
+def test_command_sets_a_run_beside_the_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run_session(tmp_path, FakeApi(seconds=2.0), [closed(1)], prompts(1)).path
+    assert main(["limit", "--results", str(path)]) == 0
+    assert "| g5 | A10G | 2.000 | 0.612 | 30.6% |" in capsys.readouterr().out
+    assert main(["cost", "--images-per-day", "2000", "--results", str(path)]) == 0
+    assert "measured mean of 1 requests, 1 at a time" in capsys.readouterr().out

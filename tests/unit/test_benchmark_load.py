@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import load
-from benchmark.analysis import PhaseSummary, summarise_phase
-from benchmark.records import RequestRecord, read_results
-from benchmark.stats import summarise
-from tests.benchmark_fakes import FakeApi, prompts, run_jumping, run_session
+from benchmark.figures.stats import summarise
+from benchmark.run import load
+from benchmark.run.phase_summary import PhaseSummary, summarise_phase
+from tests.benchmark_fakes import FakeApi, Ran, prompts, run_jumping, run_session
 
 
 def test_arrivals_are_poisson() -> None:
@@ -33,7 +32,7 @@ def test_closed_loop_keeps_so_many_at_work(callers: int) -> None:
     at_work: list[int] = []
     busy = 0
 
-    async def send(_: load.Job, __: float) -> None:
+    async def send(_: int, __: float) -> None:
         nonlocal busy
         busy += 1
         at_work.append(busy)
@@ -41,25 +40,21 @@ def test_closed_loop_keeps_so_many_at_work(callers: int) -> None:
         busy -= 1
 
     async def go() -> float:
-        jobs = [load.Job(i, 0) for i in range(12)]
-        await load.closed_loop(jobs, callers, send, asyncio.Event())
+        await load.closed_loop(range(12), callers, send, asyncio.Event())
         return asyncio.get_running_loop().time()
 
     assert run_jumping(go()) == pytest.approx(12 / callers)
     assert max(at_work) == callers
 
 
-def phase_of(path: Path, name: str) -> PhaseSummary:
-    summary = summarise_phase([r for r in read_results(path).requests if r.phase == name])
-    assert summary is not None
-    return summary
+def phase_of(ran: Ran, name: str) -> PhaseSummary:
+    return summarise_phase([r for r in ran.results.requests if r.phase == name])
 
 
 def test_closed_loop_latency_and_throughput(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    api = FakeApi(seconds=2.0, variants=("g5",))
-    run_session(path, api, [load.closed(1), load.closed(4)], prompt_set=prompts(20))
-    alone, four = phase_of(path, "closed-1"), phase_of(path, "closed-4")
+    api = FakeApi(seconds=2.0)
+    ran = run_session(tmp_path, api, [load.closed(1), load.closed(4)], prompts(20))
+    alone, four = phase_of(ran, "closed-1"), phase_of(ran, "closed-4")
     assert alone.latency is not None
     assert four.latency is not None
     assert alone.latency.mean == pytest.approx(2.0, abs=1e-3)
@@ -78,14 +73,13 @@ def test_open_loop_latency_is_that_of_an_m_d_1_queue() -> None:
         clock = asyncio.get_running_loop().time
         server = asyncio.Lock()
 
-        async def send(_: load.Job, due: float) -> None:
+        async def send(_: int, due: float) -> None:
             async with server:
                 await asyncio.sleep(1.0)
             latencies.append(clock() - due)
 
-        jobs = [load.Job(i, 0) for i in range(5000)]
-        arrivals = load.arrival_times(len(jobs), rate=0.5, seed=20_260)
-        await load.open_loop(jobs, arrivals, send, asyncio.Event())
+        arrivals = load.arrival_times(5000, rate=0.5, seed=20_260)
+        await load.open_loop(range(5000), arrivals, send, asyncio.Event())
 
     run_jumping(go())
     summary = summarise(latencies)
@@ -95,40 +89,30 @@ def test_open_loop_latency_is_that_of_an_m_d_1_queue() -> None:
 
 
 def test_open_loop_does_not_wait_for_a_slow_server(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    api = FakeApi(seconds=10.0, variants=("g5",))
-    run_session(path, api, [load.open_(2.0)], prompt_set=prompts(40), timeout_s=1000)
-    due = [record.due_s for record in read_results(path).requests]
+    api = FakeApi(seconds=10.0)
+    ran = run_session(tmp_path, api, [load.open_(2.0)], prompts(40), timeout_s=1000)
+    due = [record.due_s for record in ran.results.requests]
     assert max(due) < 40  # all were due, and sent, long before the 400 s of work were done
     assert api.most_at_once > 30
 
 
 def test_a_variant_that_saturates_is_not_loaded_further(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    said = run_session(
-        path,
-        FakeApi(seconds=1.0, variants=("g5",)),
-        [load.open_(0.5), load.open_(2.0), load.open_(4.0)],
-        prompt_set=prompts(100),
-        timeout_s=1000,
-    )
-    assert {record.phase for record in read_results(path).requests} == {"open-0.5", "open-2"}
-    assert not phase_of(path, "open-0.5").saturated
-    assert phase_of(path, "open-2").saturated
-    assert said[-1] == "g5 open-4: skipped, saturated at a lower rate"
+    phases = [load.open_(rate) for rate in (0.5, 2.0, 4.0)]
+    ran = run_session(tmp_path, FakeApi(), phases, timeout_s=1000)
+    assert {record.phase for record in ran.results.requests} == {"open-0.5", "open-2"}
+    assert not phase_of(ran, "open-0.5").saturated
+    assert phase_of(ran, "open-2").saturated
+    assert ran.said[-1] == "g5 open-4: skipped, saturated at a lower rate"
 
 
 def test_stopping_lets_answers_in_flight_come_in(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    api = FakeApi(variants=("g5",))
-    run_session(path, api, [load.closed(4)], prompt_set=prompts(50), stop_after=10)
-    records: list[RequestRecord] = read_results(path).requests
-    assert 10 <= len(records) < 50
-    assert sum(api.asked.values()) == len(records)
+    api = FakeApi()
+    ran = run_session(tmp_path, api, [load.closed(4)], prompts(50), stop_after=10)
+    assert 10 <= len(ran.results.requests) < 50
+    assert sum(api.asked.values()) == len(ran.results.requests)
 
 
 def test_stopping_ends_an_open_loop_before_its_next_arrival(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    api = FakeApi(variants=("g5",))
-    run_session(path, api, [load.open_(0.1)], prompt_set=prompts(50), stop_after=5)
-    assert len(read_results(path).requests) == sum(api.asked.values()) == 5
+    api = FakeApi()
+    ran = run_session(tmp_path, api, [load.open_(0.1)], prompts(50), stop_after=5)
+    assert len(ran.results.requests) == sum(api.asked.values()) == 5

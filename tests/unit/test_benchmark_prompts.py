@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmark.errors import BenchmarkError
 from benchmark.prompts import load_prompts
-from benchmark.quality import clip_scorer, drawn_right
+from benchmark.report.quality import clip_scorer, drawn_right
 from model_assets.tiny.data import COLOURS, SHAPES
 from model_assets.tiny.picture_check import expected
 from tests.benchmark_fakes import png

@@ -1,28 +1,43 @@
 """The report: every table says under what conditions, and the page needs no network."""
 
 import csv
+import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from benchmark.analysis import analyse
 from benchmark.cli import main
-from benchmark.client import _registered
 from benchmark.errors import BenchmarkError
-from benchmark.load import closed, open_
-from benchmark.pricing import Prices
-from benchmark.prompts import load_prompts
-from benchmark.records import ResultsFile, read_results
-from benchmark.report import END, START, Report, make_report, put_into, write_report
-from benchmark.report_charts import charts
-from benchmark.report_tables import LAPTOP, Column, Table
+from benchmark.prompts import Prompt, load_prompts
+from benchmark.report.analysis import analyse
+from benchmark.report.charts import charts
+from benchmark.report.command import END, START, put_into, write_report
+from benchmark.report.contents import Report, make_report
+from benchmark.report.page import page
+from benchmark.report.statement import LAPTOP
+from benchmark.run.client import listed_variant
+from benchmark.run.load import closed, open_
+from benchmark.table import Cell, Column, Table
 from model_assets.tiny.data import Picture, draw
 from model_assets.tiny.picture_check import expected
-from tests.benchmark_fakes import FakeApi, Status, registration, run_info, run_session
+from tests.benchmark_fakes import (
+    NO_PRICES,
+    THREE,
+    FakeApi,
+    Ran,
+    Status,
+    prompts,
+    refused,
+    registration,
+    run_info,
+    run_session,
+)
 
 TINY = load_prompts("tiny")
 WRONG = 3
@@ -30,10 +45,6 @@ WRONG = 3
 
 
 def drawn(prompt: str) -> bytes:
-    import io
-
-    from PIL import Image
-
     asked = expected(prompt)
     if prompt in [p.text for p in TINY.prompts[:WRONG]]:
         other = "circle" if asked.shape != "circle" else "cross"
@@ -44,11 +55,8 @@ def drawn(prompt: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def local_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A hundred prompts to three variants on a laptop, and some load."""
-    path = tmp_path_factory.mktemp("run") / "results.jsonl"
-    api = FakeApi(seconds=0.5, draw=drawn, misbehave={TINY.prompts[50].text: Status(500)})
-    api.variants[0]["instance_type"] = "ml.g5.xlarge"
     info = run_info(
         url="http://127.0.0.1:4566/_aws/execute-api/abc/v1",
         local=True,
@@ -57,34 +65,36 @@ def local_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         size="64x64",
         guidance_scale=4.0,
     )
-    run_session(
-        path,
-        api,
+    return run_session(
+        tmp_path_factory.mktemp("run"),
+        FakeApi(*THREE, seconds=0.5, draw=drawn, misbehave={TINY.prompts[50].text: Status(500)}),
         [closed(1), closed(3), open_(1.0), open_(8.0)],
-        prompt_set=TINY,
+        TINY,
         info=info,
         warm_up=1,
         load_requests=30,
     )
-    return path
 
 
 @pytest.fixture(scope="module")
-def report(local_run: Path) -> Report:
-    return make_report(read_results(local_run), TINY, local_run.parent / "pictures", 10.0)
+def report(local_run: Ran) -> Report:
+    return make_report(local_run.results, TINY, local_run.path.parent / "pictures", 10.0)
 
 
 @pytest.fixture(scope="module")
-def written(local_run: Path, report: Report) -> Path:
-    out = local_run.parent / "report"
-    write_report(report, read_results(local_run), out)
+def written(local_run: Ran, report: Report) -> Path:
+    out = local_run.path.parent / "report"
+    write_report(report, local_run.results, out)
     return out
 
 
+def by_slug(report: Report) -> dict[str, list[dict[str, Cell]]]:
+    """Each table's rows, their cells by header."""
+    return {table.slug: table.documents() for table in report.tables}
+
+
 def test_quality_stands_in_the_first_table(report: Report) -> None:
-    names = [column.name for column in report.headline.columns]
-    for row in report.headline.rows:
-        cells = dict(zip(names, row, strict=True))
+    for cells in report.headline.documents():
         assert cells["answered"] == "99/100"
         assert cells["right shape"] == pytest.approx(1 - WRONG / 99)
         assert cells["right colour"] == cells["right background"] == 1.0
@@ -96,80 +106,83 @@ def test_every_table_says_its_conditions(report: Report) -> None:
     for table in report.tables:
         for said in (r"steps", r"\d+x\d+", r"concurrency|load", r"dates?|20\d\d-", r"prices?"):
             assert re.search(said, table.statement), (table.slug, said)
-    references = ("study", "limit", "flops", "least")
-    for table in report.tables:
-        if table.slug.startswith(references):
+        if table.slug.startswith(("study", "limit", "flops", "least")):
             continue
         for said in ("25 steps", "64x64", "measured 20", "a test", "2026-11-22", LAPTOP):
             assert said in table.statement, table.slug
-    slugs = [table.slug for table in report.tables]
-    for slug in ("headline", "cost", "latency-matrix", "cost-matrix", "load", "failures"):
-        assert slug in slugs
+    wanted = {"headline", "cost", "latency-matrix", "cost-matrix", "load", "failures"}
+    assert wanted <= by_slug(report).keys()
     assert "concurrency 1" in report.headline.statement
 
 
 def test_saturation_shows(report: Report) -> None:
-    (load,) = [table for table in report.tables if table.slug == "load"]
-    saturated = [row for row in load.rows if row[-1] == "yes"]
-    assert {row[1] for row in saturated} == {"8/s arriving"}
+    saturated = [row for row in by_slug(report)["load"] if row["saturated"] == "yes"]
+    assert {row["load"] for row in saturated} == {"8/s arriving"}
     assert len(saturated) == 3
 
 
-def test_best_throughput_is_bound_by_latency(local_run: Path) -> None:
-    results = read_results(local_run)
-    quick, slow = (analyse(results, bound, {})[0].best for bound in (0.6, 10.0))
+def test_best_throughput_is_bound_by_latency(local_run: Ran) -> None:
+    quick, slow = (analyse(local_run.results, bound, {})[0].best for bound in (0.6, 10.0))
     assert quick is not None
     assert quick.phase == "closed-1"
     assert slow is not None
     assert slow.throughput >= quick.throughput
-    (none,) = {figures.best for figures in analyse(results, 0.1, {})}
+    (none,) = {figures.best for figures in analyse(local_run.results, 0.1, {})}
     assert none is None
 
 
 def test_no_share_of_an_accelerator_s_limit_is_claimed_for_a_laptop(report: Report) -> None:
-    assert "limit-measured" not in [table.slug for table in report.tables]
+    assert "limit-measured" not in by_slug(report)
 
 
 def test_on_aws_the_share_of_the_limit_is_there_and_the_laptop_is_not(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
     real = load_prompts("real")
     info = run_info(prompts_digest=real.digest)
-    run_session(path, FakeApi(seconds=2.0), [closed(1)], prompt_set=real, info=info)
-    report = make_report(read_results(path), real, tmp_path / "pictures", 10.0)
-    (limit,) = [table for table in report.tables if table.slug == "limit-measured"]
-    shares = {row[0]: row[-1] for row in limit.rows}
-    assert shares == {
-        "g5": pytest.approx(0.612 / 2, abs=1e-3),
-        "djl": pytest.approx(0.612 / 2, abs=1e-3),
-        "inf2": pytest.approx(0.226 / 2, abs=1e-3),
-    }
+    ran = run_session(tmp_path, FakeApi(*THREE, seconds=2.0), [closed(1)], real, info=info)
+    report = make_report(ran.results, real, tmp_path / "pictures", 10.0)
+    rows = by_slug(report)
+    shares = {row["variant"]: row["share of the limit"] for row in rows["limit-measured"]}
+    limits = {"g5": 0.612, "djl": 0.612, "inf2": 0.226}
+    assert shares == {name: pytest.approx(s / 2, abs=1e-3) for name, s in limits.items()}
     assert report.caveat == ""
     assert LAPTOP not in " ".join(table.statement for table in report.tables)
-    costs = {row[0]: row[1] for t in report.tables if t.slug == "cost" for row in t.rows}
+    costs = {row["variant"]: row["mean latency × price"] for row in rows["cost"]}
     assert costs["inf2"] == pytest.approx(2.0 * 0.99 / 3600 * 1e6, rel=1e-3)
 
 
 class References(HTMLParser):
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.ids: list[str] = []
         self.tags: set[str] = set()
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
 
 
 def test_the_page_loads_nothing(written: Path) -> None:
     text = (written / "report.html").read_text()
-    parser = References()
-    parser.feed(text)
-    assert [ref for ref in parser.found if not ref.startswith(("data:", "#"))] == []
-    assert not parser.tags & {"script", "link", "iframe"}
+    page = References(text)
+    assert [ref for ref in page.found if not ref.startswith(("data:", "#"))] == []
+    assert not page.tags & {"script", "link", "iframe"}
     assert not re.search(r"url\(|@import", text)
-    anchors = {ref[1:] for ref in parser.found if ref.startswith("#")}
-    assert all(f'id="{anchor}"' in text for anchor in anchors)
+    anchors = [ref[1:] for ref in page.found if ref.startswith("#")]
+    assert sorted(anchors) == sorted(page.ids)
+    assert len(set(anchors)) == len(anchors)
     assert LAPTOP in text
+
+
+def test_the_page_shows_text_as_text(report: Report) -> None:
+    hostile = '<script>alert("x")</script>'
+    table = replace(report.headline, title=hostile, statement=hostile, notes=[hostile])
+    sheet = [replace(report.sheet[0], prompt=Prompt(0, hostile, 1))]
+    text = page(replace(report, lead=hostile, tables=[table], sheet=sheet))
+    assert "script" not in References(text).tags
+    assert text.count("&lt;script&gt;") == 6
 
 
 def test_the_sheet_has_every_picture(written: Path) -> None:
@@ -194,19 +207,18 @@ def test_json_has_numbers(written: Path) -> None:
     assert document["caveat"] == LAPTOP
 
 
-def test_csv_of_requests(written: Path, local_run: Path) -> None:
+def test_csv_of_requests(written: Path, local_run: Ran) -> None:
     with (written / "tables" / "requests.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(read_results(local_run).measured)
+    assert len(rows) == len(local_run.results.measured)
     failed = [row for row in rows if row["phase"] == "closed-1" and row["outcome"] == "failed"]
     assert [row["failure"] for row in failed] == ["http_500"] * 3
     assert rows[0]["artifact_key"] == "key-of-g5"
     assert (rows[0]["model_latency_ms"], rows[0]["denoise_ms"]) == ("", "700.0")
 
 
-def test_charts_are_the_same_for_the_same_figures(report: Report, local_run: Path) -> None:
-    again = charts(analyse(read_results(local_run), 10.0, {}), report.caveat)
-    assert [chart.svg for chart in again] == [chart.svg for chart in report.charts]
+def test_charts_are_the_same_for_the_same_figures(report: Report, local_run: Ran) -> None:
+    assert charts(analyse(local_run.results, 10.0, {}), report.caveat) == report.charts
 
 
 def test_the_first_table_goes_into_the_readme(report: Report, tmp_path: Path) -> None:
@@ -224,39 +236,38 @@ def test_the_first_table_goes_into_the_readme(report: Report, tmp_path: Path) ->
         put_into(readme, report)
 
 
-def test_command(local_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--results", str(local_run), "--out", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out" / "report.html").exists()
+def test_command(local_run: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--results", str(local_run.path), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").exists()
     assert "| g5 | diffusers |" in capsys.readouterr().out
 
 
 def test_other_prompts_than_the_run_had_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ResultsFile(tmp_path / "results.jsonl", run_info()):
-        pass
-    assert main(["report", "--results", str(tmp_path / "results.jsonl")]) == 1
-    assert "made with other prompts" in capsys.readouterr().err
+    path = run_session(tmp_path, FakeApi(), [closed(1)], prompts(1)).path
+    assert "made with other prompts" in refused(capsys, "report", "--results", str(path))
 
 
-def test_cells() -> None:
-    table = Table("t", "T", [Column("a|b"), Column("$", "$,.2f")], [["x|y", 1234.5], ["z", None]],
-                  "said")  # fmt: skip
+def test_cells(report: Report) -> None:
+    columns: list[Column[tuple[str, float | None]]] = [
+        Column("a|b", "", lambda row: row[0]),
+        Column("$", "$,.2f", lambda row: row[1]),
+    ]
+    table = Table("t", "T", columns, [("x|y", 1234.5), ("z", None)], "said")
     assert table.markdown(heading="") == (
         "| a\\|b | $ |\n| --- | ---: |\n| x\\|y | $1,234.50 |\n| z | – |\n\n_said_\n"
     )
-    assert "<td>$1,234.50</td>" in table.html()
+    assert '<td class="text">x|y</td><td>$1,234.50</td>' in page(replace(report, tables=[table]))
     assert table.csv() == "a|b,$,conditions\nx|y,1234.5,said\nz,,said\n"
 
 
 def test_a_run_without_prices_says_no_price_and_no_sum(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    api = FakeApi(seconds=0.5, variants=("g5", "inf2"))
+    api = FakeApi("g5", "inf2", seconds=0.5)
     nothing = {"price_usd_per_hour": None, "price_date": "", "price_source": ""}
     api.variants = [{**entry, **nothing, "region": "eu-west-1"} for entry in api.variants]
-    run_session(path, api, [closed(1), open_(1.0)], prompt_set=TINY, load_requests=5)
-    results = read_results(path)
-    report = make_report(results, TINY, tmp_path / "pictures", 10.0)
+    ran = run_session(tmp_path, api, [closed(1), open_(1.0)], TINY, load_requests=5)
+    report = make_report(ran.results, TINY, tmp_path / "pictures", 10.0)
     said = {table.slug: table.markdown() for table in report.tables}
     assert said["headline"].count("no price | no price") == 2
     assert said["cost"].count("no price | no price") == 2
@@ -264,12 +275,11 @@ def test_a_run_without_prices_says_no_price_and_no_sum(tmp_path: Path) -> None:
     assert "prices: ml.g5.xlarge no price (eu-west-1)" in said["headline"]
     for slug in ("headline", "cost", "load", "served", "limit-measured"):
         assert "$" not in said[slug]
-    (cost,) = [chart for chart in report.charts if chart.slug == "cost"]
-    assert "no price" in cost.svg
-    assert write_report(report, results, tmp_path / "report")
+    assert "no price" in report.charts[-1].svg
+    assert write_report(report, ran.results, tmp_path / "report")
 
 
 def test_a_registration_s_null_price_reads_as_no_price() -> None:
     entry = registration("g5", price_usd_per_hour=None, price_date=None, price_source=None)
-    served = _registered(entry, Prices("2026-11-25", {})).served
+    served = listed_variant(entry, NO_PRICES).served
     assert (served.usd_per_hour, served.price_date, served.price_source) == (None, "", "")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmark.stats import change_matrix, cost_per_million, percentile, summarise
+from benchmark.figures.stats import change_matrix, cost_per_million, percentile, summarise
 
 
 def quantiles_of_exponential(count: int, mean: float) -> list[float]:

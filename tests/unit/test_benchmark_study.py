@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.cli import main
-from benchmark.study import read_study, study_tables
+from benchmark.figures.study import percentages_table, read_study, study_tables
 
 
 def test_costs_to_the_cent() -> None:
@@ -14,37 +14,26 @@ def test_costs_to_the_cent() -> None:
 
 
 def test_latency_matrix() -> None:
-    table = study_tables(read_study())[1]
-    shown = {row[0]: [column.show(cell) for column, cell in zip(table.columns, row, strict=True)]
-             for row in table.rows}  # fmt: skip
-    assert shown["g5"][1:] == ["–", "-34.78", "-39.64"]
-    assert shown["djl"][1:] == ["+53.33", "–", "-7.45"]
-    assert shown["inf2"][1:] == ["+65.68", "+8.05", "–"]
+    _, table, _ = study_tables(read_study())
+    shown = {row[0]: row[1:] for row in table.shown}
+    assert shown["g5"] == ["–", "-34.78", "-39.64"]
+    assert shown["djl"] == ["+53.33", "–", "-7.45"]
+    assert shown["inf2"] == ["+65.68", "+8.05", "–"]
 
 
 def test_published_cost_percentages_stand_beside_ours() -> None:
-    table = study_tables(read_study())[2]
-    rows = {str(row[0]): row for row in table.rows}
-    assert {pair: row[2] for pair, row in rows.items()} == {
-        "g5 → djl": -34.79,
-        "g5 → inf2": -57.54,
-        "djl → g5": 53.27,
-        "djl → inf2": -34.91,
-        "inf2 → g5": 135.54,
-        "inf2 → djl": 53.71,
+    rows = {row.pair: row for row in percentages_table(read_study(), "said").rows}
+    assert {pair: (row.published, round(row.ours, 2)) for pair, row in rows.items()} == {
+        "g5 → djl": (-34.79, -34.78),
+        "g5 → inf2": (-57.54, -57.57),
+        "djl → g5": (53.27, 53.33),
+        "djl → inf2": (-34.91, -34.94),
+        "inf2 → g5": (135.54, 135.70),
+        "inf2 → djl": (53.71, 53.72),
     }
-    ours = {pair: round(float(str(row[1])), 2) for pair, row in rows.items()}
-    assert ours == {
-        "g5 → djl": -34.78,
-        "g5 → inf2": -57.57,
-        "djl → g5": 53.33,
-        "djl → inf2": -34.94,
-        "inf2 → g5": 135.70,
-        "inf2 → djl": 53.72,
-    }
-    assert {row[4] for row in rows.values()} == {"differs"}
+    assert {row.verdict for row in rows.values()} == {"differs"}
     # −57.54 % one way is +135.52 % back, not the published 135.54.
-    assert rows["inf2 → g5"][5] == pytest.approx(135.52, abs=0.005)
+    assert rows["inf2 → g5"].implied == pytest.approx(135.52, abs=0.005)
 
 
 def test_command_prints_the_figures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,9 @@ when the file is opened again. Three kinds of line: `run` (what the file is abou
 
 import json
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from benchmark.errors import BenchmarkError, ResultsMismatch
@@ -41,18 +40,22 @@ class RunInfo:
     guidance_scale: float
     started: str
 
+    @property
+    def width_height(self) -> tuple[int, int]:
+        width, height = self.size.split("x")
+        return int(width), int(height)
+
     def check_same(self, other: "RunInfo") -> None:
         """Raises ResultsMismatch that names every field that differs; `started` may."""
         differences = [
-            f"{f.name} was {getattr(self, f.name)!r}, is now {getattr(other, f.name)!r}"
-            for f in fields(self)
-            if f.name != "started" and getattr(self, f.name) != getattr(other, f.name)
+            f"{name} was {was!r}, is now {now!r}"
+            for name, was, now in zip(asdict(self), astuple(self), astuple(other), strict=True)
+            if was != now and name != "started"
         ]
         if differences:
             raise ResultsMismatch(
-                "the results file holds another run: "
-                + "; ".join(differences)
-                + ". Give another --results, or the same settings."
+                f"the results file holds another run: {'; '.join(differences)}. "
+                "Give another --results, or the same settings."
             )
 
 
@@ -152,6 +155,15 @@ class Results:
         return [record for record in self.requests if record.phase != WARM_UP]
 
 
+def by_phase(records: Iterable[RequestRecord]) -> dict[tuple[str, str], list[RequestRecord]]:
+    """By variant and phase, in the order they come; warm-up isn't one."""
+    phases: dict[tuple[str, str], list[RequestRecord]] = {}
+    for record in records:
+        if record.phase != WARM_UP:
+            phases.setdefault((record.model, record.phase), []).append(record)
+    return phases
+
+
 def read_results(path: Path) -> Results:
     """Raises BenchmarkError if there is no such file or it holds no run."""
     try:
@@ -161,7 +173,8 @@ def read_results(path: Path) -> Results:
     info: RunInfo | None = None
     requests: dict[Key, RequestRecord] = {}
     cloudwatch: dict[tuple[str, str], CloudWatchRecord] = {}
-    for line in _whole_lines(text):
+    # What comes after the last newline was cut short; other line breaks may stand in a message.
+    for line in map(json.loads, text.split("\n")[:-1]):
         match line.pop("kind"):
             case "run":
                 info = info or RunInfo(**line)
@@ -176,35 +189,21 @@ def read_results(path: Path) -> Results:
     return Results(info, list(requests.values()), cloudwatch)
 
 
-def _whole_lines(text: str) -> Iterator[dict[str, Any]]:
-    for line in text.splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield json.loads(line)
-
-
 class ResultsFile:
     """Appends to a results file; `done` holds the keys it had and the ones added since."""
 
     def __init__(self, path: Path, info: RunInfo) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
         self.requests: list[RequestRecord] = []
-        if path.exists() and path.stat().st_size:
-            self._drop_cut_line()
-        if path.exists() and path.stat().st_size:
+        is_new = not path.exists() or _without_cut_line(path) == 0
+        if not is_new:
             before = read_results(path)
             before.info.check_same(info)
             self.requests = before.requests
         self.done: set[Key] = {record.key for record in self.requests}
         self._file = path.open("a")
-        if path.stat().st_size == 0:
+        if is_new:
             self._write({"kind": "run"} | asdict(info))
-
-    def _drop_cut_line(self) -> None:
-        content = self._path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(self._path, whole)
 
     def add(self, record: RequestRecord) -> None:
         self._write({"kind": "request"} | asdict(record))
@@ -223,10 +222,12 @@ class ResultsFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _without_cut_line(path: Path) -> int:
+    """Drops what a kill left of a last line; how many bytes stay."""
+    whole = path.read_bytes().rfind(b"\n") + 1
+    os.truncate(path, whole)
+    return whole

@@ -1,34 +1,15 @@
-"""The dated price file: reading it, and rewriting it from the AWS Price List API."""
+"""`benchmark prices`: the dated price file, shown or rewritten from the AWS Price List API."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark.errors import BenchmarkError, PriceRefreshFailed
-
-PRICE_FILE = Path(__file__).parent.parent / "stacks" / "data" / "prices.json"
-
-
-@dataclass(frozen=True)
-class Price:
-    usd_per_hour: float
-    date: str
-    source: str
-    region: str
-
-
-@dataclass(frozen=True)
-class Prices:
-    """`regions`: region → instance type → price."""
-
-    date: str
-    regions: Mapping[str, Mapping[str, Price]]
-
-    def find(self, region: str, instance_type: str) -> Price | None:
-        return self.regions.get(region, {}).get(instance_type)
+from benchmark.errors import PriceRefreshFailed
+from benchmark.options import PricesOptions
+from stacks.prices import Price, Prices, read_prices
 
 
 class PricingClient(Protocol):
@@ -37,20 +18,43 @@ class PricingClient(Protocol):
     def get_products(self, **request: Any) -> dict[str, Any]: ...
 
 
-def read_prices(path: Path = PRICE_FILE) -> Prices:
+def pricing_client() -> PricingClient:
+    import boto3
+    from botocore.config import Config
+
+    # The Price List API answers in few regions only, whichever region the prices are of.
+    config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
+    client: PricingClient = boto3.client("pricing", region_name="us-east-1", config=config)
+    return client
+
+
+def prices(
+    options: PricesOptions, make_client: Callable[[], PricingClient] = pricing_client
+) -> str:
+    """What to print. Raises PriceRefreshFailed, the file untouched, if AWS gave no prices."""
+    old = read_prices(options.file)
+    if not options.refresh:
+        listed = [
+            f"{region}  {name:<16} {price.usd_per_hour:>8} USD/h  {price.source}"
+            for region, entries in old.regions.items()
+            for name, price in entries.items()
+        ]
+        return "\n".join([*listed, f"as of {old.date}; --refresh asks the AWS Price List API"])
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    stays = f"{options.file} of {old.date} stays as it is"
     try:
-        document = json.loads(path.read_text())
-        date = document["date"]
-        regions = {
-            region: {
-                instance_type: Price(float(entry["usd_per_hour"]), date, entry["source"], region)
-                for instance_type, entry in entries.items()
-            }
-            for region, entries in document["regions"].items()
-        }
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise BenchmarkError(f"{path} is not a price file: {error!r}") from error
-    return Prices(date, regions)
+        today = datetime.now(UTC).date().isoformat()
+        new = refreshed(old, make_client(), today, options.region)
+    except (BotoCoreError, ClientError) as error:
+        raise PriceRefreshFailed(
+            f"the AWS Price List API gave no prices ({error}); {stays}"
+        ) from error
+    except PriceRefreshFailed as error:
+        raise PriceRefreshFailed(f"{error}; {stays}") from error
+    write_prices(new, options.file)
+    said = changes(old, new) or ["no price changed"]
+    return "\n".join([*said, f"{options.file} is of {new.date} now"])
 
 
 def refreshed(
@@ -64,25 +68,19 @@ def refreshed(
     Raises:
         PriceRefreshFailed: a price of `old` is missing, one is ambiguous, or a region has none.
     """
-    regions = {
-        region: {name: _look_up(client, region, name, today) for name in sorted(entries)}
-        for region, entries in old.regions.items()
-    }
     every = sorted({name for entries in old.regions.values() for name in entries})
-    for region in extra_regions:
-        if region not in regions:
-            found = {name: _find(client, region, name, today) for name in every}
-            regions[region] = {name: price for name, price in found.items() if price}
-            if not regions[region]:
-                raise PriceRefreshFailed(f"{region}: no price of {', '.join(every)}")
+    regions = {}
+    for region in dict.fromkeys([*old.regions, *extra_regions]):
+        known = old.regions.get(region, {})
+        asked = {name: _find(client, region, name, today) for name in sorted(known or every)}
+        found = {name: price for name, price in asked.items() if price}
+        for name in known:
+            if name not in found:
+                raise PriceRefreshFailed(f"{name} in {region}: expected one price, got no price")
+        if not found:
+            raise PriceRefreshFailed(f"{region}: no price of {', '.join(every)}")
+        regions[region] = found
     return Prices(today, regions)
-
-
-def _look_up(client: PricingClient, region: str, instance_type: str, today: str) -> Price:
-    price = _find(client, region, instance_type, today)
-    if price is None:
-        raise PriceRefreshFailed(f"{instance_type} in {region}: expected one price, got no price")
-    return price
 
 
 def _find(client: PricingClient, region: str, instance_type: str, today: str) -> Price | None:
@@ -97,8 +95,7 @@ def _find(client: PricingClient, region: str, instance_type: str, today: str) ->
     found: dict[str, float] = {}
     while True:
         answer = client.get_products(**request)
-        for text in answer["PriceList"]:
-            product = json.loads(text)
+        for product in map(json.loads, answer["PriceList"]):
             if _is_hosting(product, instance_type):
                 found |= _hourly_prices(product)
         if not answer.get("NextToken"):
@@ -111,7 +108,7 @@ def _find(client: PricingClient, region: str, instance_type: str, today: str) ->
         raise PriceRefreshFailed(f"{instance_type} in {region}: expected one price, got {listed}")
     sku, usd_per_hour = next(iter(found.items()))
     source = f"AWS Price List API, AmazonSageMaker, SKU {sku}, read {today}"
-    return Price(usd_per_hour, today, source, region)
+    return Price(usd_per_hour, today, source)
 
 
 def _is_hosting(product: Mapping[str, Any], instance_type: str) -> bool:
@@ -141,17 +138,16 @@ def changes(old: Prices, new: Prices) -> list[str]:
     lines = []
     for region, entries in new.regions.items():
         for instance_type, price in entries.items():
-            before = old.find(region, instance_type)
+            before, name = old.find(region, instance_type), f"{region} {instance_type}"
             if before is None:
-                lines.append(f"{region} {instance_type}: new, {price.usd_per_hour} USD/h")
+                lines.append(f"{name}: new, {price.usd_per_hour} USD/h")
             elif before.usd_per_hour != price.usd_per_hour:
-                lines.append(
-                    f"{region} {instance_type}: {before.usd_per_hour} → {price.usd_per_hour} USD/h"
-                )
+                lines.append(f"{name}: {before.usd_per_hour} → {price.usd_per_hour} USD/h")
     return lines
 
 
-def write_prices(prices: Prices, path: Path = PRICE_FILE) -> None:
+def write_prices(prices: Prices, path: Path) -> None:
+    """As `read_prices` takes it; in one step, so that a reader never meets half a file."""
     document = {
         "date": prices.date,
         "currency": "USD",

@@ -7,35 +7,45 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ARCHITECTURE = Path(__file__).parent / "data" / "sd21_base.json"
+ARCHITECTURE = Path(__file__).parents[1] / "data" / "sd21_base.json"
 
 
 @dataclass(frozen=True)
-class Part:
-    """One call with one row. A multiply-add counts as two FLOPs."""
+class ComponentWork:
+    """One call of a component with one row. A multiply-add counts as two FLOPs."""
 
     flops: int
     parameters: int
 
 
 @dataclass(frozen=True)
+class Calls:
+    """What a picture asks of one component: `times` calls, each with so many `rows`."""
+
+    name: str
+    component: ComponentWork
+    times: int
+    rows: int
+
+    @property
+    def flops(self) -> int:
+        return self.times * self.rows * self.component.flops
+
+
+@dataclass(frozen=True)
 class Work:
-    text_encoder: Part
-    unet: Part
-    vae_decoder: Part
+    text_encoder: ComponentWork
+    unet: ComponentWork
+    vae_decoder: ComponentWork
 
-    def per_image(self, steps: int, guidance_scale: float) -> dict[str, int]:
-        """FLOPs by part. Guidance above 1 doubles the rows of the text encoder and the UNet."""
-        rows = rows_per_image(guidance_scale)
-        return {
-            "text encoder": rows * self.text_encoder.flops,
-            "UNet": rows * steps * self.unet.flops,
-            "VAE decoder": self.vae_decoder.flops,
-        }
-
-
-def rows_per_image(guidance_scale: float) -> int:
-    return 2 if guidance_scale > 1 else 1
+    def per_image(self, steps: int, guidance_scale: float) -> list[Calls]:
+        """Guidance above 1 doubles the rows of the text encoder and the UNet, not their calls."""
+        rows = 2 if guidance_scale > 1 else 1
+        return [
+            Calls("text encoder", self.text_encoder, 1, rows),
+            Calls("UNet", self.unet, steps, rows),
+            Calls("VAE decoder", self.vae_decoder, 1, 1),
+        ]
 
 
 @cache
@@ -71,11 +81,11 @@ def count_work(width: int, height: int) -> Work:
         )
 
 
-def _count(call: Any, modules: list[Any], *inputs: Any) -> Part:
+def _count(call: Any, modules: list[Any], *inputs: Any) -> ComponentWork:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         call(*inputs)
     parameters = sum(p.numel() for module in modules for p in module.parameters())
-    return Part(counter.get_total_flops(), parameters)
+    return ComponentWork(counter.get_total_flops(), parameters)

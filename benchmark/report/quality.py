@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.analysis import Scores
 from benchmark.errors import BenchmarkError
 from benchmark.prompts import PromptSet
-from benchmark.records import RequestRecord
+from benchmark.report.analysis import Scores
+from benchmark.run.records import RequestRecord
 
 Scorer = Callable[[str, bytes], Mapping[str, float]]
 """Prompt and PNG → score by name; a yes or no is 1.0 or 0.0, so that means are shares."""

@@ -76,10 +76,21 @@ class Candidate:
 class Monthly:
     """The sums are None without a price."""
 
+    candidate: Candidate
+    mode: Mode
+    demand: Demand
     instances: int
     instance_hours: float
-    usd: float | None
-    usd_per_thousand: float | None
+
+    @property
+    def usd(self) -> float | None:
+        price = self.candidate.usd_per_hour
+        return None if price is None else self.instance_hours * price
+
+    @property
+    def usd_per_thousand(self) -> float | None:
+        thousands = self.demand.images_per_day * HOURS_PER_MONTH / 24 / 1000
+        return None if self.usd is None else self.usd / thousands
 
 
 def instances_for(candidate: Candidate, peak_per_hour: float, utilisation: float) -> int:
@@ -101,11 +112,7 @@ def monthly(candidate: Candidate, mode: Mode, demand: Demand, assume: Assumption
             busy = demand.images_per_day / 24 * candidate.seconds_per_image / 3600
             running = max(running_share(demand.images_per_day, assume), busy / assume.utilisation)
             hours = min(running, instances) * HOURS_PER_MONTH
-    if candidate.usd_per_hour is None:
-        return Monthly(instances, hours, None, None)
-    usd = hours * candidate.usd_per_hour
-    images = demand.images_per_day * HOURS_PER_MONTH / 24
-    return Monthly(instances, hours, usd, usd / images * 1000)
+    return Monthly(candidate, mode, demand, instances, hours)
 
 
 def running_share(images_per_day: float, assume: Assumptions) -> float:

@@ -10,14 +10,15 @@ All times come from the running event loop's clock, so tests run on a loop whose
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from benchmark.records import WARM_UP
+from benchmark.run.records import WARM_UP
 
 
 @dataclass(frozen=True)
-class Phase:
+class LoadPhase:
     """`concurrency` callers, each waiting for its answer; or arrivals at `rate` a second."""
 
     name: str
@@ -25,26 +26,19 @@ class Phase:
     rate: float | None = None
 
 
-@dataclass(frozen=True)
-class Job:
-    prompt: int
-    repetition: int
+WARMING_UP = LoadPhase(WARM_UP, concurrency=1)
+
+Request = TypeVar("Request")
+Send = Callable[[Request, float], Coroutine[Any, Any, None]]
+"""Sends a request and records it; the float is when it was due, in the loop's time."""
 
 
-Send = Callable[[Job, float], Awaitable[None]]
-"""Sends one job and records it; the float is when it was due, in the loop's time."""
+def closed(concurrency: int) -> LoadPhase:
+    return LoadPhase(f"closed-{concurrency}", concurrency=concurrency)
 
 
-def warm_up_phase() -> Phase:
-    return Phase(WARM_UP, concurrency=1)
-
-
-def closed(concurrency: int) -> Phase:
-    return Phase(f"closed-{concurrency}", concurrency=concurrency)
-
-
-def open_(rate: float) -> Phase:
-    return Phase(f"open-{rate:g}", rate=rate)
+def open_(rate: float) -> LoadPhase:
+    return LoadPhase(f"open-{rate:g}", rate=rate)
 
 
 def arrival_times(count: int, rate: float, seed: int) -> list[float]:
@@ -58,16 +52,16 @@ def arrival_times(count: int, rate: float, seed: int) -> list[float]:
 
 
 async def closed_loop(
-    jobs: Sequence[Job], concurrency: int, send: Send, stop: asyncio.Event
+    planned: Sequence[Request], concurrency: int, send: Send[Request], stop: asyncio.Event
 ) -> None:
     loop = asyncio.get_running_loop()
-    waiting = iter(jobs)
+    waiting = iter(planned)
 
     async def caller() -> None:
-        for job in waiting:
+        for request in waiting:
             if stop.is_set():
                 return
-            await send(job, loop.time())
+            await send(request, loop.time())
 
     async with asyncio.TaskGroup() as callers:
         for _ in range(concurrency):
@@ -75,21 +69,17 @@ async def closed_loop(
 
 
 async def open_loop(
-    jobs: Sequence[Job], arrivals: Sequence[float], send: Send, stop: asyncio.Event
+    planned: Sequence[Request], arrivals: Sequence[float], send: Send[Request], stop: asyncio.Event
 ) -> None:
-    """Sends each job when its time comes, however many are still unanswered."""
+    """Sends each when its time comes, however many are still unanswered."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     async with asyncio.TaskGroup() as in_flight:
-        for job, arrival in zip(jobs, arrivals, strict=True):
+        for request, arrival in zip(planned, arrivals, strict=True):
             due = start + arrival
             try:
                 async with asyncio.timeout_at(due):
                     await stop.wait()
                 return
             except TimeoutError:
-                in_flight.create_task(_sent(send, job, due))
-
-
-async def _sent(send: Send, job: Job, due: float) -> None:
-    await send(job, due)
+                in_flight.create_task(send(request, due))

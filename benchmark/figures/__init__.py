@@ -1,0 +1,1 @@
+"""Calculations that need no endpoint: the published study, physical limits, costs, prices."""

@@ -1,0 +1,147 @@
+"""What each command takes: one frozen dataclass a command, in it a field an option.
+
+`benchmark.cli` makes the command line from them: a field's annotation holds its help and parser, a
+field without a default must be given, and the docstring is the command's help.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from benchmark.figures.cost import Assumptions
+from stacks.prices import FILE
+
+RESULTS = Path("out/bench/results.jsonl")
+
+
+def option(help: str, parse: Callable[[str], Any] = str, **more: Any) -> dict[str, Any]:
+    """For argparse's `add_argument`, and so is `more`."""
+    return {"help": help, "type": parse} | more
+
+
+def switch(help: str) -> dict[str, Any]:
+    return {"help": help, "action": "store_true"}
+
+
+def over(least: float, most: float = float("inf"), kind: type = float) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+        if not least < value <= most:
+            bounds = f"over {least:g}" + (f" and at most {most:g}" if most < float("inf") else "")
+            raise argparse.ArgumentTypeError(f"must be {bounds}, is {text}")
+        return value
+
+    return parse
+
+
+def tuple_of(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    return lambda text: tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+
+
+def width_x_height(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT")
+    return int(width), int(height)
+
+
+positive = over(0)
+count = over(0, kind=int)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """send the prompts, append what came back"""
+
+    url: Annotated[str | None, option("the API, ending in /v1")] = None
+    key: Annotated[str | None, option("its key; or SD_API_KEY in the environment")] = None
+    local: Annotated[Path | None, option("the local cloud's out/local.json: both", Path)] = None
+    models: Annotated[tuple[str, ...], option("default: all registered", tuple_of(str))] = ()
+    prompts: Annotated[str, option("real, tiny, or a file; default real")] = "real"
+    prompt_count: Annotated[int | None, option("only the first so many", count)] = None
+    steps: Annotated[int | None, option("default: the first variant's", count)] = None
+    size: Annotated[str | None, option("default: the first size all of them serve")] = None
+    guidance: Annotated[float | None, option("default: the first variant's", positive)] = None
+    concurrency: Annotated[
+        tuple[int, ...],
+        option("closed loops, by callers; the first gets all prompts. Default 1", tuple_of(count)),
+    ] = (1,)
+    rates: Annotated[tuple[float, ...], option("open loops, a second", tuple_of(positive))] = ()
+    load_requests: Annotated[int, option("in the others", count)] = 100
+    repetitions: Annotated[int, option("of the first", count)] = 1
+    warm_up: Annotated[int, option("requests a variant, not measured", int)] = 2
+    timeout: Annotated[float, option("seconds a request", positive)] = 60.0
+    response_format: Annotated[str, option("", choices=("b64_json", "url"))] = "b64_json"
+    results: Annotated[Path, option("appended to", Path)] = RESULTS
+    no_pictures: Annotated[bool, switch("don't keep the pictures")] = False
+    cloudwatch_wait: Annotated[
+        float | None,
+        option("seconds before CloudWatch is asked; default 120 on AWS, 0 locally", float),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """tables, charts and pages of a run"""
+
+    results: Annotated[Path, option("of the run", Path)] = RESULTS
+    out: Annotated[Path, option("the folder to write", Path)] = Path("out/bench/report")
+    prompts: Annotated[str | None, option("the prompts file, if it was one of your own")] = None
+    latency_bound: Annotated[float, option("p90, seconds", positive)] = 10.0
+    clip_weights: Annotated[Path | None, option("CLIP's folder: adds its score", Path)] = None
+    readme: Annotated[Path | None, option("put the first table between its markers", Path)] = None
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """the published figures through this code"""
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """the least seconds an accelerator needs"""
+
+    size: Annotated[tuple[int, int], option("of a picture", width_x_height)] = (512, 512)
+    steps: Annotated[int, option("a picture", count)] = 25
+    guidance: Annotated[float, option("over 1 doubles the arithmetic", positive)] = 7.5
+    results: Annotated[Path | None, option("adds a run's latencies", Path)] = None
+
+
+@dataclass(frozen=True)
+class CostOptions:
+    """what a month costs"""
+
+    images_per_day: Annotated[float, option("mean over the month", positive)]
+    peak_per_hour: Annotated[float | None, option("default: a tenth of a day's", positive)] = None
+    region: Annotated[str, option("whose prices")] = "us-east-1"
+    results: Annotated[Path | None, option("your own latencies for the study's", Path)] = None
+    utilisation: Annotated[float, option("at the peak", over(0, 1))] = Assumptions.utilisation
+    hours_per_day: Annotated[float, option("scheduled", over(0, 24))] = Assumptions.hours_per_day
+    days_per_week: Annotated[float, option("scheduled", over(0, 7))] = Assumptions.days_per_week
+    start_up_minutes: Annotated[float, option("from zero", float)] = Assumptions.start_up_minutes
+    idle_minutes: Annotated[float, option("before zero", positive)] = Assumptions.idle_minutes
+
+
+@dataclass(frozen=True)
+class PricesOptions:
+    """the dated price file"""
+
+    refresh: Annotated[bool, switch("ask the AWS Price List API")] = False
+    region: Annotated[tuple[str, ...], option("one more region", action="append")] = ()
+    file: Annotated[Path, option("as stacks/data/prices.json is, the default", Path)] = FILE
+
+
+Options = RunOptions | ReportOptions | StudyOptions | LimitOptions | CostOptions | PricesOptions
+COMMANDS: dict[str, type[Options]] = {
+    "run": RunOptions,
+    "report": ReportOptions,
+    "study": StudyOptions,
+    "limit": LimitOptions,
+    "cost": CostOptions,
+    "prices": PricesOptions,
+}

@@ -1,0 +1,1 @@
+"""Reads what a run recorded and writes tables, charts and pages of it."""

@@ -1,0 +1,177 @@
+"""`benchmark run`: from its options to a session, and CloudWatch after it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx
+from tqdm import tqdm
+
+from benchmark.errors import BenchmarkError
+from benchmark.options import RunOptions
+from benchmark.prompts import PromptSet, load_prompts
+from benchmark.run import cloudwatch, load
+from benchmark.run.client import ApiClient, ListedVariant
+from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
+from benchmark.run.session import Plan, Progress, Session
+from stacks.prices import read_prices
+
+
+@dataclass(frozen=True)
+class Target:
+    """`url` ends in /v1. `aws_endpoint_url` is the local cloud's, for CloudWatch."""
+
+    url: str
+    key: str
+    aws_endpoint_url: str | None = None
+
+    @property
+    def local(self) -> bool:
+        return urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+async def run(options: RunOptions) -> int:
+    target = _target(options)
+    prompt_set = load_prompts(options.prompts)
+    prompt_set = replace(prompt_set, prompts=prompt_set.prompts[: options.prompt_count])
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+    async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
+        api = ApiClient(http, target.url, target.key, options.timeout, options.response_format)
+        chosen = _choose(await api.models(read_prices()), options.models)
+        info = _info(options, target, prompt_set, chosen)
+        plan = Plan(
+            variants=[variant.served for variant in chosen],
+            phases=[
+                *(load.closed(callers) for callers in options.concurrency),
+                *(load.open_(rate) for rate in sorted(options.rates)),
+            ],
+            prompt_set=prompt_set,
+            warm_up=options.warm_up,
+            repetitions=options.repetitions,
+            load_requests=options.load_requests,
+        )
+        path = options.results
+        with ResultsFile(path, info) as results:
+            pictures = None if options.no_pictures else path.parent / "pictures"
+            session = Session(api, results, info, plan, pictures, _progress, tqdm.write)
+            with _stopping_on_signals(session.stop):
+                await session.run()
+            if session.stop.is_set():
+                print(f"stopped; the same command goes on from {path}", file=sys.stderr)
+                return 130
+            results.add_cloudwatch(await _cloudwatch(options, target, results))
+    print(f"{len(results.requests)} requests in {path}; python -m benchmark report")
+    return 0
+
+
+def _target(options: RunOptions) -> Target:
+    if options.local:
+        try:
+            found = json.loads(options.local.read_text())
+            url = found["api_url"].rstrip("/")
+            return Target(url, found["api_key"], found.get("aws_endpoint_url"))
+        except (OSError, KeyError, ValueError) as error:
+            raise BenchmarkError(
+                f"--local {options.local}: {error!r}; is the local cloud up (make up)?"
+            ) from error
+    key = options.key or os.environ.get("SD_API_KEY")
+    if not options.url or not key:
+        raise BenchmarkError("give --url and --key (or SD_API_KEY), or --local out/local.json")
+    return Target(options.url.rstrip("/"), key)
+
+
+def _choose(listed: Mapping[str, ListedVariant], names: Sequence[str]) -> list[ListedVariant]:
+    missing = [name for name in names if name not in listed]
+    if missing:
+        known = ", ".join(listed) or "none"
+        raise BenchmarkError(f"not registered: {', '.join(missing)}; registered: {known}")
+    if not listed:
+        raise BenchmarkError("the API has no variants registered")
+    return [listed[name] for name in names or listed]
+
+
+def _info(
+    options: RunOptions, target: Target, prompt_set: PromptSet, chosen: Sequence[ListedVariant]
+) -> RunInfo:
+    """The same steps, size and guidance for every variant, whatever each one's defaults are."""
+    first = chosen[0]
+    common = [size for size in first.sizes if all(size in other.sizes for other in chosen)]
+    size = options.size or next(iter(common), "")
+    if size not in common:
+        served = "; ".join(f"{v.served.name}: {', '.join(v.sizes)}" for v in chosen)
+        raise BenchmarkError(f"no common size {size}: {served}")
+    return RunInfo(
+        url=target.url,
+        local=target.local,
+        prompts=prompt_set.name,
+        prompts_digest=prompt_set.digest,
+        steps=options.steps or first.default_steps,
+        size=size,
+        guidance_scale=options.guidance or first.default_guidance_scale,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _progress(title: str, total: int) -> Progress:
+    bar: Progress = tqdm(total=total, desc=title, unit="picture", mininterval=1, dynamic_ncols=True)
+    return bar
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """The first Ctrl-C lets answers in flight come in; the second one ends the process."""
+    loop = asyncio.get_running_loop()
+    caught = (signal.SIGINT, signal.SIGTERM)
+
+    def let_go() -> None:
+        for number in caught:
+            loop.remove_signal_handler(number)
+
+    def ask_to_stop() -> None:
+        stop.set()
+        let_go()
+
+    for number in caught:
+        loop.add_signal_handler(number, ask_to_stop)
+    try:
+        yield
+    finally:
+        let_go()
+
+
+async def _cloudwatch(
+    options: RunOptions, target: Target, results: ResultsFile
+) -> list[CloudWatchRecord]:
+    """Never fails a run: what could not be read is recorded with the reason."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    seconds = options.cloudwatch_wait
+    if seconds is None:
+        seconds = 0 if target.local else 120
+    requests = results.requests
+    config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
+    try:
+        aws = boto3.Session(region_name=requests[-1].variant.region or None)
+        if aws.get_credentials() is None:
+            return cloudwatch.unavailable(requests, "no AWS credentials were given")
+        metrics, sagemaker = (
+            aws.client(name, config=config, endpoint_url=target.aws_endpoint_url)
+            for name in ("cloudwatch", "sagemaker")
+        )
+    except BotoCoreError as error:
+        return cloudwatch.unavailable(requests, str(error))
+    if seconds:
+        # Metrics reach CloudWatch a minute or two after the request.
+        print(f"waiting {seconds:g} s for CloudWatch")
+        await asyncio.sleep(seconds)
+    failures = (BotoCoreError, ClientError)
+    return await asyncio.to_thread(cloudwatch.collect, requests, metrics, sagemaker, failures)

@@ -1,0 +1,201 @@
+"""One run: warm up, then every phase on every variant, skipping what the file already holds."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from benchmark.errors import BenchmarkError, RequestFailed
+from benchmark.prompts import Prompt, PromptSet
+from benchmark.run.client import Answer, ApiClient
+from benchmark.run.load import WARMING_UP, LoadPhase, arrival_times, closed_loop, open_loop
+from benchmark.run.phase_summary import summarise_phase
+from benchmark.run.records import Key, Outcome, RequestRecord, ResultsFile, RunInfo, ServedVariant
+
+
+class Progress(Protocol):
+    """The part of tqdm that is used."""
+
+    def update(self, n: int, /) -> object: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    variant: ServedVariant
+    phase: LoadPhase
+    prompt: Prompt
+    repetition: int
+
+    @property
+    def key(self) -> Key:
+        return Key(self.variant.name, self.prompt.index, self.phase.name, self.repetition)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`phases` in order; the first one gets every prompt `repetitions` times, the load phases
+    after it the first `load_requests` prompts once."""
+
+    variants: Sequence[ServedVariant]
+    phases: Sequence[LoadPhase]
+    prompt_set: PromptSet
+    warm_up: int
+    repetitions: int
+    load_requests: int
+    arrival_seed: int = 20_260
+
+    def requests(self, variant: ServedVariant, phase: LoadPhase) -> list[PlannedRequest]:
+        prompts, repetitions = self.prompt_set.prompts, self.repetitions
+        if phase is not self.phases[0]:
+            prompts, repetitions = prompts[: self.load_requests], 1
+        return [PlannedRequest(variant, phase, p, r) for r in range(repetitions) for p in prompts]
+
+
+@dataclass
+class Session:
+    """One run into `results`, until it is done or `stop` is set; no `pictures`: none are kept."""
+
+    api: ApiClient
+    results: ResultsFile
+    info: RunInfo
+    plan: Plan
+    pictures: Path | None
+    progress: Callable[[str, int], Progress]
+    say: Callable[[str], None]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _id: str = field(default_factory=lambda: f"{time.time_ns():x}")
+    _started: float = 0.0
+
+    async def run(self) -> None:
+        """Returns early, with all answers in flight recorded, once `stop` is set.
+
+        Raises ResultsMismatch if a variant isn't the one the file's figures are of, and
+        BenchmarkError if one answers no warm-up request.
+        """
+        for record in self.results.requests:
+            for variant in self.plan.variants:
+                if variant.name == record.model:
+                    record.variant.check_same(variant)
+        self._started = asyncio.get_running_loop().time()
+        warm: set[str] = set()
+        saturated: set[str] = set()
+        for phase in self.plan.phases:
+            for variant in self.plan.variants:
+                planned = self.plan.requests(variant, phase)
+                left = [each for each in planned if each.key not in self.results.done]
+                if self.stop.is_set():
+                    return
+                if phase.rate is not None and variant.name in saturated:
+                    self.say(f"{variant.name} {phase.name}: skipped, saturated at a lower rate")
+                    continue
+                if left and variant.name not in warm:
+                    await self._warm_up(variant)
+                    warm.add(variant.name)
+                if left:
+                    await self._run_phase(variant, phase, left)
+                if sent := self._of(variant, phase):
+                    summary = summarise_phase(sent)
+                    self.say(summary.line())
+                    if phase.rate is not None and summary.saturated:
+                        saturated.add(variant.name)
+
+    def _of(self, variant: ServedVariant, phase: LoadPhase) -> list[RequestRecord]:
+        return [
+            record
+            for record in self.results.requests
+            if record.model == variant.name and record.phase == phase.name
+        ]
+
+    async def _warm_up(self, variant: ServedVariant) -> None:
+        """Each session warms up anew: the endpoint may have restarted since the last one."""
+        first = len(self._of(variant, WARMING_UP))
+        prompt = self.plan.prompt_set.prompts[0]
+        repetitions = range(first, first + self.plan.warm_up)
+        planned = [PlannedRequest(variant, WARMING_UP, prompt, r) for r in repetitions]
+        await self._run_phase(variant, WARMING_UP, planned)
+        answers = self._of(variant, WARMING_UP)[first:]
+        if answers and all(answer.outcome != "ok" for answer in answers):
+            raise BenchmarkError(
+                f"{variant.name} answers no warm-up request: {answers[-1].failure}, "
+                f"{answers[-1].message}"
+            )
+
+    async def _run_phase(
+        self, variant: ServedVariant, phase: LoadPhase, planned: Sequence[PlannedRequest]
+    ) -> None:
+        bar = self.progress(f"{variant.name} {phase.name}", len(planned))
+
+        async def send(request: PlannedRequest, due: float) -> None:
+            self.results.add(await self._send(request, due))
+            bar.update(1)
+
+        try:
+            if phase.rate is not None:
+                # A resumed phase draws its arrivals afresh: what is left is a Poisson stream too.
+                arrivals = arrival_times(len(planned), phase.rate, self.plan.arrival_seed)
+                await open_loop(planned, arrivals, send, self.stop)
+            else:
+                await closed_loop(planned, phase.concurrency or 1, send, self.stop)
+        finally:
+            bar.close()
+
+    async def _send(self, request: PlannedRequest, due: float) -> RequestRecord:
+        variant, phase, prompt = request.variant, request.phase, request.prompt
+        clock = asyncio.get_running_loop().time
+        sent_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        answer: Answer | None = None
+        failure: RequestFailed | None = None
+        try:
+            answer = await self.api.generate(variant.name, prompt, self.info)
+        except RequestFailed as error:
+            failure = error
+        done = clock()
+        outcome: Outcome = (
+            "ok" if failure is None else "timeout" if failure.kind == "timeout" else "failed"
+        )
+        return RequestRecord(
+            model=variant.name,
+            prompt=prompt.index,
+            phase=phase.name,
+            repetition=request.repetition,
+            session=self._id,
+            sent_at=sent_at,
+            due_s=round(due - self._started, 6),
+            done_s=round(done - self._started, 6),
+            latency_s=round(done - due, 6),
+            outcome=outcome,
+            steps=self.info.steps,
+            size=self.info.size,
+            guidance_scale=self.info.guidance_scale,
+            seed=prompt.seed,
+            variant=variant,
+            concurrency=phase.concurrency,
+            rate=phase.rate,
+            http_status=failure.http_status if failure else 200,
+            failure=failure.kind if failure else None,
+            message=str(failure) if failure else None,
+            request_id=answer.request_id if answer else None,
+            stages_ms=answer.stages_ms if answer else {},
+            picture=await self._keep_picture(request, answer),
+        )
+
+    async def _keep_picture(self, request: PlannedRequest, answer: Answer | None) -> str | None:
+        """Pictures of the first phase only: the others would be the same ones again."""
+        if answer is None or self.pictures is None or request.phase is not self.plan.phases[0]:
+            return None
+        picture, name, index = answer.picture, request.variant.name, request.prompt.index
+        if answer.picture_url:
+            try:
+                picture = await self.api.fetch(answer.picture_url)
+            except RequestFailed as error:
+                self.say(f"{name} prompt {index}: picture not kept, {error}")
+        if picture is None:
+            return None
+        path = self.pictures / name / f"{index:03d}-{request.repetition}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+        return f"{name}/{path.name}"
