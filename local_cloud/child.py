@@ -83,7 +83,7 @@ class ChildCloud:
             region_name=self.settings.region,
             aws_access_key_id=self._keys["access_key"],
             aws_secret_access_key=self._keys["secret_key"],
-            config=Config(read_timeout=read_timeout_s),
+            config=Config(read_timeout=read_timeout_s, retries={"total_max_attempts": 1}),
         )
 
     @property

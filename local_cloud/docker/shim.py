@@ -159,7 +159,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     try:
         store = ImageStore(Path(environment["SD_LOCAL_IMAGES"]))
-        print(run(arguments, store, boto3.client("ecr"), sys.stdin.read))
+        ecr = boto3.client("ecr", region_name=environment["AWS_REGION"])
+        print(run(arguments, store, ecr, sys.stdin.read))
     except (UsageError, DockerfileError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 125

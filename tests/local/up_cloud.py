@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -11,15 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from local_cloud.endpoint_process import free_port
+import boto3
+import httpx
+import psutil
+
+from api_client import Api, Generated, listed_models
+from local_cloud.processes import free_port
 from local_cloud.settings import REPOSITORY
+from sd_contract.registration import Registration
 
 UP_TIMEOUT_S = 900.0
 # Tests ask faster than the usage plan allows, and machines that run them are busy.
@@ -31,21 +33,13 @@ class UpFailed(Exception):
     """`up` ended, or a deploy failed; the message is what it printed."""
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An HTTP answer. `body` is None where it isn't JSON."""
-
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-
 class UpCloud:
     """Context manager around `up` in a process of its own, on a free port."""
 
     def __init__(self, out: Path) -> None:
         self.out, self.port = out, free_port()
         self.printed = ""
+        self._http = httpx.Client(timeout=120)
         self._process: subprocess.Popen[bytes] | None = None
         self._facts: dict[str, Any] = {}
 
@@ -98,8 +92,6 @@ class UpCloud:
 
     def client(self, service: str) -> Any:
         """A boto3 client with the deployer's credentials."""
-        import boto3
-
         variables = self._deploy_variables()
         return boto3.client(
             service,
@@ -109,11 +101,13 @@ class UpCloud:
             aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         )
 
+    @property
     def state(self) -> Path:
         """The folder that the running cloud keeps everything in."""
-        found = re.search(r"--state (\S+) --port " + str(self.port), _processes())
-        assert found
-        return Path(found[1])
+        for process in psutil.Process(self.pid).children():
+            if "--state" in (words := process.cmdline()):
+                return Path(words[words.index("--state") + 1])
+        raise AssertionError("no server")
 
     def deploy(self, stack: str, *context: str) -> str:
         """The deploy command as typed, with more `-c`; what it printed. UpFailed."""
@@ -126,39 +120,31 @@ class UpCloud:
         line = line.replace(" cdk deploy ", " cdk destroy ")
         return self._cdk(line.replace("--require-approval never", "--force"))
 
-    def generate(self, **request: Any) -> Reply:
-        """POST /images/generations."""
-        return self.call("/images/generations", request)
+    @property
+    def api(self) -> Api:
+        return Api(self._facts["api_url"], self._facts["api_key"])
 
-    def pictures(self, **request: Any) -> list[bytes]:
+    def generate(self, **fields: Any) -> httpx.Response:
+        return self.send(self.api.generation(**fields))
+
+    def pictures(self, **fields: Any) -> list[bytes]:
         """The PNGs of a request that must succeed."""
-        reply = self.generate(**{"response_format": "b64_json", **request})
-        if reply.status != 200:
-            raise UpFailed(f"HTTP {reply.status}: {reply.body}")
-        return [base64.b64decode(item["b64_json"]) for item in reply.body["data"]]
+        response = self.generate(**{"response_format": "b64_json", **fields})
+        return [picture.png or b"" for picture in Generated.of(response).pictures]
 
-    def models(self) -> list[str]:
-        return [model["id"] for model in self.call("/models").body["data"]]
+    def models(self) -> dict[str, Registration]:
+        return listed_models(self.send(self.api.models()))
 
-    def call(
-        self, path: str, request: Any = None, *, body: bytes | None = None, key: str | None = ""
-    ) -> Reply:
-        """`request` as JSON or `body` as it is; GET without either. `key=None` sends none.
-
-        What the API says to try again is tried again.
-        """
-        headers = {"content-type": "application/json"}
-        if key is not None:
-            headers["x-api-key"] = key or self._facts["api_key"]
-        if request is not None:
-            body = json.dumps(request).encode()
-        url = f"{self._facts['api_url']}{path}"
+    def send(self, request: httpx.Request) -> httpx.Response:
+        """What the API says to try again is tried again."""
         for _ in range(TRIES - 1):
-            reply = _send(urllib.request.Request(url, body, headers))
-            if reply.status not in TRY_AGAIN:
-                return reply
-            time.sleep(float(reply.headers.get("retry-after", 0)))
-        return _send(urllib.request.Request(url, body, headers))
+            response = self._http.send(request)
+            if response.status_code not in TRY_AGAIN:
+                break
+            time.sleep(float(response.headers.get("retry-after", 0)))
+        else:
+            response = self._http.send(request)
+        return response
 
     def _deploy_variables(self) -> dict[str, str]:
         words = shlex.split(self._facts["deploy_command"])
@@ -180,29 +166,3 @@ class UpCloud:
         if done.returncode:
             raise UpFailed(output)
         return output
-
-
-def _send(message: urllib.request.Request) -> Reply:
-    try:
-        with urllib.request.urlopen(message, timeout=120) as answer:
-            return _reply(answer.status, dict(answer.headers), answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return _reply(error.code, dict(error.headers), error.read())
-
-
-def _reply(status: int, headers: dict[str, str], body: bytes) -> Reply:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        document = None
-    return Reply(status, {name.lower(): value for name, value in headers.items()}, document)
-
-
-def _processes() -> str:
-    import psutil
-
-    lines = []
-    for process in psutil.process_iter(["cmdline"]):
-        lines.append(" ".join(process.info["cmdline"] or []))
-    return "\n".join(lines)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from local_cloud.djl_host import parse_request
-from local_cloud.djl_process import tagged
-from tests.djl_hosting import Host, echo_model, ended, hosted
+from local_cloud.djl.host import parse_request
+from local_cloud.djl.process import tagged
+from tests.fakes.djl_hosting import Host, echo_model, ended, hosted
 
 DIE = "os._exit(1)"
 

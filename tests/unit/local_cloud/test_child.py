@@ -8,35 +8,35 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from local_cloud.child import ChildCloud, CloudFailed, check_port
-from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups
+from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups, free_port
+from tests.fakes.local_account import wait_for
 
-BUILD = """
-import json, sys, time
+# A cloud with a build under way.
+PARENT = """
+import io, json, time, zipfile
 from local_cloud.child import ChildCloud
+from tests.fakes.local_account import allow, make_role, wait_for
 with ChildCloud() as cloud:
-    iam, builds = cloud.client("iam"), cloud.client("codebuild")
-    trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
-                            "Principal": {"Service": "codebuild.amazonaws.com"}}]}
-    allow = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.create_role(RoleName="b", AssumeRolePolicyDocument=json.dumps(trust))
-    iam.put_role_policy(RoleName="b", PolicyName="p", PolicyDocument=json.dumps(allow))
-    spec = 'version: 0.2\\nphases: {build: {commands: ["sleep 987"]}}'
+    s3, builds = cloud.client("s3"), cloud.client("codebuild")
+    with zipfile.ZipFile(source := io.BytesIO(), "w"):
+        pass
+    s3.create_bucket(Bucket="source")
+    s3.put_object(Bucket="source", Key="a.zip", Body=source.getvalue())
+    spec = {"version": "0.2", "phases": {"build": {"commands": ["sleep 987"]}}}
     builds.create_project(
-        name="project", source={"type": "NO_SOURCE", "buildspec": spec},
-        artifacts={"type": "NO_ARTIFACTS"}, serviceRole="arn:aws:iam::000000000000:role/b",
+        name="project", serviceRole=make_role(cloud, "b", "codebuild", allow("*")),
+        source={"type": "S3", "location": "source/a.zip", "buildspec": json.dumps(spec)},
+        artifacts={"type": "NO_ARTIFACTS"},
         environment={"type": "LINUX_CONTAINER", "image": "i",
                      "computeType": "BUILD_GENERAL1_SMALL"})
     builds.start_build(projectName="project")
-    while not list(cloud.settings.groups.iterdir()):
-        time.sleep(0.05)
+    wait_for(lambda: list(cloud.settings.groups.iterdir()))
     groups = [int(path.name) for path in cloud.settings.groups.iterdir()]
     print(json.dumps({"state": str(cloud.state), "port": cloud.port, "groups": groups,
                       "server": cloud.pid}), flush=True)
@@ -47,7 +47,7 @@ with ChildCloud() as cloud:
 @pytest.mark.parametrize("victim", ["parent", "server"])
 def test_a_kill_leaves_no_process_folder_or_port(victim: str) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", BUILD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert parent.stdout is not None
@@ -56,10 +56,10 @@ def test_a_kill_leaves_no_process_folder_or_port(victim: str) -> None:
 
         os.kill(parent.pid if victim == "parent" else facts["server"], signal.SIGKILL)
 
-        until(lambda: not Path(facts["state"]).exists())
-        until(lambda: not any(alive(group) for group in facts["groups"]))
-        until(lambda: not alive(facts["server"]))
-        until(lambda: is_free(facts["port"]))
+        wait_for(lambda: not Path(facts["state"]).exists())
+        wait_for(lambda: not any(alive(group) for group in facts["groups"]))
+        wait_for(lambda: not alive(facts["server"]))
+        wait_for(lambda: is_free(facts["port"]))
     finally:
         parent.kill()
         parent.communicate()
@@ -74,10 +74,7 @@ def test_a_taken_port_is_a_sentence_that_says_what_to_do() -> None:
 
 
 def test_a_free_port_passes() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    check_port(port)
+    check_port(free_port())
 
 
 def test_a_group_ends_with_all_it_started(tmp_path: Path) -> None:
@@ -89,11 +86,11 @@ def test_a_group_ends_with_all_it_started(tmp_path: Path) -> None:
         notes=tmp_path,
         on_line=lines.append,
     )
-    until(lambda: bool(lines))
+    wait_for(lambda: bool(lines))
 
     group.stop()
 
-    until(lambda: not alive(int(lines[0])))
+    wait_for(lambda: not alive(int(lines[0])))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,10 +120,3 @@ def is_free(port: int) -> bool:
     except CloudFailed:
         return False
     return True
-
-
-def until(question: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,15 +16,9 @@ from front_door.errors import (
     FrontDoorError,
 )
 from local_cloud.child import ChildCloud
-from tests.local_fakes import ToyEndpoint, make_toy, wait_for
+from tests.fakes.local_account import wait_for
+from tests.fakes.toy_endpoint import ToyEndpoint
 from tests.unit.front_door_fakes import generation_request, variant
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[ChildCloud]:
-    with ChildCloud(invoke_timeout_s=1.0) as running:
-        make_toy(running)
-        yield running
 
 
 class Ordered:
@@ -42,13 +36,6 @@ def failure(deployment: ToyEndpoint, **order: Any) -> FrontDoorError:
     with pytest.raises(FrontDoorError) as caught:
         generate(Ordered(deployment.cloud, order), request, "id-1")
     return caught.value
-
-
-@pytest.fixture(scope="module")
-def healthy(cloud: ChildCloud) -> ToyEndpoint:
-    deployment = ToyEndpoint(cloud, "healthy")
-    deployment.create()
-    return deployment
 
 
 def test_no_such_endpoint(cloud: ChildCloud) -> None:
@@ -78,14 +65,14 @@ def test_one_that_is_updating_answers_still(cloud: ChildCloud) -> None:
 
 
 def test_one_just_deleted(cloud: ChildCloud) -> None:
-    deployment = ToyEndpoint(cloud, "deleted")
+    deployment = ToyEndpoint(cloud, "just-deleted")
     deployment.create()
     deployment.delete()
     assert type(failure(deployment)) is EndpointNotFound
 
 
 def test_a_container_that_takes_too_long(healthy: ToyEndpoint) -> None:
-    assert type(failure(healthy, sleep=3)) is EndpointTimeout
+    assert type(failure(healthy, sleep=600)) is EndpointTimeout
 
 
 def test_a_container_that_dies_and_then_has_no_healthy_instance(cloud: ChildCloud) -> None:

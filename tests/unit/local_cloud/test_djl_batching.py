@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.djl_batching import (
+from local_cloud.djl.batching import (
     STALE_S,
     EngineException,
     TranslateException,
@@ -23,9 +23,9 @@ from local_cloud.djl_batching import (
     predict,
     unpack,
 )
-from local_cloud.djl_engine import invoke
-from local_cloud.djl_messages import Input, Output
-from local_cloud.djl_process import ProcessLost
+from local_cloud.djl.engine import invoke
+from local_cloud.djl.messages import Input, Output
+from local_cloud.djl.process import ProcessLost
 
 LONG_S = 600.0
 """A delay that no test waits for: a batch that is full goes at once."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.alarms import evaluated_state
+from local_cloud.ministack.alarms import evaluated_state
 
 MINUTE = 60.0
 ALARM: dict[str, Any] = {

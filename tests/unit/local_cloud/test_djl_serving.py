@@ -20,7 +20,7 @@ from PIL import Image
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 from tests.djl_fakes import KEY, WEIGHTS, make_artifact
-from tests.djl_hosting import ROOT, Host, echo_model, hosted, image_environment
+from tests.fakes.djl_hosting import ROOT, Host, echo_model, hosted, image_environment
 from tests.serving_fakes import ENV, config, request
 
 ASSETS = ROOT / "model_assets"
@@ -162,11 +162,11 @@ def test_malformed_properties_are_fatal(tmp_path: Path) -> None:
     folder = tmp_path / "djl"
     shutil.copytree(ASSETS / "djl", folder)
     with (folder / "serving.properties").open("a") as file:
-        file.write("option.acceleration\nbatch_size=many\n")
+        file.write("option.acceleration\nbatch_size=2\n")
     with serving(WEIGHTS, folder) as host:
         words = host.last_words()
-    assert "serving.properties line 13: 'option.acceleration' is not key=value" in words
-    assert "batch_size='many'" in words
+    assert "serving.properties line 13: 'option.acceleration' is neither" in words
+    assert "serving.properties line 14: 'batch_size=2' is neither" in words
 
 
 def test_a_missing_model_index_is_fatal(tmp_path: Path) -> None:

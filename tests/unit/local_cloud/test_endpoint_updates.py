@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
-from tests.local_fakes import ToyEndpoint, make_toy, wait_for
+from tests.fakes.local_account import fault, log_lines, wait_for
+from tests.fakes.toy_endpoint import ToyEndpoint
 
 OLD, NEW = {"TOY": "old"}, {"TOY": "new"}
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[ChildCloud]:
-    with ChildCloud() as running:
-        make_toy(running)
-        yield running
 
 
 def deployment(*alarms: str, baking_s: int = 3600) -> dict[str, Any]:
@@ -58,6 +52,21 @@ def in_alarm(endpoint: ToyEndpoint, name: str) -> bool:
 def fails(endpoint: ToyEndpoint) -> None:
     with pytest.raises(ClientError):
         endpoint.invoke(status=500)
+
+
+def test_an_update_swaps_only_when_the_new_container_is_healthy(cloud: ChildCloud) -> None:
+    endpoint = ToyEndpoint(cloud, "swaps")
+    endpoint.create(Environment=OLD)
+
+    endpoint.update("-bad", Environment={"TOY": "broken"})
+    described = endpoint.settled()
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "swaps")
+    assert "not a model" in described["FailureReason"]
+    assert endpoint.invoke()["toy"] == "old"
+
+    endpoint.update("-good", Environment=NEW)
+    assert endpoint.settled()["EndpointConfigName"] == "swaps-good"
+    assert endpoint.invoke()["toy"] == "new"
 
 
 def test_an_update_whose_new_fleet_fails_goes_back_while_it_bakes(cloud: ChildCloud) -> None:
@@ -118,14 +127,9 @@ def test_the_execution_role_has_to_see_the_alarms(cloud: ChildCloud) -> None:
 def test_sagemaker_may_roll_back_by_itself_without_a_reason(cloud: ChildCloud) -> None:
     endpoint = ToyEndpoint(cloud, "silent")
     endpoint.create(Environment=OLD)
-    switch = cloud.settings.state / "faults" / "endpoint-rollback"
-    switch.parent.mkdir(exist_ok=True)
-    switch.touch()
-    try:
+    with fault(cloud, "endpoint-rollback"):
         endpoint.update("-new", Environment=NEW)
         described = endpoint.settled()
-    finally:
-        switch.unlink()
 
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "silent")
     assert "FailureReason" not in described
@@ -148,8 +152,8 @@ def test_a_log_group_that_is_gone_is_made_again_only_by_a_role_that_may(cloud: C
 
     logs.create_log_group(logGroupName="/aws/sagemaker/Endpoints/doesnt")
     bare.invoke()
-    events = logs.filter_log_events(logGroupName="/aws/sagemaker/Endpoints/doesnt")["events"]
-    assert any("POST /invocations" in event["message"] for event in events)
+    said = log_lines(cloud, "/aws/sagemaker/Endpoints/doesnt")
+    assert any("POST /invocations" in line for line in said)
     for name in ("makes", "doesnt"):
         logs.delete_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{name}")
     makes.invoke()
@@ -158,8 +162,6 @@ def test_a_log_group_that_is_gone_is_made_again_only_by_a_role_that_may(cloud: C
 
 
 def test_a_deleted_endpoint_stops_both_fleets_of_an_update(cloud: ChildCloud) -> None:
-    import psutil
-
     endpoint = ToyEndpoint(cloud, "both")
     endpoint.create(Environment=OLD)
     pids = [endpoint.invoke()["pid"]]
@@ -169,19 +171,3 @@ def test_a_deleted_endpoint_stops_both_fleets_of_an_update(cloud: ChildCloud) ->
     endpoint.delete()
 
     assert wait_for(lambda: not any(map(psutil.pid_exists, pids)))
-
-
-def test_the_last_deployment_config_is_reused_when_asked(cloud: ChildCloud) -> None:
-    endpoint = ToyEndpoint(cloud, "reuse")
-    endpoint.create(Environment=OLD)
-    watch(endpoint, "reuse-alarm")
-    endpoint.update("-a", deployment("reuse-alarm", baking_s=0), Environment=NEW)
-    endpoint.settled()
-
-    cloud.client("cloudwatch").delete_alarms(AlarmNames=["reuse-alarm"])
-    config = endpoint.model("-b", Environment=OLD)
-    for retain, ends_on in ((True, "reuse-a"), (False, "reuse-b")):
-        endpoint.sagemaker.update_endpoint(
-            EndpointName="reuse", EndpointConfigName=config, RetainDeploymentConfig=retain
-        )
-        assert endpoint.settled()["EndpointConfigName"] == ends_on

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from local_cloud.child import ChildCloud
-from local_cloud.image_store import MANIFEST_TYPE, ImageRecord, ImageStore, manifest_of
+from local_cloud.docker.store import MANIFEST_TYPE, ImageRecord, ImageStore, manifest_of
+from tests.fakes.local_account import allow, arn, make_role, role_arn, wait_for
 
-ROLE_POLICY: dict[str, Any] = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "Resource": "arn:aws:ecr:us-east-1:000000000000:repository/toy",
-        },
-        {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
-        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::models"},
-        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::models/toy/*"},
-        {
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/Endpoints/*",
-        },
-    ],
-}
-# What an execution role may have besides.
-MAKES_GROUPS = {
-    "Effect": "Allow",
-    "Action": "logs:CreateLogGroup",
-    "Resource": "arn:aws:logs:us-east-1:000000000000:log-group:/aws/sagemaker/Endpoints/*",
-}
-SEES_ALARMS = {
-    "Effect": "Allow",
-    "Action": "cloudwatch:DescribeAlarms",
-    "Resource": "arn:aws:cloudwatch:us-east-1:000000000000:alarm:*",
-}
+GROUPS = arn("logs", "log-group:/aws/sagemaker/Endpoints/*")
+PULLS_LOADS_LOGS = (
+    allow("ecr:BatchGetImage ecr:GetDownloadUrlForLayer", arn("ecr", "repository/toy")),
+    allow("ecr:GetAuthorizationToken"),
+    allow("s3:ListBucket", "arn:aws:s3:::models"),
+    allow("s3:GetObject", "arn:aws:s3:::models/toy/*"),
+    allow("logs:CreateLogStream logs:PutLogEvents", GROUPS),
+)
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/toy:1"
-VARIANT = {
+DIGEST = "sha256:" + "1" * 64
+PRODUCTION_VARIANT = {
     "VariantName": "AllTraffic",
     "InstanceType": "ml.g5.xlarge",
     "InitialInstanceCount": 1,
@@ -91,62 +69,44 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 
+def model_data(prefix: str = "toy/") -> dict[str, Any]:
+    source = {
+        "S3Uri": f"s3://models/{prefix}",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+    }
+    return {"S3DataSource": source}
+
+
 def make_toy(cloud: ChildCloud) -> None:
     """The image, a bucket with model data, and the roles that may use both: `endpoint`, which makes
     its log group and sees alarms, and `bare`, which does neither."""
-    make_image(cloud)
-    s3, iam = cloud.client("s3"), cloud.client("iam")
+    store = ImageStore(cloud.settings.images)
+    code = store.rootfs(DIGEST) / "opt" / "toy"
+    code.mkdir(parents=True)
+    (code / "serve.py").write_text(CONTAINER_CODE)
+    store.save(DIGEST, ImageRecord("toy-base:1", {}, ("python", "/opt/toy/serve.py")))
+    cloud.client("ecr").create_repository(repositoryName="toy")
+    push_toy(cloud, "1", MANIFEST_TYPE)
+    s3 = cloud.client("s3")
     s3.create_bucket(Bucket="models")
     s3.put_object(Bucket="models", Key="toy/weights.txt", Body=b"first")
     s3.put_object(Bucket="models", Key="other/weights.txt", Body=b"not for this role")
-    make_role(iam, "bare", "sagemaker.amazonaws.com", ROLE_POLICY)
-    statements = [*ROLE_POLICY["Statement"], MAKES_GROUPS, SEES_ALARMS]
-    make_role(iam, "endpoint", "sagemaker.amazonaws.com", {**ROLE_POLICY, "Statement": statements})
-
-
-def make_image(cloud: ChildCloud) -> None:
-    store = ImageStore(cloud.settings.images)
-    digest = "sha256:" + "1" * 64
-    code = store.rootfs(digest) / "opt" / "toy"
-    code.mkdir(parents=True)
-    (code / "serve.py").write_text(CONTAINER_CODE)
-    record = ImageRecord("toy-base:1", {}, ("python", "/opt/toy/serve.py"))
-    store.save(digest, record)
-    ecr = cloud.client("ecr")
-    ecr.create_repository(repositoryName="toy")
-    ecr.put_image(
-        repositoryName="toy",
-        imageTag="1",
-        imageManifest=manifest_of(digest),
-        imageManifestMediaType=MANIFEST_TYPE,
+    further = (
+        allow("logs:CreateLogGroup", GROUPS),
+        allow("cloudwatch:DescribeAlarms", arn("cloudwatch", "alarm:*")),
     )
+    make_role(cloud, "bare", "sagemaker", *PULLS_LOADS_LOGS)
+    make_role(cloud, "endpoint", "sagemaker", *PULLS_LOADS_LOGS, *further)
 
 
-def make_role(iam: Any, name: str, service: str, policy: dict[str, Any]) -> str:
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-        ],
-    }
-    arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"][
-        "Arn"
-    ]
-    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
-    return arn
-
-
-def wait_for(question: Any, seconds: float = 30.0) -> Any:
-    """The first true answer; the call's own ClientError counts as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if answer := question():
-                return answer
-        except ClientError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
+def push_toy(cloud: ChildCloud, tag: str, media_type: str) -> None:
+    cloud.client("ecr").put_image(
+        repositoryName="toy",
+        imageTag=tag,
+        imageManifest=manifest_of(DIGEST, media_type),
+        imageManifestMediaType=media_type,
+    )
 
 
 class ToyEndpoint:
@@ -159,22 +119,13 @@ class ToyEndpoint:
     def model(self, suffix: str = "", role: str = "endpoint", **container: Any) -> str:
         """A model and its endpoint configuration; the name of both."""
         name = self.name + suffix
-        source = {
-            "S3Uri": "s3://models/toy/",
-            "S3DataType": "S3Prefix",
-            "CompressionType": "None",
-        }
         self.sagemaker.create_model(
             ModelName=name,
-            ExecutionRoleArn=f"arn:aws:iam::000000000000:role/{role}",
-            PrimaryContainer={
-                "Image": IMAGE,
-                "ModelDataSource": {"S3DataSource": source},
-                **container,
-            },
+            ExecutionRoleArn=role_arn(role),
+            PrimaryContainer={"Image": IMAGE, "ModelDataSource": model_data(), **container},
         )
-        variant = {**VARIANT, "ModelName": name}
-        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        main = {**PRODUCTION_VARIANT, "ModelName": name}
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[main])
         return name
 
     def create(self, **model: Any) -> dict[str, Any]:
@@ -187,11 +138,9 @@ class ToyEndpoint:
 
     def settled(self) -> dict[str, Any]:
         """As described, once no creation or update is under way."""
-        while True:
-            described: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=self.name)
-            if described["EndpointStatus"] not in ("Creating", "Updating"):
-                return described
-            time.sleep(0.05)
+        wait_for(lambda: self.status() not in ("Creating", "Updating"))
+        described: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=self.name)
+        return described
 
     def invoke(self, **request: Any) -> Any:
         body = json.dumps(request).encode()

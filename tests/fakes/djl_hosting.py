@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,9 +19,10 @@ from typing import Any
 import httpx
 import psutil
 
-from local_cloud.dockerfile import parse_dockerfile
+from local_cloud.docker.dockerfile import parse_dockerfile
+from local_cloud.processes import free_port
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "model_assets" / "djl" / "Dockerfile"
 PATIENCE_S = 120.0
 """Against a hang alone."""
@@ -61,7 +61,7 @@ def image_environment() -> dict[str, str]:
 
 def echo_model(folder: Path) -> Path:
     folder.mkdir()
-    (folder / "serving.properties").write_text("engine=DeepSpeed\n")
+    (folder / "serving.properties").touch()
     (folder / "model.py").write_text(ECHO)
     return folder
 
@@ -171,12 +171,10 @@ def ended(process: psutil.Process) -> bool:
 
 @contextmanager
 def hosted(folder: Path, **env: str) -> Iterator[Host]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     process = subprocess.Popen(
-        [sys.executable, "-m", "local_cloud.djl_host", "--model-dir", str(folder)],
+        [sys.executable, "-m", "local_cloud.djl.host", str(folder.parent)],
         cwd=ROOT,
         env={
             **kept,
@@ -184,6 +182,7 @@ def hosted(folder: Path, **env: str) -> Iterator[Host]:
             "PYTHONUNBUFFERED": "1",
             "SAGEMAKER_BIND_TO_PORT": port,
             **env,
+            "SERVING_LOAD_MODELS": f"djl::DeepSpeed=/{folder.name}",
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
