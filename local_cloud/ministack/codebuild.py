@@ -7,7 +7,7 @@ from typing import Any, cast
 from ministack.services import codebuild
 from ministack.services.cloudformation import provisioners
 
-from local_cloud.ministack.answers import Operation, Response, answering
+from local_cloud.ministack.answers import Operation, answering
 
 Record = dict[str, Any]
 
@@ -31,26 +31,13 @@ def install_codebuild(start_build: Operation, stop_build: Operation) -> None:
     """Put these in the place of MiniStack's, which need a Docker daemon."""
     codebuild._start_build = answering(start_build)
     codebuild._stop_build = answering(stop_build)
-    codebuild._create_project = _keeping_request(codebuild._create_project)
     handlers = provisioners._RESOURCE_HANDLERS["AWS::CodeBuild::Project"]
     for verb in ("create", "update"):
         handlers[verb] = _keeping_log_settings(handlers[verb])
 
 
-def _keeping_request(operation: Any) -> Any:
-    """MiniStack's CreateProject drops logsConfig; a build's log goes by it."""
-
-    def wrapped(request: Record) -> Response:
-        response: Response = operation(request)
-        if response[0] == 200 and "logsConfig" in request:
-            codebuild._projects[request["name"]]["logsConfig"] = request["logsConfig"]
-        return response
-
-    return wrapped
-
-
 def _keeping_log_settings(handler: Any) -> Any:
-    """The same for a template's LogsConfig."""
+    """MiniStack drops a template's LogsConfig; a build's log goes by it."""
 
     def wrapped(*arguments: Any) -> Any:
         # (logical id, properties, stack) or (physical id, old, new properties, stack)

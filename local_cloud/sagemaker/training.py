@@ -133,9 +133,6 @@ class TrainingJobs:
             else:
                 record["ModelArtifacts"] = {"S3ModelArtifacts": job.process.model_uri}
             record["TrainingEndTime"] = time.time()
-            record["TrainingTimeInSeconds"] = int(
-                record["TrainingEndTime"] - record.get("TrainingStartTime", record["CreationTime"])
-            )
             message = outcome.reason or f"Training job {outcome.status.lower()}"
             job.enter(outcome.status, outcome.secondary, message)
             job.ended = True

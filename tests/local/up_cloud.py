@@ -86,6 +86,7 @@ class UpCloud:
     def end(self) -> int:
         """Ctrl-C; the exit status. Safe to call twice."""
         assert self._process is not None
+        self._http.close()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
         return self._process.wait(60)

@@ -28,7 +28,7 @@ from tests.fakes.local_account import (
     wait_for,
 )
 
-GROUP = "/builds/project"
+GROUPS = "/aws/codebuild"
 ACCOUNT = "000000000000"
 CLEARS_UP = "trap 'echo cleared up' TERM INT HUP EXIT"
 
@@ -60,7 +60,7 @@ class Build:
         return str(wait_for(lambda: (r := self.record())["buildComplete"] and r["buildStatus"]))
 
     def log(self) -> list[str]:
-        return log_lines(self.cloud, GROUP, self.record()["logs"]["streamName"])
+        return log_lines(self.cloud, self.record()["logs"]["groupName"])
 
     def phases(self) -> dict[str, tuple[str, str]]:
         """Status and message by the phase."""
@@ -95,7 +95,6 @@ class Projects:
                 "environmentVariables": [{"name": "WHO", "value": "the project"}],
             },
             serviceRole=role_arn(role),
-            logsConfig={"cloudWatchLogs": {"status": "ENABLED", "groupName": GROUP}},
         )
         return name
 
@@ -106,7 +105,7 @@ class Projects:
 
 @pytest.fixture(scope="module")
 def projects(cloud: ChildCloud) -> Projects:
-    logs = allow("logs:CreateLogStream logs:PutLogEvents", arn("logs", f"log-group:{GROUP}:*"))
+    logs = allow("logs:CreateLogStream logs:PutLogEvents", arn("logs", f"log-group:{GROUPS}/*"))
     source = allow("s3:GetObject", "arn:aws:s3:::source/*")
     make_role(cloud, "build", "codebuild", logs, source)
     make_role(cloud, "mute", "codebuild", source)

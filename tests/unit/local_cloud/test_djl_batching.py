@@ -162,15 +162,6 @@ def test_a_lost_process_refuses_for_a_minute_and_then_says_there_are_no_devices(
         assert worker.status == "Unhealthy"
 
 
-def test_a_lost_process_is_a_failed_model_with_a_threshold_of_zero() -> None:
-    with running(ProcessDouble(lose), batch_size=1, retry_threshold=0) as worker:
-        with pytest.raises(WlmException, match="disconnected"):
-            worker.submit(request("a")).result()
-        assert worker.status == "FAILED"
-        with pytest.raises(WlmException, match="Model is not ready"):
-            worker.submit(request("b"))
-
-
 def test_what_waits_when_the_process_is_lost_is_never_answered() -> None:
     entered, leave = threading.Event(), threading.Event()
 
@@ -187,16 +178,6 @@ def test_what_waits_when_the_process_is_lost_is_never_answered() -> None:
         with pytest.raises(WlmException):
             first.result()
     assert not waiting.done()
-
-
-def test_a_process_that_stopped_between_requests_answers_400_and_is_never_a_failure() -> None:
-    process = ProcessDouble(echo, stopped=True)
-    with running(process, batch_size=1, retry_threshold=0) as worker:
-        for _ in range(2):
-            with pytest.raises(TranslateException, match="Backend Python process is stopped"):
-                worker.submit(request("a")).result()
-        assert worker.status == "Healthy"
-    assert process.sizes == []
 
 
 def test_an_error_code_is_everyone_s() -> None:
