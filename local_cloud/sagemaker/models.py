@@ -17,6 +17,14 @@ from local_cloud.sagemaker.resources import (
 )
 from local_cloud.settings import CloudSettings
 
+NOT_HERE = {
+    "AsyncInferenceConfig",
+    "DataCaptureConfig",
+    "ExplainerConfig",
+    "ShadowProductionVariants",
+    "VpcConfig",
+}
+"""Of an endpoint configuration's members."""
 Records = dict[str, dict[str, Any]]
 
 
@@ -69,9 +77,11 @@ class Models:
     def _create_config(self, request: Request) -> Answer:
         name = request["EndpointConfigName"]
         arn = self._new_arn(self._configs, "endpoint-config", "endpoint configuration", name)
-        if len(request["ProductionVariants"]) > 1:
+        for member in NOT_HERE & request.keys():
+            raise invalid(f"The local cloud has no {member}.")
+        main, *others = request["ProductionVariants"]
+        if others:
             raise invalid("The local cloud serves one production variant a configuration.")
-        (main,) = request["ProductionVariants"]
         self.model(main["ModelName"])
         if not main.get("InstanceType"):
             raise invalid(f"InstanceType is required for variant {main['VariantName']}.")

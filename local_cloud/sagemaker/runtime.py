@@ -82,11 +82,6 @@ class InvokeEndpoint:
             # aws/amazon-sagemaker-examples#559.
             account = self._settings.account
             raise BadRequest("ValidationError", f"Endpoint {name} of account {account} not found.")
-        if "AsyncInferenceConfig" in fleet.config:
-            raise BadRequest(
-                "ValidationError",
-                f"Endpoint {name} is an async endpoint: it takes InvokeEndpointAsync.",
-            )
         if len(body) > INVOCATION_BYTES:
             raise BadRequest(
                 "ValidationError",

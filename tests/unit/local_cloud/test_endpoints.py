@@ -84,6 +84,22 @@ def test_the_log_is_in_cloudwatch(healthy: ToyEndpoint) -> None:
     assert any("POST /invocations" in line for line in said)
 
 
+def test_what_the_local_cloud_does_not_do_is_refused(healthy: ToyEndpoint) -> None:
+    def refusal(*names: str, **more: Any) -> str:
+        mains = [{**PRODUCTION_VARIANT, "ModelName": "healthy", "VariantName": n} for n in names]
+        with pytest.raises(ClientError) as caught:
+            healthy.sagemaker.create_endpoint_config(
+                EndpointConfigName="refused", ProductionVariants=mains, **more
+            )
+        return str(caught.value)
+
+    output = {"OutputConfig": {"S3OutputPath": "s3://models/out"}}
+    assert "has no AsyncInferenceConfig" in refusal("A", AsyncInferenceConfig=output)
+    assert "one production variant" in refusal("A", "B")
+    with pytest.raises(ClientError, match="has no SageMaker ListModels"):
+        healthy.sagemaker.list_models()
+
+
 def test_an_unknown_endpoint_is_a_validation_error(cloud: ChildCloud) -> None:
     error = refused(ToyEndpoint(cloud, "nobody"))["Error"]
     assert error["Code"] == "ValidationError"
