@@ -69,7 +69,7 @@ class Generated:
 
     pictures: tuple[GeneratedPicture, ...]
     timings_ms: Mapping[str, float]
-    request_id: str
+    request_id: str | None
 
     @classmethod
     def of(cls, response: httpx.Response) -> Generated:
@@ -79,7 +79,7 @@ class Generated:
             return cls(
                 tuple(map(_picture, document["data"])),
                 {stage: float(ms) for stage, ms in document["timings_ms"].items()},
-                response.headers["x-request-id"],
+                response.headers.get("x-request-id"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ApiError(response, repr(error)) from error

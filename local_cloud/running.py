@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import httpx
-
-from api_client import Api, listed_models
+from api_client import Api
 from local_cloud.child import ChildCloud
 from local_cloud.contract import GATEWAY_S
 from local_cloud.deployment import Deployment, out_folder
 from local_cloud.failed import Failed
 from local_cloud.node import cdk_cli
-from local_cloud.picture import FirstPicture, make_picture, make_picture_patiently
+from local_cloud.picture import (
+    FirstPicture,
+    endpoints_by_model,
+    make_picture,
+    make_picture_patiently,
+)
 from local_cloud.weights import weights_context
 
 STACK = "SdG5Stack"
@@ -92,12 +95,6 @@ def running(port: int) -> Iterator[Running]:
                 yield up
         finally:
             deployment.stop()
-
-
-def endpoints_by_model(api: Api) -> dict[str, str]:
-    with httpx.Client() as http:
-        listed = listed_models(http.send(api.models()))
-    return {name: model.endpoint_name for name, model in listed.items()}
 
 
 def first_picture(cloud: ChildCloud, endpoints: Mapping[str, str]) -> FirstPicture:

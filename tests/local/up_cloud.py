@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import boto3
@@ -39,7 +38,7 @@ class UpCloud:
     def __init__(self, out: Path) -> None:
         self.out, self.port = out, free_port()
         self.printed = ""
-        self._http = httpx.Client(timeout=120)
+        self._http = httpx.Client(timeout=120, trust_env=False)
         self._process: subprocess.Popen[bytes] | None = None
         self._facts: dict[str, Any] = {}
 
@@ -65,12 +64,7 @@ class UpCloud:
         self._facts = json.loads((self.out / "local.json").read_text())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     @property
