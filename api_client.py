@@ -4,7 +4,7 @@ Nothing in here sends anything, so that a caller chooses how: `httpx.Client` (th
 its tests) or `httpx.AsyncClient` (the benchmark), each with its own time-outs and tries:
 
     response = http.send(api.generation(prompt="a red circle", seed=1))
-    generated = Generated.of(response)
+    generated = GenerationAnswer.of(response)
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class GeneratedPicture:
 
 
 @dataclass(frozen=True)
-class Generated:
+class GenerationAnswer:
     """What `POST /images/generations` answers. `timings_ms` by stage."""
 
     pictures: tuple[GeneratedPicture, ...]
@@ -72,7 +72,7 @@ class Generated:
     request_id: str | None
 
     @classmethod
-    def of(cls, response: httpx.Response) -> Generated:
+    def of(cls, response: httpx.Response) -> GenerationAnswer:
         """Raises ApiError."""
         document = _document(response)
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from api_client import Api, ApiError, Generated, listed_models
+from api_client import Api, ApiError, GenerationAnswer, listed_models
 from local_cloud.failed import Failed
 
 PROMPT = "a red circle on a white background"
@@ -63,7 +63,7 @@ def make_picture(api: Api) -> FirstPicture:
             response = http.send(api.generation(prompt=PROMPT, seed=1))
             if response.status_code not in (503, 504):
                 break
-        (made,) = Generated.of(response).pictures
+        (made,) = GenerationAnswer.of(response).pictures
         png = http.get(str(made.url)).raise_for_status().content
     return _looked_at(png, time.monotonic() - began)
 

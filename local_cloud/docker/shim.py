@@ -31,7 +31,7 @@ class UsageError(Exception):
     """The command line is not one this `docker` knows; exit status 125, as docker's."""
 
 
-class _Parser(argparse.ArgumentParser):
+class _DockerArguments(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}")
 
@@ -41,7 +41,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="docker", add_help=False, allow_abbrev=False)
+    parser = _DockerArguments(prog="docker", add_help=False, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     login = commands.add_parser("login", add_help=False, allow_abbrev=False)
     login.add_argument("--username", required=True)

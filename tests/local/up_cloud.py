@@ -17,7 +17,7 @@ import boto3
 import httpx
 import psutil
 
-from api_client import Api, Generated, listed_models
+from api_client import Api, GenerationAnswer, listed_models
 from local_cloud.processes import free_port
 from local_cloud.settings import REPOSITORY
 from sd_contract.registration import Registration
@@ -125,7 +125,7 @@ class UpCloud:
     def pictures(self, **fields: Any) -> list[bytes]:
         """The PNGs of a request that must succeed."""
         response = self.generate(**{"response_format": "b64_json", **fields})
-        return [picture.png or b"" for picture in Generated.of(response).pictures]
+        return [picture.png or b"" for picture in GenerationAnswer.of(response).pictures]
 
     def models(self) -> dict[str, Registration]:
         return listed_models(self.send(self.api.models()))

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api_client import Api, ApiError, Generated, listed_models
+from api_client import Api, ApiError, GenerationAnswer, listed_models
 from local_cloud.__main__ import port_setting
 from local_cloud.deployment import failure_reason
 from local_cloud.picture import PictureFailed, png_size
@@ -129,7 +129,7 @@ def test_a_request_carries_the_key_and_the_fields() -> None:
 
 
 def test_an_answer_is_read_as_pictures_and_times() -> None:
-    generated = Generated.of(answered(GENERATED))
+    generated = GenerationAnswer.of(answered(GENERATED))
     first, second = generated.pictures
     assert (first.seed, first.png, first.url) == (4294967295, b"png", None)
     assert (second.seed, second.png, second.url) == (0, None, "http://p")
@@ -150,7 +150,7 @@ def test_an_answer_is_read_as_pictures_and_times() -> None:
     ],
 )
 def test_a_refusal_and_nonsense_are_errors(document: Any, status: int, kind: str) -> None:
-    for read in (Generated.of, listed_models):
+    for read in (GenerationAnswer.of, listed_models):
         with pytest.raises(ApiError) as caught:
             read(answered(document, status))
         assert (caught.value.status, caught.value.kind) == (status, kind)
