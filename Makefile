@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+# Node comes with the environment: the CDK and its CLI find that one first.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 

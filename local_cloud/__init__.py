@@ -1,4 +1,6 @@
-"""The local cloud: MiniStack on 127.0.0.1, plus SageMaker and a CodeBuild that runs builds here.
+"""The local cloud: MiniStack on 127.0.0.1 and what it lacks of AWS, and the app deployed to it.
 
-`python -m local_cloud serve` boots it; `up` and `smoke` deploy the app to it as well.
+The commands (`up`, `smoke`, `bench`, each over `running.running()`), the server with its process
+groups and its janitor, and a room for each part of AWS: `ministack`, `sagemaker`, `codebuild`,
+`docker`, `djl`.
 """

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     )
     serve_parser.add_argument("--port", type=int, help="default: SD_LOCAL_PORT, or 4566")
     serve_parser.add_argument(
-        "--invoke-timeout", type=float, default=60.0, help="InvokeEndpoint's limit in seconds"
+        "--invoke-timeout", type=float, help="InvokeEndpoint's limit in seconds"
     )
     commands.add_parser("up", help="boot it, deploy the app, make a picture, stay up")
     commands.add_parser("smoke", help="the same, check the picture, end")
@@ -35,20 +35,21 @@ def main(arguments: list[str]) -> int:
     options, further = parser.parse_known_args(arguments)
     if further and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(further)}")
-    if options.command != "serve":
-        from local_cloud import up
+    if options.command == "serve":
+        from local_cloud.server import serve
 
-        return up.main(port_setting(), command=options.command, further=further)
+        port = options.port or port_setting()
+        state = options.state or REPOSITORY / ".local" / f"serve-{os.getpid()}"
+        serve(CloudSettings(port, state, invoke_timeout_s=options.invoke_timeout),
+              until_eof=options.until_eof)  # fmt: skip
+        return 0
+    from local_cloud.bench import bench
+    from local_cloud.running import run_command
+    from local_cloud.smoke import smoke
+    from local_cloud.up import up
 
-    from local_cloud.server import serve
-
-    port = options.port or port_setting()
-    state = options.state or REPOSITORY / ".local" / f"serve-{os.getpid()}"
-    serve(
-        CloudSettings(port=port, state=state, invoke_timeout_s=options.invoke_timeout),
-        until_eof=options.until_eof,
-    )
-    return 0
+    chosen = {"up": up, "smoke": smoke, "bench": lambda running: bench(running, further)}
+    return run_command(port_setting(), chosen[options.command])
 
 
 def port_setting() -> int:

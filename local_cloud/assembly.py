@@ -1,80 +1,44 @@
-"""Puts the added services together. Imported after the environment is prepared."""
+"""Puts the rooms together. Imported after MiniStack's environment is prepared."""
 
 from __future__ import annotations
 
-import json
-import secrets
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from ministack.services import iam
-
-from local_cloud.alarms import Alarms
-from local_cloud.bridge import enter_account
-from local_cloud.cfn_sagemaker import register_sagemaker_types
-from local_cloud.codebuild_service import CodeBuildService, install_codebuild
-from local_cloud.corrections import correct
-from local_cloud.extensions import SageMakerService, install_sagemaker
-from local_cloud.logging_corrections import correct_logging
-from local_cloud.registry import install_registry
-from local_cloud.sagemaker_control import SageMakerControl
-from local_cloud.sagemaker_runtime import SageMakerRuntime
+from local_cloud.codebuild.service import CodeBuildService
+from local_cloud.docker.registry import AwsRegistry, registry_accounts
+from local_cloud.docker.store import ImageStore
+from local_cloud.ministack.alarms import Alarms
+from local_cloud.ministack.codebuild import install_codebuild
+from local_cloud.ministack.corrections import correct_cloudformation
+from local_cloud.ministack.ecr import install_registry
+from local_cloud.ministack.identity import create_deployer, enter_account
+from local_cloud.ministack.resource_arns import install_resource_arns
+from local_cloud.ministack.routes import install_sagemaker
+from local_cloud.sagemaker.cloudformation import register_sagemaker_types
+from local_cloud.sagemaker.control import SageMakerControl
+from local_cloud.sagemaker.runtime import InvokeEndpoint
 from local_cloud.settings import CloudSettings
 
-DEPLOYER = "CloudAdmin"
 
-
-ADMINISTRATOR = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
-}
-
-
-@dataclass(frozen=True)
-class Services:
-    control: SageMakerControl
-    builds: CodeBuildService
-
-    def stop(self) -> None:
-        """End every process the services started."""
-        self.builds.stop()
-        self.control.stop()
-
-
-def assemble(settings: CloudSettings) -> Services:
-    """Register everything with MiniStack, which must not serve yet."""
+def assemble(settings: CloudSettings) -> Callable[[], None]:
+    """Register everything with MiniStack, which must not serve yet. What is given ends every
+    process that the services have started."""
     enter_account(settings)
     alarms = Alarms(settings)
     alarms.install()
     control = SageMakerControl(settings, alarms)
-    install_sagemaker(settings, SageMakerService(control, SageMakerRuntime(control)))
+    install_sagemaker(settings, control.call, InvokeEndpoint(settings, control.endpoints))
     register_sagemaker_types(control)
     builds = CodeBuildService(settings)
-    install_codebuild(builds)
-    correct()
-    correct_logging()
-    install_registry(settings)
+    install_codebuild(builds.start_build, builds.stop_build)
+    registry, store = AwsRegistry(settings, registry_accounts()), ImageStore(settings.images)
+    install_registry(settings, registry.batch_get_image, store.config)
+    install_resource_arns(settings)
+    correct_cloudformation()
     create_deployer(settings)
-    return Services(control, builds)
 
+    def stop() -> None:
+        builds.stop()
+        control.stop()
 
-def create_deployer(settings: CloudSettings) -> None:
-    """An administrator's user with an access key, in `<state>/deployer.json`, as on AWS."""
-    iam._create_user({"UserName": [DEPLOYER]})
-    iam._put_user_policy(
-        {
-            "UserName": [DEPLOYER],
-            "PolicyName": ["administrator"],
-            "PolicyDocument": [json.dumps(ADMINISTRATOR)],
-        }
-    )
-    access_key, secret_key = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
-    iam._access_keys[access_key] = {
-        "UserName": DEPLOYER,
-        "AccessKeyId": access_key,
-        "SecretAccessKey": secret_key,
-        "Status": "Active",
-        "CreateDate": iam._now(),
-    }
-    path = settings.state / "deployer.json"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps({"access_key": access_key, "secret_key": secret_key}))
+    return stop

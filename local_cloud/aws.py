@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_cloud.bridge import RoleSession
+from local_cloud.ministack.identity import RoleSession
 from local_cloud.settings import CloudSettings
 
 # A session loads each service's model once; client creation on it is not thread-safe.
 _session = botocore.session.Session()
 _session_lock = threading.Lock()
 
-DownloadErrors = (BotoCoreError, ClientError, OSError, tarfile.TarError)
+TransferErrors = (BotoCoreError, ClientError, OSError)
 
 
 def client(settings: CloudSettings, service: str, role: RoleSession) -> BaseClient:
@@ -36,7 +35,7 @@ def client(settings: CloudSettings, service: str, role: RoleSession) -> BaseClie
 
 
 def download_prefix(s3: Any, uri: str, folder: Path) -> int:
-    """Copy every object under an s3:// prefix to `folder`; the number of files. ClientError."""
+    """Copy every object under an s3:// prefix to `folder`; the number of files. TransferErrors."""
     bucket, prefix = split_s3_uri(uri)
     count = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -58,29 +57,13 @@ def download_object(s3: Any, bucket: str, key: str, target: Path) -> None:
             file.write(chunk)
 
 
-def download_archive(s3: Any, uri: str, folder: Path) -> int:
-    """Fetch a model.tar.gz and unpack it into `folder`; the number of members."""
-    bucket, key = split_s3_uri(uri)
-    archive = folder.with_suffix(".tar.gz")
-    download_object(s3, bucket, key, archive)
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-        count = len(tar.getnames())
-    archive.unlink()
-    return count
-
-
-def upload_folder(s3: Any, folder: Path, uri: str) -> int:
-    """Copy every file under `folder` to an s3:// prefix; the number of files."""
+def upload_files(s3: Any, folder: Path, paths: list[Path], uri: str) -> None:
+    """Copy files to an s3:// prefix, by their paths below `folder`. TransferErrors."""
     bucket, prefix = split_s3_uri(uri)
-    count = 0
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            key = f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}"
-            with path.open("rb") as body:
-                s3.put_object(Bucket=bucket, Key=key, Body=body)
-            count += 1
-    return count
+    for path in paths:
+        key = f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}"
+        with path.open("rb") as body:
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:

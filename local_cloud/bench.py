@@ -5,32 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from local_cloud.deployment import out_folder
+from local_cloud.failed import Failed
+from local_cloud.running import Running, say
 from local_cloud.settings import REPOSITORY
-from local_cloud.up import Running
 
 # SdG5Stack is deployed by then.
 _OTHER_STACKS = ("SdDjlStack", "SdInf2Stack")
 
 
-class BenchmarkFailed(Exception):
+class BenchmarkFailed(Failed):
     """A step of the benchmark ended with an error; it has said why on its own output."""
 
 
-def bench(up: Running, say: Callable[[str], None], arguments: Sequence[str]) -> None:
+def bench(running: Running, arguments: Sequence[str]) -> None:
     """Deploys what is missing, measures, reports. `arguments` go to `python -m benchmark run`.
 
     The cloud is a new one each time, so are its results: those of an earlier one would be resumed.
     """
     for stack in _OTHER_STACKS:
         say(f"cdk deploy {stack}")
-        up.deployment.deploy(stack)
+        running.deployment.deploy(stack)
     results = out_folder() / "bench" / "results.jsonl"
     results.unlink(missing_ok=True)
     # CloudWatch's figures are read with the deployer's keys.
-    environment = {**os.environ, **up.cloud.environment()}
+    environment = {**os.environ, **running.cloud.environment()}
     _benchmark(
         environment, "run", "--local", str(out_folder() / "local.json"), "--prompts", "tiny",
         "--results", str(results), *arguments,

@@ -14,11 +14,10 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from local_cloud.endpoint_process import free_port
-from local_cloud.processes import end_noted_groups
+from local_cloud.failed import Failed
+from local_cloud.processes import end_noted_groups, free_port
 from local_cloud.settings import REPOSITORY, CloudSettings
 
 BOOT_TIMEOUT_S = 60.0
@@ -26,14 +25,14 @@ BOOT_TIMEOUT_S = 60.0
 TRIES = 10
 
 
-class CloudFailed(Exception):
+class CloudFailed(Failed):
     """The server did not come up; the message says why and what to do."""
 
 
 class ChildCloud:
     """Context manager: a running local cloud and the deployer's credentials for it."""
 
-    def __init__(self, port: int | None = None, *, invoke_timeout_s: float = 60.0) -> None:
+    def __init__(self, port: int | None = None, *, invoke_timeout_s: float | None = None) -> None:
         """Take `port`, or any free one. CloudFailed if it's taken or the disk is full."""
         self.port = port or free_port()
         check_port(self.port)
@@ -41,7 +40,8 @@ class ChildCloud:
         self.settings = CloudSettings(port=self.port, state=self.state)
         # Without a name, so that there is nothing to clear up whatever ends this.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        self._invoke_timeout_s = invoke_timeout_s
+        limit = () if invoke_timeout_s is None else ("--invoke-timeout", str(invoke_timeout_s))
+        self._limit = limit
         self._process: subprocess.Popen[bytes] | None = None
         self._keys: dict[str, str] = {}
 
@@ -53,12 +53,7 @@ class ChildCloud:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def environment(self) -> dict[str, str]:
@@ -82,7 +77,7 @@ class ChildCloud:
             region_name=self.settings.region,
             aws_access_key_id=self._keys["access_key"],
             aws_secret_access_key=self._keys["secret_key"],
-            config=Config(read_timeout=read_timeout_s),
+            config=Config(read_timeout=read_timeout_s, retries={"total_max_attempts": 1}),
         )
 
     @property
@@ -124,7 +119,7 @@ class ChildCloud:
             [
                 sys.executable, "-m", "local_cloud", "serve",
                 "--state", str(self.state), "--port", str(self.port),
-                "--invoke-timeout", str(self._invoke_timeout_s), "--until-eof",
+                "--until-eof", *self._limit,
             ],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,

@@ -7,31 +7,26 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 
+from api_client import Api
 from local_cloud.child import ChildCloud
-from local_cloud.node import CdkCli
+from local_cloud.failed import Failed
+from local_cloud.node import NODE_FOLDER, SEARCH_PATH, CdkCli
 from local_cloud.settings import ACCOUNT, REGION, REPOSITORY
 
 # Colours and the CLI's own progress are for people at a terminal.
-CLI_ENVIRONMENT = {"NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1", "NODE_NO_WARNINGS": "1",
-                   "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "18,20"}  # fmt: skip
+CLI_ENVIRONMENT = {"NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1", "NODE_NO_WARNINGS": "1"}
 _FAILED = re.compile(r"\b(?:CREATE|UPDATE)_FAILED\b")
 
 
-class DeployFailed(Exception):
-    """The CLI said no; the message is its reason."""
+class DeployFailed(Failed):
+    """The CLI said no; the message ends with its reason."""
 
-
-@dataclass(frozen=True)
-class DeployedApi:
-    """The API as a client reaches it. `url` ends in /v1."""
-
-    url: str
-    key: str
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The deploy failed:\n{reason}")
 
 
 class Deployment:
@@ -56,7 +51,7 @@ class Deployment:
     def destroy(self, stack: str) -> str:
         return self._cdk(["destroy", stack, "--force", *self._arguments(())])
 
-    def api(self) -> DeployedApi:
+    def api(self) -> Api:
         """Where SdApiStack's API answers, and its key's value."""
         outputs = self.outputs("SdApiStack")
         api_id = (urlparse(outputs["ApiUrl"]).hostname or "").split(".")[0]
@@ -65,7 +60,7 @@ class Deployment:
         )
         # The name that AWS gives an API doesn't resolve to this machine; the path form does.
         url = f"{self._cloud.settings.url}/_aws/execute-api/{api_id}/v1"
-        return DeployedApi(url, key["value"])
+        return Api(url, key["value"])
 
     def outputs(self, stack: str) -> dict[str, str]:
         described = self._cloud.client("cloudformation").describe_stacks(StackName=stack)
@@ -78,8 +73,7 @@ class Deployment:
         """A shell line that deploys `{stack}` from the repository's root while the cloud runs."""
         variables = self._cloud.environment()
         words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
-        if self._cli.extra_folder:
-            words.append(f'PATH={shlex.quote(self._cli.extra_folder)}:"$PATH"')
+        words.append(f'PATH={shlex.quote(NODE_FOLDER)}:"$PATH"')
         context = [f"-c {shlex.quote(pair)}" for pair in ("profile=local", *self._context)]
         words += ["npx", "cdk", "deploy", "{stack}", *context, "--require-approval", "never"]
         return " ".join(words)
@@ -106,7 +100,7 @@ class Deployment:
                 **_without_aws(os.environ),
                 **self._cloud.environment(),
                 **CLI_ENVIRONMENT,
-                "PATH": self._cli.search_path,
+                "PATH": SEARCH_PATH,
                 "TMPDIR": str(self._cloud.settings.temporary),
             },
             stdin=subprocess.DEVNULL,
@@ -139,19 +133,6 @@ def failure_reason(output: str) -> str:
 def _without_aws(environment: os._Environ[str]) -> dict[str, str]:
     # A profile or session of the user's real account must not mix in.
     return {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-
-
-def timed(say: Callable[[str, float], None], clock: Callable[[], float]) -> Callable[[str], None]:
-    """A function to call at each stage's end; it tells `say` the seconds since the last call."""
-    last = clock()
-
-    def done(stage: str) -> None:
-        nonlocal last
-        now = clock()
-        say(stage, now - last)
-        last = now
-
-    return done
 
 
 def out_folder() -> Path:

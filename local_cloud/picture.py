@@ -1,18 +1,21 @@
-"""One picture through the public API, as a client of it would have one made."""
+"""One picture, as a client of the public API would have it made, and what is looked at in it."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shlex
 import struct
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from local_cloud.deployment import DeployedApi
+import httpx
+
+from api_client import Api, ApiError, GenerationAnswer, listed_models
+from local_cloud.failed import Failed
 
 PROMPT = "a red circle on a white background"
 TIMEOUT_S = 120.0
@@ -21,78 +24,65 @@ TIMEOUT_S = 120.0
 TRIES = 3
 
 
-class PictureFailed(Exception):
-    """The API's error, or what is wrong with the picture. `status` is 0 where there was none."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
+class PictureFailed(Failed):
+    """The API's error, or what is wrong with the picture."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class FirstPicture:
+    """A whole PNG. `seconds` is how long it took."""
+
     png: bytes
     width: int
     height: int
-    seed: int
-    answer: dict[str, Any]
+    seconds: float
 
 
-def call(api: DeployedApi, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
-    """POST `request` (or GET) below `api.url`. PictureFailed with status and body."""
-    url = f"{api.url}{path}"
-    body = None if request is None else json.dumps(request).encode()
-    headers = {"x-api-key": api.key, "content-type": "application/json"}
-    message = urllib.request.Request(url, body, headers)
+@contextlib.contextmanager
+def _calling() -> Iterator[httpx.Client]:
     try:
-        with urllib.request.urlopen(message, timeout=TIMEOUT_S) as reply:
-            answer: dict[str, Any] = json.loads(reply.read())
-            return answer
-    except urllib.error.HTTPError as error:
-        text = error.read().decode(errors="replace")
-        raise PictureFailed(f"{path}: HTTP {error.code}: {text}", error.code) from error
-    except (OSError, ValueError) as error:
-        raise PictureFailed(f"{path}: {error}") from error
+        # This machine's own address needs no proxy.
+        with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as http:
+            yield http
+    except (ApiError, httpx.HTTPError) as error:
+        raise PictureFailed(str(error)) from error
 
 
-def make_picture(api: DeployedApi, **fields: Any) -> Picture:
-    """One image by URL, fetched. `fields` are the request's, on top of a prompt and a seed."""
-    answer = _generate(api, {"prompt": PROMPT, "seed": 1, **fields})
-    item = answer["data"][0]
-    try:
-        with urllib.request.urlopen(item["url"], timeout=30) as reply:
-            png = reply.read()
-    except OSError as error:
-        raise PictureFailed(f"the picture's URL can't be fetched: {error}") from error
-    width, height = png_size(png)
-    return Picture(png, width, height, int(item["seed"]), answer)
+def endpoints_by_model(api: Api) -> dict[str, str]:
+    """What the API has to draw with. Raises PictureFailed."""
+    with _calling() as http:
+        listed = listed_models(http.send(api.models()))
+    return {name: model.endpoint_name for name, model in listed.items()}
 
 
-def make_picture_patiently(runtime: Any, endpoint: str) -> Picture:
-    """One image from the endpoint itself: a model of real size on a CPU takes minutes, which the
-    gateway's 29 seconds don't allow. `runtime` is a boto3 sagemaker-runtime client that waits."""
-    started = time.monotonic()
+def make_picture(api: Api) -> FirstPicture:
+    """Through the API, by URL. Raises PictureFailed."""
+    began = time.monotonic()
+    with _calling() as http:
+        for _ in range(TRIES):
+            response = http.send(api.generation(prompt=PROMPT, seed=1))
+            if response.status_code not in (503, 504):
+                break
+        (made,) = GenerationAnswer.of(response).pictures
+        png = http.get(str(made.url)).raise_for_status().content
+    return _looked_at(png, time.monotonic() - began)
+
+
+def make_picture_patiently(runtime: Any, endpoint: str) -> FirstPicture:
+    """From the endpoint itself: a model of real size on a CPU takes minutes, which the gateway's 29
+    seconds don't allow. `runtime` is a boto3 sagemaker-runtime client that waits."""
+    began = time.monotonic()
     reply = runtime.invoke_endpoint(
         EndpointName=endpoint,
         Body=json.dumps({"prompt": PROMPT, "seed": 1}),
         ContentType="application/json",
     )
     answer = json.loads(reply["Body"].read())
-    answer["seconds"] = time.monotonic() - started
-    png = base64.b64decode(answer["images"][0])
-    width, height = png_size(png)
-    return Picture(png, width, height, 1, answer)
+    return _looked_at(base64.b64decode(answer["images"][0]), time.monotonic() - began)
 
 
-def _generate(api: DeployedApi, request: dict[str, Any]) -> dict[str, Any]:
-    """What the API answers to a client that tries again where it is told to."""
-    for _ in range(TRIES - 1):
-        try:
-            return call(api, "/images/generations", request)
-        except PictureFailed as error:
-            if error.status not in (503, 504):
-                raise
-    return call(api, "/images/generations", request)
+def _looked_at(png: bytes, seconds: float) -> FirstPicture:
+    return FirstPicture(png, *png_size(png), seconds)
 
 
 def png_size(png: bytes) -> tuple[int, int]:
@@ -103,7 +93,7 @@ def png_size(png: bytes) -> tuple[int, int]:
     return width, height
 
 
-def curl_line(api: DeployedApi) -> str:
+def curl_line(api: Api) -> str:
     """The same request as a line to paste."""
     body = json.dumps({"prompt": PROMPT, "seed": 1})
     return (

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 class CloudSettings:
     """One local cloud.
 
-    Seconds everywhere. The invocation limits are SageMaker's own; only tests shorten them.
+    Seconds everywhere. `invoke_timeout_s` is None where InvokeEndpoint has SageMaker's own limit.
     `time_scale` is how long a second of AWS's takes where AWS only waits: an update's baking, an
     alarm's periods and delays. `container_starts` is how often a container that exits is started
     before it is given up, which AWS does when the start-up time-out is over.
@@ -24,8 +24,7 @@ class CloudSettings:
     state: Path
     account: str = ACCOUNT
     region: str = REGION
-    invoke_timeout_s: float = 60.0
-    max_body_bytes: int = 6_291_456
+    invoke_timeout_s: float | None = None
     ping_interval_s: float = 5.0
     unhealthy_restart_s: float = 60.0
     time_scale: float = 0.01
@@ -61,13 +60,23 @@ class CloudSettings:
     def temporary(self) -> Path:
         return self.state / "tmp"
 
+    @property
+    def faults(self) -> Path:
+        return self.state / "faults"
+
     def make_folders(self) -> None:
-        for folder in (
-            self.images,
-            self.endpoints,
-            self.builds,
-            self.jobs,
-            self.groups,
-            self.temporary,
-        ):
+        for folder in (self.images, self.endpoints, self.builds, self.jobs, self.groups,
+                       self.temporary, self.faults):  # fmt: skip
             folder.mkdir(parents=True, exist_ok=True)
+
+    def fault(self, name: str) -> str | None:
+        """Tests make AWS's own failures happen by a file of this name in `<state>/faults/`; its
+        content, None where there is no such file."""
+        try:
+            return (self.faults / name).read_text()
+        except FileNotFoundError:
+            return None
+
+    def arn(self, service: str, resource: str) -> str:
+        """Of a resource of this cloud's account and region."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"

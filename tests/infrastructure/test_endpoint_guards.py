@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.alarms import evaluated_state
+from local_cloud.ministack.alarms import evaluated_state
 from tests.infrastructure.support import Synthesized, synthesize, text_of
 from tests.infrastructure.test_endpoint_stacks import (
     CONFIG,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from local_cloud.testing import UpCloud
+from tests.local.up_cloud import UpCloud
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -25,7 +25,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpCloud]:
         running.deploy("SdApiStack", "sd.api.cache_ttl_s=0")
         yield running
         children = psutil.Process(running.pid).children(recursive=True)
-        state = running.state()
+        state = running.state
         # Ctrl-C leaves no process, port or file behind: checked on what all the tests have used.
         assert running.end() == 0
     assert [child for child in children if _runs(child)] == []

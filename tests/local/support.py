@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 
 from benchmark.prompts import load_prompts
 from inf2.parity import psnr_db
-from local_cloud.testing import UpCloud
+from tests.fakes.local_account import log_lines
+from tests.local.up_cloud import UpCloud
 
 # As the fixture deployed it: a deploy without it would take it back.
 FRESH_MODELS = "sd.api.cache_ttl_s=0"
@@ -103,34 +103,11 @@ def training_jobs(up: UpCloud) -> dict[str, str]:
     return {job["TrainingJobName"]: job["TrainingJobStatus"] for job in found}
 
 
-def log_of(up: UpCloud, group: str, stream_prefix: str = "") -> list[str]:
-    # The emulated FilterLogEvents knows no logStreamNamePrefix.
-    pages = up.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
-    return [
-        event["message"]
-        for page in pages
-        for event in page["events"]
-        if event["logStreamName"].startswith(stream_prefix)
-    ]
-
-
 def log_of_compile(up: UpCloud) -> list[str]:
     """Of the builds that compile."""
     described = up.client("cloudformation").describe_stacks(StackName="SdStorageStack")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described[0]["Outputs"]}
-    return log_of(up, outputs["BuildLogGroup"], "compile/")
-
-
-@contextmanager
-def fault(up: UpCloud, name: str, content: str = "") -> Iterator[None]:
-    """AWS's own failures, as the local cloud makes them happen."""
-    switch = up.state() / "faults" / name
-    switch.parent.mkdir(exist_ok=True)
-    switch.write_text(content)
-    try:
-        yield
-    finally:
-        switch.unlink()
+    return log_lines(up, outputs["BuildLogGroup"], "compile/")
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from local_cloud.child import ChildCloud
 from local_cloud.deployment import DeployFailed, Deployment
-from local_cloud.image_store import MANIFEST_TYPE, OCI_INDEX_TYPE
+from local_cloud.docker.registry import digest_of_base
+from local_cloud.docker.store import MANIFEST_TYPE, OCI_INDEX_TYPE
 from local_cloud.node import cdk_cli
-from local_cloud.registry import digest_of_base
+from tests.fakes.local_account import fault
 
 pytestmark = pytest.mark.local
 
@@ -115,13 +116,8 @@ def test_a_changed_time_limit_passes_as_an_update_and_builds_nothing(fresh: Fres
 def test_an_image_that_sagemaker_would_refuse_is_deleted_and_the_next_deploy_is_recorded(
     fresh: Fresh,
 ) -> None:
-    pushes = fresh.cloud.state / "faults" / "docker-pushes"
-    pushes.parent.mkdir(exist_ok=True)
-    pushes.write_text(OCI_INDEX_TYPE)
-    try:
+    with fault(fresh.cloud, "docker-pushes", OCI_INDEX_TYPE):
         reason = fresh.fails("SdG5Stack")
-    finally:
-        pushes.unlink()
     assert f"as {OCI_INDEX_TYPE}, which SageMaker doesn't take" in reason
 
     ecr = fresh.cloud.client("ecr")
@@ -157,12 +153,9 @@ def test_an_image_that_sagemaker_would_refuse_is_deleted_and_the_next_deploy_is_
 
 
 def test_a_codebuild_quota_of_none_fails_the_deploy_at_once_and_is_named(fresh: Fresh) -> None:
-    quota = fresh.cloud.state / "faults" / "codebuild-quota"
-    quota.parent.mkdir(exist_ok=True)
-    quota.write_text("0")
     builds = fresh.builds()
-
-    reason = fresh.fails("SdCompileStack", "sd.builds.weights_timeout_min=121")
+    with fault(fresh.cloud, "codebuild-quota", "0"):
+        reason = fresh.fails("SdCompileStack", "sd.builds.weights_timeout_min=121")
 
     assert "'Concurrently running builds for Linux/Large environment'" in reason
     assert fresh.builds() == builds

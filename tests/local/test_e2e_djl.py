@@ -15,9 +15,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from local_cloud.testing import UpCloud
 from model_assets.tiny.picture_check import describe, expected
-from tests.local.support import TWENTY, Agreement, deploy, log_of, wait_until
+from tests.fakes.local_account import log_lines
+from tests.local.support import TWENTY, Agreement, deploy, wait_until
+from tests.local.up_cloud import UpCloud
 
 pytestmark = pytest.mark.local
 
@@ -31,9 +32,9 @@ def deployed(up: UpCloud) -> None:
 
 
 def test_it_is_listed_with_its_engine(up: UpCloud) -> None:
-    (model,) = [m for m in up.call("/models").body["data"] if m["id"] == "djl"]
-    assert model["engine"] == "djl-deepspeed"
-    assert model["instance_type"] == "ml.g5.xlarge"
+    model = up.models()["djl"]
+    assert model.engine == "djl-deepspeed"
+    assert model.instance_type == "ml.g5.xlarge"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_eight_at_once_are_batched_and_each_equals_its_lone_twin(
 
 def _batches(up: UpCloud) -> list[int]:
     """Requests in each batch that the container has logged, oldest first."""
-    said = [line.partition("[1,0]<stdout>:")[2] for line in log_of(up, LOG)]
+    said = [line.partition("[1,0]<stdout>:")[2] for line in log_lines(up, LOG)]
     return [
         group["requests"]
         for line in said
@@ -102,8 +103,8 @@ def test_the_djl_process_killed_and_the_endpoint_back_in_service(up: UpCloud) ->
     prompt = "a green triangle on a white background"
     killed = _python(up)
     killed.kill()
-    wait_until(lambda: any("Container restarted" in line for line in log_of(up, LOG)))
-    wait_until(lambda: up.generate(model="djl", prompt=prompt, seed=3).status == 200)
+    wait_until(lambda: any("Container restarted" in line for line in log_lines(up, LOG)))
+    wait_until(lambda: up.generate(model="djl", prompt=prompt, seed=3).status_code == 200)
     assert describe(up.pictures(model="djl", prompt=prompt, seed=3)[0]) == expected(prompt)
     assert _python(up).pid != killed.pid
 
@@ -113,7 +114,7 @@ def _python(up: UpCloud) -> psutil.Process:
     (found,) = [
         process
         for process in psutil.Process(up.pid).children(recursive=True)
-        if "local_cloud.djl_engine" in process.cmdline()
+        if "local_cloud.djl.engine" in process.cmdline()
     ]
     return found
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from local_cloud.deployment import failure_reason
-from local_cloud.testing import UpCloud, UpFailed
 from model_assets.tiny.picture_check import describe, expected
-from tests.local.support import Served, deploy, log_of, wait_until
+from tests.fakes.local_account import fault, log_lines
+from tests.local.support import Served, deploy, wait_until
+from tests.local.up_cloud import UpCloud, UpFailed
 
 pytestmark = pytest.mark.local
 
@@ -32,20 +31,9 @@ def base_image_digest(up: UpCloud) -> str:
     served = Served.of(up, "g5")
     config = sagemaker.describe_endpoint_config(EndpointConfigName=served.config)
     model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
-    key = model["PrimaryContainer"]["Image"].rsplit(":", 1)[1]
+    key = model.PrimaryContainer["Image"].rsplit(":", 1)[1]
     record = up.client("s3").get_object(Bucket=served.bucket, Key=f"images/{key}.json")
     return str(json.loads(record["Body"].read())["base_digest"])
-
-
-@contextmanager
-def rolls_back_by_itself(up: UpCloud) -> Iterator[None]:
-    switch = up.state() / "faults" / "endpoint-rollback"
-    switch.parent.mkdir(exist_ok=True)
-    switch.touch()
-    try:
-        yield
-    finally:
-        switch.unlink()
 
 
 def test_an_endpoint_that_rolled_back_by_itself_is_not_registered_as_the_new_one(
@@ -54,15 +42,15 @@ def test_an_endpoint_that_rolled_back_by_itself_is_not_registered_as_the_new_one
     deploy(up, "SdG5Stack")
     before, served = registration(up), Served.of(up, "g5")
 
-    with rolls_back_by_itself(up), pytest.raises(UpFailed) as caught:
+    with fault(up, "endpoint-rollback"), pytest.raises(UpFailed) as caught:
         deploy(up, "SdG5Stack", "sd.g5.steps=20")
 
     reason = failure_reason(str(caught.value))
     assert "SageMaker has rolled the update back by itself" in reason
     assert registration(up) == before
     assert Served.of(up, "g5").key == served.key
-    (model,) = [m for m in up.call("/models").body["data"] if m["id"] == "g5"]
-    assert model["default_steps"] == before["default_steps"] != 20
+    model = up.models()["g5"]
+    assert model.default_steps == before["default_steps"] != 20
     assert describe(up.pictures(prompt=PROMPT, seed=3)[0]) == expected(PROMPT)
 
     deploy(up, "SdG5Stack", "sd.g5.steps=20")
@@ -77,7 +65,7 @@ def test_a_first_deploy_that_fails_leaves_the_log_that_tells_why(up: UpCloud) ->
     up.destroy("SdG5Stack")
     (group,) = logs.describe_log_groups(logGroupNamePrefix=CONTAINERS)["logGroups"]
     assert group["retentionInDays"] == 30
-    known = len(log_of(up, CONTAINERS))
+    known = len(log_lines(up, CONTAINERS))
 
     # No processor serves it: the container ends as it starts.
     with pytest.raises(UpFailed) as caught:
@@ -85,7 +73,7 @@ def test_a_first_deploy_that_fails_leaves_the_log_that_tells_why(up: UpCloud) ->
     reason = failure_reason(str(caught.value))
     assert "did not pass the ping health check" in reason
     assert "The local cloud adds: FATAL: " in reason
-    said = log_of(up, CONTAINERS)[known:]
+    said = log_lines(up, CONTAINERS)[known:]
     assert any(line.startswith("FATAL: ") for line in said)
 
     deploy(up, "SdG5Stack")

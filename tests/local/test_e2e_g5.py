@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 import subprocess
-import urllib.request
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
-from local_cloud.testing import UpCloud, UpFailed
+from local_cloud.__main__ import main
+from local_cloud.picture import png_size
 from model_assets.tiny.picture_check import describe, expected
+from tests.local.up_cloud import UpCloud, UpFailed
 
 pytestmark = pytest.mark.local
 PROMPT = "a red circle on a white background"
@@ -37,11 +39,10 @@ def test_the_pasted_curl_line_gives_a_url_and_the_url_a_png_of_the_size_asked_fo
         output = subprocess.run(line, shell=True, capture_output=True, check=True, text=True).stdout
         answer = json.loads(output)
     else:
-        answer = up.generate(prompt=PROMPT).body
+        answer = up.generate(prompt=PROMPT).json()
 
-    with urllib.request.urlopen(answer["data"][0]["url"]) as reply:
-        png = reply.read()
-    assert struct.unpack(">II", png[16:24]) == (64, 64)
+    reply = httpx.get(answer["data"][0]["url"])
+    assert png_size(reply.content) == (64, 64)
     assert reply.headers["content-type"] == "image/png"
 
 
@@ -68,7 +69,7 @@ def test_two_pictures_have_the_seeds_s_and_s_plus_one_and_equal_each_made_alone(
 ) -> None:
     seed = 2**32 - 1
 
-    both = up.generate(seed=seed, n=2, **QUICK).body["data"]
+    both = up.generate(seed=seed, n=2, **QUICK).json()["data"]
 
     assert [item["seed"] for item in both] == [seed, 0]
     assert up.pictures(seed=seed, n=2, **QUICK) == [
@@ -97,9 +98,9 @@ def test_bad_input_is_a_400_that_names_field_and_range(
     request = {"prompt": PROMPT, **change}
     reply = up.generate(**{name: value for name, value in request.items() if value is not None})
 
-    assert reply.status == 400
-    assert reply.body["error"]["param"] == param
-    assert said in reply.body["error"]["message"]
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == param
+    assert said in reply.json()["error"]["message"]
     assert reply.headers["x-request-id"]
 
 
@@ -107,22 +108,25 @@ def test_bad_input_is_a_400_that_names_field_and_range(
     ("body", "status"), [(b'{"prompt": ', 400), (b'{"prompt": "' + b"x" * 40_000 + b'"}', 413)]
 )
 def test_a_broken_or_huge_body_is_refused(up: UpCloud, body: bytes, status: int) -> None:
-    reply = up.call("/images/generations", body=body)
-    assert reply.status == status
-    assert reply.body["error"]["message"]
+    reply = up.send(up.api.request("/images/generations", content=body))
+    assert reply.status_code == status
+    assert reply.json()["error"]["message"]
 
 
 def test_an_unknown_model_is_a_404(up: UpCloud) -> None:
     reply = up.generate(prompt=PROMPT, model="h100")
-    assert reply.status == 404
-    assert reply.body["error"]["param"] == "model"
+    assert reply.status_code == 404
+    assert reply.json()["error"]["param"] == "model"
 
 
-@pytest.mark.parametrize("key", [None, "wrong"])
-def test_without_the_key_nothing_is_answered(up: UpCloud, key: str | None) -> None:
-    reply = up.call("/models", key=key)
-    assert reply.status in (401, 403)
-    assert reply.body["error"]["type"] == "authentication_error"
+@pytest.mark.parametrize("key", ["", "wrong"])
+def test_without_the_key_nothing_is_answered(up: UpCloud, key: str) -> None:
+    request = replace(up.api, key=key).models()
+    if not key:
+        del request.headers["x-api-key"]
+    reply = up.send(request)
+    assert reply.status_code in (401, 403)
+    assert reply.json()["error"]["type"] == "authentication_error"
 
 
 def test_the_endpoint_answers_the_usual_clients(up: UpCloud) -> None:
@@ -159,10 +163,10 @@ def test_a_model_that_cannot_load_fails_the_deploy_with_its_reason_and_the_old_o
 
 def test_a_destroyed_variant_vanishes_at_once_and_comes_back_without_a_build(up: UpCloud) -> None:
     up.deploy("SdG5Stack", "sd.api.cache_ttl_s=3600")  # no destroy takes as long
-    assert up.generate(**QUICK).status == 200
+    assert up.generate(**QUICK).status_code == 200
     up.destroy("SdG5Stack")
     # Before the models are listed, which would read the registrations anew.
-    assert up.generate(**QUICK).status == 404
+    assert up.generate(**QUICK).status_code == 404
     assert "g5" not in up.models()
     builds = up.client("codebuild").list_builds()["ids"]
 
@@ -176,9 +180,7 @@ def test_a_destroyed_variant_vanishes_at_once_and_comes_back_without_a_build(up:
 def test_the_port_in_use_is_a_sentence_that_says_what_to_do(
     up: UpCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from local_cloud import up as command
-
     monkeypatch.setenv("SD_OUT", str(up.out / "second"))
-
-    assert command.main(up.port, command="smoke") == 1
+    monkeypatch.setenv("SD_LOCAL_PORT", str(up.port))
+    assert main(["smoke"]) == 1
     assert "SD_LOCAL_PORT=" in capsys.readouterr().err

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from local_cloud.testing import UpCloud
 from model_assets.tiny.picture_check import describe, expected
+from tests.fakes.local_account import fault, log_lines
 from tests.local.support import (
     Agreement,
     Served,
     builds,
     deploy,
-    fault,
-    log_of,
     log_of_compile,
     manifest,
     training_jobs,
 )
+from tests.local.up_cloud import UpCloud
 
 pytestmark = pytest.mark.local
 
@@ -72,7 +71,7 @@ def test_from_nothing_it_compiles_in_a_training_job_and_gates_on_parity(
 def test_the_build_s_log_has_the_job_s_log(up: UpCloud, first: FirstDeploy) -> None:
     (name,) = first.jobs
     lines = log_of_compile(up)
-    said = log_of(up, "/aws/sagemaker/TrainingJobs", f"{name}/")
+    said = log_lines(up, "/aws/sagemaker/TrainingJobs", f"{name}/")
     assert any(line.startswith("unet/64x64: compiled in") for line in said)
     assert set(said) <= set(lines)
 
@@ -88,10 +87,10 @@ def test_where_the_account_may_have_one_build_they_run_one_after_another_the_sho
 
 
 def test_it_is_registered_with_what_it_serves(up: UpCloud) -> None:
-    (model,) = [m for m in up.call("/models").body["data"] if m["id"] == "inf2"]
-    assert model["engine"] == "neuronx"
-    assert model["instance_type"] == "ml.inf2.xlarge"
-    assert model["artifact_key"] == Served.of(up, "inf2").key
+    model = up.models()["inf2"]
+    assert model.engine == "neuronx"
+    assert model.instance_type == "ml.inf2.xlarge"
+    assert model.artifact_key == Served.of(up, "inf2").key
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, "a green cross on a white background"])
@@ -135,5 +134,5 @@ def test_a_second_deploy_and_another_default_compile_nothing(up: UpCloud) -> Non
     assert now.key == before[2].key
     # The endpoint has moved over to the new default, and the API says so.
     assert now.config != before[2].config
-    (model,) = [m for m in up.call("/models").body["data"] if m["id"] == "inf2"]
-    assert model["default_steps"] == 20
+    model = up.models()["inf2"]
+    assert model.default_steps == 20

@@ -17,22 +17,21 @@ import pytest
 
 from build_trigger.sending import put_json
 from local_cloud.deployment import failure_reason
-from local_cloud.testing import UpCloud, UpFailed
 from model_assets.tiny.picture_check import describe, expected
 from stacks.compile_key import compile_keys
 from stacks.components.weights import weights_key
 from stacks.settings import ROOT, load
+from tests.fakes.local_account import fault, log_lines
 from tests.local.support import (
     Served,
     builds,
     deploy,
-    fault,
-    log_of,
     manifest,
     names_below,
     training_jobs,
     wait_until,
 )
+from tests.local.up_cloud import UpCloud, UpFailed
 
 pytestmark = pytest.mark.local
 
@@ -210,7 +209,7 @@ def _parts(up: UpCloud) -> dict[str, str]:
     newest = up.client("sagemaker").list_training_jobs(SortOrder="Descending", MaxResults=1)[
         "TrainingJobSummaries"
     ][0]
-    lines = log_of(up, "/aws/sagemaker/TrainingJobs", f"{newest['TrainingJobName']}/")
+    lines = log_lines(up, "/aws/sagemaker/TrainingJobs", f"{newest['TrainingJobName']}/")
     told = (line.split(" in ")[0] for line in lines if ", peak memory" in line)
     return dict(line.split(": ") for line in told)
 

@@ -17,11 +17,10 @@ import torch
 from PIL import Image
 
 from djl.batch_engine import CALLERS_WAIT_S, BatchEngine
-from local_cloud import djl_messages
-from local_cloud.djl_batching import pack, unpack
-from local_cloud.djl_messages import Input, Output
+from local_cloud.djl.batching import pack, unpack
+from local_cloud.djl.messages import Input, Output, provide
 from sd_serving.engine import Engine
-from tests.djl_hosting import image_environment
+from tests.fakes.djl_hosting import image_environment
 from tests.serving_fakes import FakeParts, LogDouble, config, request
 
 CONFIG = config()
@@ -31,7 +30,7 @@ TOLERANCE = 1
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    djl_messages.provide()
+    provide()
     return importlib.import_module("djl.model")
 
 

@@ -1,0 +1,1 @@
+"""CodeBuild: StartBuild and StopBuild, and builds as processes of this machine."""

@@ -1,0 +1,70 @@
+"""On which resource a request must be allowed, where MiniStack doesn't know or says another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.core import iam_actions
+
+from local_cloud.settings import CloudSettings
+
+# Which member of a request names the resource an operation is allowed on, and the ARN's kind.
+_SAGEMAKER = {
+    "ModelName": "model",
+    "EndpointConfigName": "endpoint-config",
+    "EndpointName": "endpoint",
+    "TrainingJobName": "training-job",
+}
+
+
+def install_resource_arns(settings: CloudSettings) -> None:
+    """Once, before anything is served."""
+    known = iam_actions.extract_resource_arn
+
+    def extract(
+        service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, *rest: Any
+    ) -> str:
+        said = str(known(service, method, path, headers, body, *rest))
+        return corrected_arn(settings, said, service, path, headers, body)
+
+    iam_actions.extract_resource_arn = extract
+
+
+def corrected_arn(
+    settings: CloudSettings,
+    said: str,
+    service: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> str:
+    """AWS's, where MiniStack has `said` this one; "*" where the action has none."""
+    if service not in ("sagemaker", "codebuild", "ssm", "ecr"):
+        return said
+    parts = path.strip("/").split("/")
+    if service == "sagemaker" and parts[0] == "endpoints" and len(parts) > 1:
+        return settings.arn("sagemaker", f"endpoint/{parts[1].lower()}")
+    try:
+        request = json.loads(body or b"{}")
+    except ValueError:
+        return said
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    if service == "sagemaker":
+        for member, kind in _SAGEMAKER.items():
+            # CreateEndpoint carries a configuration's name too: the operation says which counts.
+            if operation.endswith(kind.title().replace("-", "")) and member in request:
+                return settings.arn("sagemaker", f"{kind}/{str(request[member]).lower()}")
+        return "*"
+    if service == "codebuild" and (builds := request.get("ids") or [request.get("id")])[0]:
+        # A build has no ARN that a policy can name: BatchGetBuilds and StopBuild are allowed on
+        # the project, which is the part of the id before its colon.
+        return settings.arn("codebuild", f"project/{str(builds[0]).rsplit(':', 1)[0]}")
+    if service == "ssm" and operation == "GetParametersByPath":
+        return settings.arn("ssm", f"parameter{request.get('Path', '/')}")
+    if service == "ecr" and said.startswith("arn:") and "registryId" in request:
+        # A request that names a registry is allowed on that account's repository.
+        before, _, repository = said.rpartition(f":{settings.account}:")
+        return f"{before}:{request['registryId']}:{repository}"
+    return said

@@ -1,0 +1,91 @@
+"""SageMaker's requests on their way in: IAM first, then the control plane or the runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions, router
+from ministack.core.concurrency import run_reentrant
+
+from local_cloud.api_shapes import BadRequest
+from local_cloud.ministack.answers import Response, answering, refusal
+from local_cloud.ministack.identity import denied
+from local_cloud.settings import CloudSettings
+
+Control = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""(operation, request) to the answer's members; BadRequest."""
+Invoke = Callable[[str, Mapping[str, str], bytes], Response]
+"""(endpoint, headers with small letters, body)"""
+
+# The operations whose request names a role that SageMaker then acts under.
+_ROLE_MEMBERS = {"CreateModel": "ExecutionRoleArn", "CreateTrainingJob": "RoleArn"}
+
+
+class SageMakerRoutes:
+    """The HTTP face of the control plane and the runtime."""
+
+    def __init__(self, settings: CloudSettings, control: Control, invoke: Invoke) -> None:
+        self._settings, self._control, self._invoke = settings, control, invoke
+
+    async def handle_request(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        _query_params: Mapping[str, Any],
+    ) -> Response:
+        """MiniStack's handler signature. Off the event loop: containers answer when they please."""
+        result: Response = await run_reentrant(
+            self._handle, method, path, headers, body, thread_name="sagemaker"
+        )
+        return result
+
+    def _handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
+        service, _, operation = headers.get("x-amz-target", "").partition(".")
+        if service == "SageMaker":
+            return self._control_plane(operation, headers, body)
+        match method, *path.strip("/").split("/"):
+            case "POST", "endpoints", name, "invocations":
+                return self._invoke(name, headers, body)
+        unknown = f"The local cloud has no SageMaker operation at {path}"
+        return refusal(BadRequest("UnknownOperationException", unknown, 404))
+
+    def _control_plane(self, operation: str, headers: dict[str, str], body: bytes) -> Response:
+        def perform(request: Mapping[str, Any]) -> Mapping[str, Any]:
+            self._check_pass_role(operation, request, headers)
+            return self._control(operation, request)
+
+        return answering(perform)(json.loads(body or b"{}"))
+
+    def _check_pass_role(
+        self, operation: str, request: Mapping[str, Any], headers: dict[str, str]
+    ) -> None:
+        """Whoever hands SageMaker a role must be allowed to pass it."""
+        role = request.get(_ROLE_MEMBERS.get(operation, ""))
+        caller = router.extract_access_key_id(headers, {})
+        to = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+        if isinstance(role, str) and (
+            who := denied(self._settings, caller, "iam:PassRole", role, to)
+        ):
+            raise BadRequest(
+                "AccessDeniedException",
+                f"User: {who} is not authorized to perform: iam:PassRole on resource: {role} "
+                "because no identity-based policy allows the iam:PassRole action",
+            )
+
+
+def install_sagemaker(settings: CloudSettings, control: Control, invoke: Invoke) -> None:
+    """Route SageMaker's requests to these, with IAM in front of them."""
+    router.SERVICE_PATTERNS["sagemaker"] = {
+        "target_prefixes": ["SageMaker."],
+        "host_patterns": [r"(api|runtime)\.sagemaker\."],
+        "credential_scope": "sagemaker",
+    }
+    routes = SageMakerRoutes(settings, control, invoke)
+    app.SERVICE_HANDLERS["sagemaker"] = routes.handle_request
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+    iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]

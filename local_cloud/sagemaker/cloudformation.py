@@ -1,0 +1,114 @@
+"""AWS::SageMaker::Model, EndpointConfig and Endpoint for CloudFormation.
+
+Model and EndpointConfig are immutable: any change replaces them. Ref gives the ARN, as on AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from local_cloud.api_shapes import BadRequest, coerced
+from local_cloud.ministack.cloudformation import Properties, Provisioned, ResourceType, register
+from local_cloud.sagemaker.control import SageMakerControl
+
+ENDPOINT = "AWS::SageMaker::Endpoint"
+
+
+def register_sagemaker_types(control: SageMakerControl) -> None:
+    """Add the three types."""
+    model, config = _Immutable(control, "Model"), _Immutable(control, "EndpointConfig")
+    endpoint = _Endpoint(control, "Endpoint")
+    register(
+        model.type(
+            "ModelName", "ExecutionRoleArn", "PrimaryContainer", "Containers",
+            "EnableNetworkIsolation", "InferenceExecutionConfig", "VpcConfig",
+        ),
+        config.type(
+            "EndpointConfigName", "AsyncInferenceConfig", "DataCaptureConfig",
+            "EnableNetworkIsolation", "ExecutionRoleArn", "ExplainerConfig", "KmsKeyId",
+            "ProductionVariants", "ShadowProductionVariants", "VpcConfig",
+        ),
+        ResourceType(
+            name=ENDPOINT,
+            create=endpoint.create,
+            update=endpoint.update,
+            delete=endpoint.delete,
+            replacing=("EndpointName",),
+        ),
+    )  # fmt: skip
+
+
+class _Resource:
+    def __init__(self, control: SageMakerControl, noun: str) -> None:
+        """`noun` is what it is called in the names of operations and members."""
+        self._control, self._noun, self._member = control, noun, f"{noun}Name"
+        self._names: dict[str, str] = {}
+
+    def create(self, generated: str, props: Properties) -> Provisioned:
+        name = props.get(self._member) or generated
+        answer = self._call("Create", {**props, self._member: name})
+        arn = answer[f"{self._noun}Arn"]
+        self._names[arn] = name
+        return arn, {self._member: name}
+
+    def delete(self, arn: str, _props: Properties) -> None:
+        if name := self._names.pop(arn, None):
+            self._call("Delete", {self._member: name})
+
+    def _call(self, verb: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        operation = verb + self._noun
+        try:
+            return self._control.call(operation, coerced("sagemaker", operation, properties))
+        except BadRequest as error:
+            raise ValueError(str(error)) from error
+
+
+class _Immutable(_Resource):
+    def type(self, *replacing: str) -> ResourceType:
+        return ResourceType(
+            name=f"AWS::SageMaker::{self._noun}",
+            create=self.create,
+            update=lambda arn, _old, _new: (arn, {self._member: self._names[arn]}),
+            delete=self.delete,
+            replacing=replacing,
+            name_property=self._member,
+        )
+
+
+class _Endpoint(_Resource):
+    def create(self, generated: str, props: Properties) -> Provisioned:
+        arn, names = super().create(generated, _with_wait_interval(props))
+        if failure := self._failure(arn):
+            # The rollback has no physical id to delete it by.
+            self.delete(arn, props)
+            raise failure
+        return arn, names
+
+    def update(self, arn: str, old: Properties, new: Properties) -> Provisioned:
+        keys = ("EndpointConfigName", "DeploymentConfig")
+        if any(old.get(key) != new.get(key) for key in keys):
+            request = {key: new[key] for key in keys if new.get(key)}
+            request["EndpointName"] = self._names[arn]
+            self._call("Update", _with_wait_interval(request))
+            if failure := self._failure(arn):
+                raise failure
+        return arn, {"EndpointName": self._names[arn]}
+
+    def _failure(self, arn: str) -> ValueError | None:
+        """Why a creation or update that is under way comes to nothing."""
+        endpoint = self._control.endpoints.endpoint(self._names[arn])
+        endpoint.done.wait()
+        if not endpoint.failure:
+            return None
+        return ValueError(f"Resource of type '{ENDPOINT}' failed to stabilize: {endpoint.failure}")
+
+
+def _with_wait_interval(props: Properties) -> dict[str, Any]:
+    """The template may leave WaitIntervalInSeconds out, the API may not."""
+    deployment = props.get("DeploymentConfig") or {}
+    if not (policy := deployment.get("BlueGreenUpdatePolicy")):
+        return dict(props)
+    routing = {"WaitIntervalInSeconds": 0, **policy["TrafficRoutingConfiguration"]}
+    policy = {**policy, "TrafficRoutingConfiguration": routing}
+    return {**props, "DeploymentConfig": {**deployment, "BlueGreenUpdatePolicy": policy}}

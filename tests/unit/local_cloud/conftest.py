@@ -1,0 +1,26 @@
+"""One running cloud for all tests of the local cloud: each takes names of its own in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local_cloud.child import ChildCloud
+from tests.fakes.toy_endpoint import ToyEndpoint, make_toy
+
+INVOKE_TIMEOUT_S = 2.0
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[ChildCloud]:
+    with ChildCloud(invoke_timeout_s=INVOKE_TIMEOUT_S) as running:
+        make_toy(running)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def healthy(cloud: ChildCloud) -> ToyEndpoint:
+    endpoint = ToyEndpoint(cloud, "healthy")
+    assert endpoint.create(Environment={"TOY": "yes"})["EndpointStatus"] == "InService"
+    return endpoint

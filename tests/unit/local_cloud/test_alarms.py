@@ -1,0 +1,80 @@
+"""CloudWatch's alarms as the local cloud has them: what counts, and when it is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from local_cloud.ministack.alarms import evaluated_state
+
+MINUTE = 60.0
+ALARM: dict[str, Any] = {
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Statistic": "Sum",
+    "Threshold": 3.0,
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+    "TreatMissingData": "notBreaching",
+    "StateValue": "OK",
+}
+# Far from the epoch, at the begin of a minute.
+START = 1_000_000 * MINUTE
+
+
+def points(*per_minute: float | None) -> list[dict[str, Any]]:
+    """One in each minute from START on; None leaves it out."""
+    return [
+        {"Timestamp": START + number * MINUTE + 1, "Value": value}
+        for number, value in enumerate(per_minute)
+        if value is not None
+    ]
+
+
+def state(*per_minute: float | None, minutes: float, second: float = 1.0, **alarm: Any) -> str:
+    """That many minutes after START."""
+    shortened = [
+        {**point, "Timestamp": point["Timestamp"] * second} for point in points(*per_minute)
+    ]
+    now = (START + minutes * MINUTE) * second
+    return evaluated_state({**ALARM, **alarm}, shortened, now, second)
+
+
+@pytest.mark.parametrize(("minutes", "known"), [(0.5, "OK"), (2.9, "OK"), (3, "ALARM")])
+def test_a_minute_counts_when_it_is_over_and_has_arrived(minutes: float, known: str) -> None:
+    assert state(5, minutes=minutes) == known
+
+
+def test_a_shorter_second_makes_everything_as_much_shorter() -> None:
+    for second in (1.0, 0.01):
+        assert state(5, minutes=2.9, second=second) == "OK"
+        assert state(5, minutes=3, second=second) == "ALARM"
+
+
+def test_errors_of_two_minutes_do_not_add_up() -> None:
+    assert state(2, 2, minutes=4) == "OK"
+
+
+def test_every_evaluation_period_has_to_breach_unless_fewer_are_asked_for() -> None:
+    assert state(5, 0, minutes=4, EvaluationPeriods=2) == "OK"
+    assert state(5, 5, minutes=4, EvaluationPeriods=2) == "ALARM"
+    assert state(5, 0, minutes=4, EvaluationPeriods=2, DatapointsToAlarm=1) == "ALARM"
+
+
+@pytest.mark.parametrize(
+    ("treatment", "known"),
+    [
+        ("notBreaching", "OK"),
+        ("breaching", "ALARM"),
+        ("missing", "INSUFFICIENT_DATA"),
+        ("ignore", "OK"),
+    ],
+)
+def test_minutes_without_data_are_treated_as_asked(treatment: str, known: str) -> None:
+    assert state(minutes=9, TreatMissingData=treatment) == known
+
+
+def test_the_last_data_count_until_they_are_out_of_range() -> None:
+    """CloudWatch fetches more periods than it needs, and takes those that have data."""
+    assert state(5, None, None, minutes=5) == "ALARM"
+    assert state(5, None, None, None, minutes=6) == "OK"

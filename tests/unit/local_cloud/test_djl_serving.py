@@ -1,0 +1,193 @@
+"""model.py under the host, as the local cloud's endpoint runs it: a process of its own."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sd_serving.diffusers_parts import load_diffusers
+from sd_serving.engine import Engine
+from tests.djl_fakes import WEIGHTS, make_artifact
+from tests.fakes.djl_hosting import ROOT, Host, echo_model, hosted, image_environment
+from tests.serving_fakes import ENV, config, request
+
+ASSETS = ROOT / "model_assets"
+TOLERANCE = 4
+"""Of 255: a batch of eight may round a value to the one next to a lone picture's."""
+BATCH = 8
+
+
+def serving(
+    weights: Path, folder: Path = ASSETS / "djl", **env: str
+) -> AbstractContextManager[Host]:
+    return hosted(
+        folder,
+        **{
+            **ENV,
+            "SD_VARIANT": "djl",
+            "SD_SIZES": "64x64",
+            "SD_DTYPE": "float32",
+            "SM_MODEL_DIR": str(weights),
+            "PYTHONPATH": str(ASSETS),
+            "OPTION_ACCELERATION": "pytorch",
+            "SERVING_RETRY_THRESHOLD": image_environment()["SERVING_RETRY_THRESHOLD"],
+            **env,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_artifact(tmp_path_factory.mktemp("artifact") / "weights")
+
+
+@pytest.fixture(scope="module")
+def host(weights: Path) -> Iterator[Host]:
+    # A batch goes when it is full: no test waits for the delay, or depends on it.
+    with serving(
+        weights, SERVING_BATCH_SIZE=str(BATCH), SERVING_MAX_BATCH_DELAY="600000"
+    ) as started:
+        yield started.until_it_serves()
+
+
+@pytest.fixture(scope="module")
+def alone() -> Engine:
+    parts = load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
+    return Engine(parts, config())
+
+
+def assert_as_alone(answer: Any, alone: Engine, **fields: object) -> None:
+    (expected,) = alone.generate([request(**fields)])
+    pictures = [base64.b64decode(image) for image in answer["images"]]
+    assert answer["seeds"] == list(expected.seeds)
+    for png, lone in zip(pictures, expected.images, strict=True):
+        difference = np.abs(_pixels(png) - _pixels(lone)).max()
+        print("largest difference to the lone twin, of 255:", difference)
+        assert difference <= TOLERANCE
+
+
+def _pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
+
+
+def test_eight_requests_are_one_batch_and_each_is_its_lone_twin(host: Host, alone: Engine) -> None:
+    wanted: list[dict[str, object]] = [
+        {"prompt": f"a red circle {i}", "seed": i, "guidance_scale": 4.0, "num_inference_steps": 5}
+        for i in range(BATCH)
+    ]
+    before = len(host.events("batch"))
+    answers = host.send_together(wanted)
+    for answer, fields in zip(answers, wanted, strict=True):
+        assert_as_alone(answer, alone, **fields)
+        assert answer["engine"]["batch"] == BATCH
+        assert answer["engine"]["acceleration"] == "pytorch"
+    host.until(lambda: host.events("batch")[before:])
+    (line,) = host.events("batch")[before:]
+    assert (line["requests"], line["errors"]) == (BATCH, 0)
+    assert [group["requests"] for group in line["groups"]] == [BATCH]
+
+
+def test_a_mixed_batch_is_grouped_and_its_bad_request_refused(host: Host, alone: Engine) -> None:
+    common: dict[str, object] = {"prompt": "a blue square", "num_inference_steps": 3}
+    guided = [{**common, "seed": seed, "guidance_scale": 4.0} for seed in range(4)]
+    unguided = [{**common, "seed": seed, "guidance_scale": 1.0} for seed in range(2)]
+    several = {**common, "seed": 2**32 - 1, "num_images": 2, "guidance_scale": 4.0}
+    bad = {**common, "seed": -1}
+    before = len(host.events("batch"))
+    answers = host.send_together([*guided, *unguided, several, bad])
+    for answer, fields in zip(answers, [*guided, *unguided, several], strict=False):
+        assert_as_alone(answer, alone, **fields)
+    assert answers[-1]["error"]["param"] == "seed"
+    host.until(lambda: host.events("batch")[before:])
+    (line,) = host.events("batch")[before:]
+    sizes = {
+        (group["guidance_scale"], group["requests"], group["images"]) for group in line["groups"]
+    }
+    assert sizes == {(4.0, 5, 6), (1.0, 2, 2)}
+
+
+def test_every_line_is_whole(host: Host) -> None:
+    """Under mpirun, and though Python is told to buffer nothing."""
+    before = len(host.events("invocation"))
+    host.send_together([{"prompt": "a red circle", "num_images": 99}] * BATCH)
+    host.until(lambda: len(host.events("invocation")) == before + BATCH)
+    assert [line for line in host.lines if line.count("[1,0]<stdout>:") > 1] == []
+
+
+def test_a_form_is_refused_in_words(host: Host) -> None:
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    for answer in host.send_together([{"prompt": "a red circle"}] * BATCH, **form):
+        assert answer["error"]["type"] == "invalid_request"
+
+
+def test_the_operations_page_s_query_reads_a_line(host: Host) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (pattern,) = re.findall(r"^parse @message /(.*)/$", page, re.MULTILINE)
+    (tag,) = re.findall(r'replace\(line, "(.*?)", ""\)', page)
+    matches = [re.search(pattern.replace("(?<", "(?P<"), line) for line in host.lines]
+    entries = [json.loads(match["line"].replace(tag, "")) for match in matches if match]
+    assert {"ready", "invocation", "batch"} <= {entry["event"] for entry in entries}
+
+
+def test_a_process_that_hangs_fails_ping_in_this_image(tmp_path: Path) -> None:
+    """It isn't replaced otherwise."""
+    image = {**image_environment(), "PYTHONPATH": "", "PREDICT_TIMEOUT": "1"}
+    with hosted(echo_model(tmp_path / "djl"), **image) as host:
+        assert host.until_it_serves().run("time.sleep(600)").status_code == 503
+        ping = host.ping()
+        assert ping
+        assert ping.status_code == 500
+
+
+def test_a_process_killed_between_requests_ends_the_container(weights: Path) -> None:
+    """DJL itself would answer 400 for good, and /ping 200."""
+    with serving(weights) as host:
+        host.until_it_serves().kill_python()
+        host.until(lambda: not host.running)
+
+
+def test_malformed_properties_are_fatal(tmp_path: Path) -> None:
+    folder = tmp_path / "djl"
+    shutil.copytree(ASSETS / "djl", folder)
+    with (folder / "serving.properties").open("a") as file:
+        file.write("option.acceleration\nbatch_size=2\n")
+    with serving(WEIGHTS, folder) as host:
+        words = host.last_words()
+    assert "serving.properties line 13: 'option.acceleration' is neither" in words
+    assert "serving.properties line 14: 'batch_size=2' is neither" in words
+
+
+def test_a_missing_model_index_is_fatal(tmp_path: Path) -> None:
+    weights = make_artifact(tmp_path / "weights")
+    (weights / "model_index.json").unlink()
+    with serving(weights) as host:
+        assert host.last_words() == (f"FATAL: {weights}/manifest.json: model_index.json is missing")
+
+
+def test_another_artifact_and_wrong_options_are_fatal(weights: Path) -> None:
+    with serving(weights, SD_ARTIFACT_KEY="other") as host:
+        assert host.last_words().endswith(
+            f"key is {ENV['SD_ARTIFACT_KEY']!r}, this container wants 'other'"
+        )
+    with serving(weights, OPTION_ACCELERATION="fast") as host:
+        words = host.last_words()
+        assert words.startswith("FATAL: option.acceleration='fast': one of deepspeed,")
+
+
+def test_deepspeed_without_a_gpu_is_fatal(weights: Path) -> None:
+    with serving(
+        weights, OPTION_ACCELERATION="deepspeed", SD_DTYPE="float16", SD_SIZES="512x512"
+    ) as host:
+        assert "need a CUDA device, and PyTorch sees none" in host.last_words()

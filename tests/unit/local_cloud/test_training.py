@@ -1,0 +1,253 @@
+"""SageMaker training jobs as the local cloud has them, through boto3 against a running cloud."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_cloud.child import ChildCloud
+from tests.fakes.local_account import (
+    allow,
+    arn,
+    client_of_user,
+    fault,
+    let_user,
+    log_lines,
+    make_role,
+    role_arn,
+    wait_for,
+)
+
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference-neuronx:2.8.0"
+KEY = arn("kms", "key/0a0a0a0a-0000-0000-0000-000000000000")
+OUTPUT = {"S3OutputPath": "s3://bucket/out", "CompressionType": "NONE"}
+# What a container of ours does: reads the platform's files, writes where the platform looks.
+PROGRAM = """
+import json, os, pathlib, signal, sys, time
+root = pathlib.Path(os.environ["SD_OPT_ML"])
+settings = json.loads((root / "input/config/hyperparameters.json").read_text())
+earlier = sorted(path.name for path in (root / "checkpoints").iterdir())
+print("earlier checkpoints:", earlier, flush=True)
+(root / "checkpoints" / settings["part"]).write_text("done")
+def end(number, frame):
+    (root / "checkpoints" / "on-stop").write_text("saved")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+if settings["end"] == "wait":
+    time.sleep(600)
+if settings["end"] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if settings["end"] == "fail":
+    (root / "output/failure").write_text("the unet did not trace")
+    sys.exit(2)
+weights = (root / "input/data/weights/deep/weights.bin").read_text()
+facts = {"weights": weights, "keys": "AWS_ACCESS_KEY_ID" in os.environ}
+(root / "model/inner").mkdir()
+(root / "model/inner/facts.json").write_text(json.dumps(facts))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bucket(cloud: ChildCloud) -> None:
+    """With weights and a program, and two roles that may read it: the other may encrypt as well."""
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="weights/deep/weights.bin", Body=b"numbers")
+    s3.put_object(Bucket="bucket", Key="code/program.py", Body=PROGRAM.encode())
+    group = "arn:aws:logs:*:*:log-group:/aws/sagemaker/TrainingJobs:*"
+    allowed = (
+        allow("s3:GetObject s3:PutObject s3:ListBucket", "arn:aws:s3:::bucket*"),
+        allow("logs:CreateLogGroup logs:CreateLogStream logs:PutLogEvents", group),
+    )
+    make_role(cloud, "training", "sagemaker", *allowed)
+    make_role(cloud, "encrypting", "sagemaker", *allowed, allow("kms:Encrypt", KEY))
+
+
+def channel(name: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://bucket/{name}/"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+class TrainingJob:
+    def __init__(self, cloud: ChildCloud, name: str, end: str = "well", **changes: Any) -> None:
+        """Creates it. `end` is what its program does at last."""
+        self.cloud, self.name, self.sagemaker = cloud, name, cloud.client("sagemaker")
+        self.request = {
+            "TrainingJobName": name,
+            "AlgorithmSpecification": {
+                "TrainingImage": IMAGE,
+                "TrainingInputMode": "File",
+                "ContainerEntrypoint": ["bash", "-c"],
+                "ContainerArguments": [
+                    'cd "${SD_OPT_ML:-/opt/ml}/input/data/code" && exec python3 -m program'
+                ],
+            },
+            "HyperParameters": {"part": "unet", "end": end},
+            "RoleArn": role_arn("training"),
+            "InputDataConfig": [channel("weights"), channel("code")],
+            "OutputDataConfig": OUTPUT,
+            "ResourceConfig": {
+                "InstanceType": "ml.trn1.2xlarge",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 100,
+            },
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+            "CheckpointConfig": {
+                "S3Uri": f"s3://bucket/{name}/checkpoints/",
+                "LocalPath": "/opt/ml/checkpoints",
+            },
+            "EnableNetworkIsolation": True,
+            **changes,
+        }
+        self.sagemaker.create_training_job(**self.request)
+
+    def described(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=self.name)
+        return answer
+
+    def ended(self) -> dict[str, Any]:
+        wait_for(lambda: self.described()["TrainingJobStatus"] not in ("InProgress", "Stopping"))
+        return self.described()
+
+    def object(self, key: str) -> str:
+        body = self.cloud.client("s3").get_object(Bucket="bucket", Key=key)["Body"]
+        return str(body.read().decode())
+
+    def log(self) -> list[str]:
+        return log_lines(self.cloud, "/aws/sagemaker/TrainingJobs", f"{self.name}/algo-1-")
+
+    def stop(self) -> None:
+        self.sagemaker.stop_training_job(TrainingJobName=self.name)
+
+
+def test_a_job_gets_its_channels_and_leaves_its_model_uncompressed(cloud: ChildCloud) -> None:
+    cloud.client("s3").put_object(Bucket="bucket", Key="good/checkpoints/vae", Body=b"done")
+
+    job = TrainingJob(cloud, "good")
+    described = job.ended()
+
+    assert described["TrainingJobStatus"] == "Completed"
+    assert described["ModelArtifacts"]["S3ModelArtifacts"] == "s3://bucket/out/good/output/model/"
+    facts = json.loads(job.object("out/good/output/model/inner/facts.json"))
+    assert facts == {"weights": "numbers", "keys": False}
+    assert job.object("good/checkpoints/unet") == "done"
+    assert "earlier checkpoints: ['vae']" in job.log()
+    passed = [transition["Status"] for transition in described["SecondaryStatusTransitions"]]
+    assert passed == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert described["TrainingStartTime"] <= described["TrainingEndTime"]
+    with pytest.raises(ClientError) as caught:
+        TrainingJob(cloud, "good")
+    assert caught.value.response["Error"]["Code"] == "ResourceInUse"
+
+
+def test_a_failure_has_the_containers_reason_and_keeps_its_checkpoints(cloud: ChildCloud) -> None:
+    job = TrainingJob(cloud, "bad", "fail")
+    described = job.ended()
+
+    assert described["TrainingJobStatus"] == "Failed"
+    assert described["FailureReason"] == "AlgorithmError: the unet did not trace, exit code: 2"
+    assert "ModelArtifacts" not in described
+    assert job.object("bad/checkpoints/unet") == "done"
+
+
+def test_a_container_killed_for_memory_says_nothing_but_its_status(cloud: ChildCloud) -> None:
+    described = TrainingJob(cloud, "killed", "killed").ended()
+    assert described["FailureReason"] == "AlgorithmError: , exit code: 137"
+
+
+def test_an_output_key_takes_the_role_s_leave_to_encrypt(cloud: ChildCloud) -> None:
+    output = {**OUTPUT, "KmsKeyId": KEY}
+    refused = TrainingJob(cloud, "keyless", OutputDataConfig=output).ended()
+    assert refused["TrainingJobStatus"] == "Failed"
+    assert "not authorized to perform: kms:Encrypt" in refused["FailureReason"]
+
+    job = TrainingJob(cloud, "keyed", OutputDataConfig=output, RoleArn=role_arn("encrypting"))
+    assert job.ended()["TrainingJobStatus"] == "Completed"
+
+
+def test_a_stop_lets_the_container_save_what_it_has(cloud: ChildCloud) -> None:
+    job = TrainingJob(cloud, "stopped", "wait")
+    wait_for(lambda: "TrainingStartTime" in job.described() and job.log())
+    assert listed(job, NameContains="stop", StatusEquals="InProgress") == ["stopped"]
+
+    job.stop()
+
+    described = job.ended()
+    assert (described["TrainingJobStatus"], described["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert job.object("stopped/checkpoints/on-stop") == "saved"
+    with pytest.raises(ClientError, match="in status Stopped"):
+        job.stop()
+
+
+def test_a_job_past_its_time_is_stopped(cloud: ChildCloud) -> None:
+    job = TrainingJob(cloud, "late", "wait", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    assert job.ended()["SecondaryStatus"] == "MaxRuntimeExceeded"
+
+
+def test_a_channel_without_data_fails_the_job(cloud: ChildCloud) -> None:
+    described = TrainingJob(cloud, "dataless", InputDataConfig=[channel("nothing")]).ended()
+    assert described["TrainingJobStatus"] == "Failed"
+    assert "No data at s3://bucket/nothing/" in described["FailureReason"]
+
+
+def test_a_packed_output_is_refused(cloud: ChildCloud) -> None:
+    with pytest.raises(ClientError, match="only an uncompressed output"):
+        TrainingJob(cloud, "packed", OutputDataConfig={"S3OutputPath": "s3://bucket/out"})
+
+
+def listed(job: TrainingJob, **request: Any) -> list[str]:
+    """On the first page."""
+    found = job.sagemaker.list_training_jobs(**request)["TrainingJobSummaries"]
+    return [item["TrainingJobName"] for item in found]
+
+
+def test_a_page_of_jobs_is_taken_before_their_status_is_looked_at(cloud: ChildCloud) -> None:
+    """Asked for one that runs, the API looks at one, whichever comes first."""
+    TrainingJob(cloud, "page-ended").ended()
+    job = TrainingJob(cloud, "page-runs", "wait")
+    wanted = {"NameContains": "page-", "StatusEquals": "InProgress"}
+
+    assert listed(job, **wanted, MaxResults=1) == []
+    assert listed(job, **wanted) == ["page-runs"]
+    pages = job.sagemaker.get_paginator("list_training_jobs").paginate(
+        **wanted, PaginationConfig={"PageSize": 1}
+    )
+    assert [len(page["TrainingJobSummaries"]) for page in pages] == [0, 1]
+    job.stop()
+
+
+def test_missing_capacity_fails_a_job_that_never_starts(cloud: ChildCloud) -> None:
+    with fault(cloud, "training-capacity"):
+        described = TrainingJob(cloud, "capacity").ended()
+    assert described["FailureReason"].startswith("CapacityError: ")
+    assert "TrainingStartTime" not in described
+
+
+def test_a_job_that_waits_for_an_instance_can_be_stopped(cloud: ChildCloud) -> None:
+    with fault(cloud, "training-waits"):
+        job = TrainingJob(cloud, "waiting")
+        assert job.described()["SecondaryStatus"] == "Starting"
+        job.stop()
+        described = job.ended()
+    assert described["TrainingJobStatus"] == "Stopped"
+    assert "TrainingStartTime" not in described
+
+
+def test_a_quota_of_none_refuses_the_job(cloud: ChildCloud) -> None:
+    said = r"'ml\.trn1\.2xlarge for training job usage' is 0"
+    with fault(cloud, "training-quota"), pytest.raises(ClientError, match=said) as caught:
+        TrainingJob(cloud, "quota")
+    assert caught.value.response["Error"]["Code"] == "ResourceLimitExceeded"
+
+
+def test_whoever_starts_a_job_must_be_allowed_to_pass_its_role(cloud: ChildCloud) -> None:
+    request = {**TrainingJob(cloud, "passed").request, "TrainingJobName": "passed-by-a-user"}
+    starts = allow("sagemaker:CreateTrainingJob")
+    sagemaker = client_of_user(cloud, "starter", "sagemaker", starts)
+    with pytest.raises(ClientError, match=r"user/starter is not .*: iam:PassRole"):
+        sagemaker.create_training_job(**request)
+    let_user(cloud, "starter", starts, allow("iam:PassRole"))
+    sagemaker.create_training_job(**request)
