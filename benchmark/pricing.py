@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from benchmark.errors import BenchmarkError, PriceRefreshFailed
 
-PRICE_FILE = Path(__file__).parent.parent / "stacks" / "data" / "prices.json"
+PRICE_FILE = Path(__file__).parent.parent / "stacks" / "catalogue" / "prices.json"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ Call = Callable[[Mapping[str, Any]], Response]
 
 def install_registry(settings: CloudSettings) -> None:
     """Once, before anything is served."""
-    accounts = json.loads((REPOSITORY / "stacks" / "data" / "images.json").read_text())["accounts"]
+    accounts = json.loads((REPOSITORY / "stacks" / "catalogue" / "images.json").read_text())[
+        "accounts"
+    ]
     ecr._batch_get_image = AwsRegistry(settings, accounts).in_front_of(ecr._batch_get_image)
     iam_actions.extract_resource_arn = registries_count(iam_actions.extract_resource_arn)
     ecr._get_download_url_for_layer = reachable(settings, ecr._get_download_url_for_layer)

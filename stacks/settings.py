@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from stacks.images import BaseImage
-from stacks.prices import Price, price_of
+from stacks.catalogue.images import BaseImage
+from stacks.catalogue.prices import Price, price_of
 from stacks.settings_checks import (
     Notice,
     compile_problems,

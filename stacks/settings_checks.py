@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from djl.sizes import FITTING
 from sd_contract.model_folder import NotAModel, read_folder
-from stacks.hosts import (
+from stacks.catalogue.hosts import (
     AMIS,
     gpu_amis_for,
     neuron_sdks,
@@ -13,7 +13,7 @@ from stacks.hosts import (
     offer,
     version,
 )
-from stacks.images import cuda_of, published_in
+from stacks.catalogue.images import cuda_of, published_in
 from stacks.settings_parsing import Problem
 from stacks.settings_sections import (
     BASE_REPOSITORIES,
@@ -93,7 +93,7 @@ def image_problems(variant: VariantSettings) -> list[Problem]:
     if variant.ami in fitting:
         return []
     allowed = " | ".join(fitting) or "none that is known"
-    said = f"{allowed}, with the CUDA {cuda} of {named} or newer (stacks/data/amis.json)"
+    said = f"{allowed}, with the CUDA {cuda} of {named} or newer (stacks/catalogue/amis.json)"
     return [Problem(f"sd.{variant.name}.ami", variant.ami, said)]
 
 
@@ -118,7 +118,7 @@ def sdk_problems(inf2: Inf2Settings, compiling: CompileSettings) -> list[Problem
     if sdk is None:
         if version(compiling.sdk) <= version(served.release):
             return []
-        why = "stacks/data/neuron_sdks.json knows of no newer one that it serves"
+        why = "stacks/catalogue/neuron_sdks.json knows of no newer one that it serves"
     elif sdk.runs_on(driver):
         return []
     else:
@@ -141,7 +141,7 @@ def host_notices(
             if found.offered is False
             else f"doesn't know {region}"
         )
-        text = f"{setting}: stacks/data/regions.json, of {found.date}, {known}; {advice}"
+        text = f"{setting}: stacks/catalogue/regions.json, of {found.date}, {known}; {advice}"
         yield Notice(f"sd:{setting.removeprefix('sd.')}", variant.name, text)
 
     yield from missing(
@@ -161,7 +161,7 @@ def host_notices(
         )
     if compiling.sdk not in neuron_sdks():
         text = (
-            f"sd.compile.sdk: stacks/data/neuron_sdks.json doesn't know {compiling.sdk}, and so "
+            f"sd.compile.sdk: stacks/catalogue/neuron_sdks.json doesn't know {compiling.sdk}, and so "
             f"not whether the driver of {variant.ami} serves it"
         )
         yield Notice("sd:compile.sdk", variant.name, text)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from stacks.hosts import AMIS
+from stacks.catalogue.hosts import AMIS
 from stacks.settings_parsing import (
     flag,
     list_of,

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sd_serving.diffusers_parts import load_diffusers
-from stacks.builds.import_weights import Folder, import_weights
-from stacks.builds.upload import Store
+from stacks.build_scripts.import_weights import Folder, import_weights
+from stacks.build_scripts.upload import Store
 from stacks.settings import ROOT
 
 WEIGHTS = ROOT / "model_assets" / "tiny" / "weights"

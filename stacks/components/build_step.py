@@ -35,7 +35,7 @@ from stacks.components.service_role import ServiceRole
 from stacks.content import staged
 from stacks.settings import ROOT
 
-BUILD_SCRIPTS = ROOT / "stacks" / "builds"
+BUILD_SCRIPTS = ROOT / "stacks" / "build_scripts"
 # Amazon Linux 2023 with Docker, Python 3.12 and boto3:
 # docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html
 STANDARD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
@@ -99,7 +99,7 @@ class BuildSpec:
 
     `name` says what it builds; its log streams' names begin with it. `files` are laid out in the
     source folder, which is the working directory, by their names, and the named `scripts` in its
-    stacks/builds/, importable as in the repository. `commands` are lines of bash; the first that
+    stacks/build_scripts/, importable as in the repository. `commands` are lines of bash; the first that
     fails ends the build, its last output being the reason given to CloudFormation. They find SD_KEY
     and `environment` in theirs. An `image` other than the standard one is pulled with the step's
     role.
@@ -117,11 +117,12 @@ class BuildSpec:
 
     def to_json(self) -> str:
         lines = [
-            f"python3 stacks/builds/run_logged.py {shlex.quote(line)}" for line in self.commands
+            f"python3 stacks/build_scripts/run_logged.py {shlex.quote(line)}"
+            for line in self.commands
         ]
         phases: dict[str, object] = {
             "build": {"commands": lines},
-            "post_build": {"commands": ["python3 stacks/builds/send_signal.py"]},
+            "post_build": {"commands": ["python3 stacks/build_scripts/send_signal.py"]},
         }
         if self.image == STANDARD_IMAGE:
             phases["install"] = {"runtime-versions": {"python": "3.12"}}
@@ -212,7 +213,7 @@ class BuildStep(Construct):
 
     def _source(self, spec: BuildSpec) -> assets.Asset:
         scripts = ("run_logged.py", "send_signal.py", *spec.scripts)
-        files = {f"stacks/builds/{name}": BUILD_SCRIPTS / name for name in scripts}
+        files = {f"stacks/build_scripts/{name}": BUILD_SCRIPTS / name for name in scripts}
         files["stacks/__init__.py"] = ROOT / "stacks" / "__init__.py"
         with staged({**spec.files, **files}) as folder:
             return assets.Asset(

@@ -10,11 +10,11 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.catalogue.images import BaseImage
 from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, EcrOutput, S3Output
 from stacks.components.grants import REGISTRY_LOGIN, grant_unscoped
 from stacks.components.sagemaker_endpoint import ServingImage
 from stacks.content import content_key, files_below
-from stacks.images import BaseImage
 from stacks.settings import ROOT, Settings, VariantSettings
 
 MODEL_ASSETS = ROOT / "model_assets"
@@ -67,7 +67,7 @@ class ImageBuild(Construct):
             key=self.key,
             spec=BuildSpec(
                 name=f"image-{variant.name}",
-                commands=["python3 -m stacks.builds.build_image"],
+                commands=["python3 -m stacks.build_scripts.build_image"],
                 scripts=["build_image.py"],
                 files={f"context/{name}": path for name, path in files.items()},
                 environment={

@@ -15,6 +15,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
+from stacks.catalogue.images import BaseImage
 from stacks.compile_key import WORK_FOLDER, compile_keys, compile_sources
 from stacks.components.build_step import (
     STANDARD_IMAGE,
@@ -34,7 +35,6 @@ from stacks.components.grants import (
 )
 from stacks.components.service_role import ServiceRole
 from stacks.components.weights import Weights
-from stacks.images import BaseImage
 from stacks.settings import Settings
 
 # What the build does besides the job: installing the SDK, copying the output.
@@ -56,10 +56,10 @@ COMMANDS = {
     "training-job": (
         # A folder of its own, found first: it pins packages that the host has in other versions.
         "python3 -m pip --disable-pip-version-check install --quiet --no-deps --no-compile "
-        "--target .sdk -r stacks/builds/compile-requirements.txt",
-        "PYTHONPATH=.sdk python3 -m stacks.builds.neuron_compile",
+        "--target .sdk -r stacks/build_scripts/compile-requirements.txt",
+        "PYTHONPATH=.sdk python3 -m stacks.build_scripts.neuron_compile",
     ),
-    "codebuild-cpu": ("python3 -m stacks.builds.cpu_compile",),
+    "codebuild-cpu": ("python3 -m stacks.build_scripts.cpu_compile",),
 }
 READ = ("s3:GetObject",)
 WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")

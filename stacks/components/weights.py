@@ -62,7 +62,7 @@ class Weights(Construct):
             key=self.key,
             spec=BuildSpec(
                 name="weights",
-                commands=["python3 -m stacks.builds.import_weights"],
+                commands=["python3 -m stacks.build_scripts.import_weights"],
                 scripts=["import_weights.py", "hub.py", "normalize.py", "retry.py", "upload.py"],
                 files={
                     **files_below(ROOT / CONTRACT, f"{CONTRACT}/"),

@@ -250,11 +250,11 @@ def buildspec(resources: dict[str, Any]) -> dict[str, Any]:
 def test_commands_run_logged_and_the_last_phase_signals(folder: Path) -> None:
     phases = buildspec(template(folder, KEY, commands=["echo 'a b' && make", "true"]))["phases"]
     assert phases["build"]["commands"] == [
-        "python3 stacks/builds/run_logged.py 'echo '\"'\"'a b'\"'\"' && make'",
-        "python3 stacks/builds/run_logged.py true",
+        "python3 stacks/build_scripts/run_logged.py 'echo '\"'\"'a b'\"'\"' && make'",
+        "python3 stacks/build_scripts/run_logged.py true",
     ]
     # CodeBuild runs post_build after a failed build phase too.
-    assert phases["post_build"]["commands"] == ["python3 stacks/builds/send_signal.py"]
+    assert phases["post_build"]["commands"] == ["python3 stacks/build_scripts/send_signal.py"]
 
 
 def test_another_image_is_pulled_with_the_role_and_has_its_own_python(folder: Path) -> None:
@@ -315,9 +315,9 @@ def test_a_build_finds_its_scripts_and_files_where_it_looks(aws: Synthesized) ->
     (source,) = [path for path in sources if (path / "context").is_dir()]
     for name in (
         "stacks/__init__.py",
-        "stacks/builds/run_logged.py",
-        "stacks/builds/send_signal.py",
-        "stacks/builds/build_image.py",
+        "stacks/build_scripts/run_logged.py",
+        "stacks/build_scripts/send_signal.py",
+        "stacks/build_scripts/build_image.py",
         "context/g5/Dockerfile",
         "context/sd_contract/model_folder.py",
         "context/sd_serving/server.py",

@@ -11,7 +11,7 @@ import pytest
 
 from build_trigger.builds import Step
 from inf2.compile import parse_job
-from stacks.builds.neuron_compile import CompileBuild
+from stacks.build_scripts.neuron_compile import CompileBuild
 from stacks.compile_key import PACKAGES, compile_keys, compile_sources
 from stacks.settings import ROOT, load
 from tests.infrastructure.support import Synthesized, synthesize, text_of
@@ -82,7 +82,7 @@ def test_the_build_starts_a_training_job_on_trainium_in_aws_s_own_container(
     assert build.job.max_seconds == 240 * 60
     assert build.target == f"compiled/{build.key}/"
     assert build.job.weights_uri.endswith(f"/{_prefix(aws)}")
-    assert "stacks.builds.neuron_compile" in commands(aws)
+    assert "stacks.build_scripts.neuron_compile" in commands(aws)
 
 
 def test_the_job_is_told_what_the_compile_takes(aws: Synthesized, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_without_trainium_the_build_itself_compiles(on_cpu: Synthesized) -> None
     assert found["ComputeType"] == "BUILD_GENERAL1_2XLARGE"
     assert found["Image"] == IMAGE
     assert found["ImagePullCredentialsType"] == "SERVICE_ROLE"
-    assert commands(on_cpu).endswith("stacks.builds.cpu_compile'")
+    assert commands(on_cpu).endswith("stacks.build_scripts.cpu_compile'")
     allowed = policy(on_cpu, "NeuronCompileRole")
     assert allowed["ecr:BatchGetImage"][0].endswith(
         ":repository/huggingface-pytorch-inference-neuronx"

@@ -124,7 +124,7 @@ def test_the_import_is_sent_what_is_used_and_what_it_needs_to_run(
     assert {name.removeprefix("weights/") for name in sent if name.startswith("weights/")} == used
     # As the build runs it, in that folder, as far as its first need of AWS.
     done = subprocess.run(
-        [sys.executable, "-c", "from stacks.builds.import_weights import main"],
+        [sys.executable, "-c", "from stacks.build_scripts.import_weights import main"],
         cwd=source,
         env={},
         capture_output=True,

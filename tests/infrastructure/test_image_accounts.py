@@ -12,7 +12,7 @@ import pytest
 
 from stacks.settings import ROOT
 
-IMAGES = json.loads((ROOT / "stacks" / "data" / "images.json").read_text())
+IMAGES = json.loads((ROOT / "stacks" / "catalogue" / "images.json").read_text())
 # repository → (list, path in it)
 LISTS = {
     "huggingface-pytorch-inference": (
@@ -30,7 +30,7 @@ LISTS = {
 @pytest.fixture(scope="module")
 def sdk() -> Path:
     """The SDK's wheel alone, 2 MB, kept for the next time."""
-    pinned = (ROOT / "stacks" / "builds" / "compile-requirements.txt").read_text()
+    pinned = (ROOT / "stacks" / "build_scripts" / "compile-requirements.txt").read_text()
     found = re.search(r"^sagemaker==(\S+)$", pinned, re.MULTILINE)
     assert found
     folder = ROOT / ".envs" / f"sagemaker-{found[1]}"

@@ -13,8 +13,8 @@ import numpy as np
 from botocore.exceptions import ClientError
 from safetensors.numpy import save
 
-from stacks.builds.import_weights import Source, import_weights, source_from
-from stacks.builds.upload import Store
+from stacks.build_scripts.import_weights import Source, import_weights, source_from
+from stacks.build_scripts.upload import Store
 
 COMMIT = "4e63672c03103b6c636b8fb4119ba982469b2955"
 ENV = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stacks.builds.build_image import MEDIA_TYPE, BuildFailed, ImageBuilder
+from stacks.build_scripts.build_image import MEDIA_TYPE, BuildFailed, ImageBuilder
 
 REGISTRY = "763104351884.dkr.ecr.eu-west-1.amazonaws.com"
 BASE = f"{REGISTRY}/huggingface-pytorch-inference:2.6.0"

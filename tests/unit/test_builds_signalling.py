@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from build_trigger.sending import put_json
-from stacks.builds import run_logged, send_signal
+from stacks.build_scripts import run_logged, send_signal
 
 SCRIPTS = Path(send_signal.__file__).parent
 

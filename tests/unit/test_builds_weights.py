@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from sd_contract.model_folder import NotAModel
-from stacks.builds.hub import Hub, HubError
-from stacks.builds.import_weights import Folder
-from stacks.builds.retry import ATTEMPTS, MAX_WAIT_S, TransferError
+from stacks.build_scripts.hub import Hub, HubError
+from stacks.build_scripts.import_weights import Folder
+from stacks.build_scripts.retry import ATTEMPTS, MAX_WAIT_S, TransferError
 from tests.unit.builds_fakes import (
     BESIDES,
     COMMIT,

@@ -10,8 +10,8 @@ import botocore.session
 import cfnlint
 import pytest
 
-from stacks.hosts import AMIS, DATA, gpu_amis_for, neuron_sdks, version
-from stacks.images import cuda_of
+from stacks.catalogue.hosts import AMIS, DATA, gpu_amis_for, neuron_sdks, version
+from stacks.catalogue.images import cuda_of
 from stacks.settings_sections import COMPILE_INSTANCES, GPU_INSTANCES, INF2_INSTANCES
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
@@ -38,7 +38,7 @@ def cfn_lint_s(resource: str) -> dict[str, set[str]]:
 def test_the_regions_instance_types_are_cfn_lint_s(
     purpose: str, resource: str, prefix: str, types: set[str]
 ) -> None:
-    """After an update of cfn-lint: write stacks/data/regions.json anew, with its date."""
+    """After an update of cfn-lint: write stacks/catalogue/regions.json anew, with its date."""
     theirs = {
         region: {prefix + name for name in names} & types
         for region, names in cfn_lint_s(resource).items()

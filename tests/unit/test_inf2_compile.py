@@ -15,7 +15,7 @@ import pytest
 from inf2.compile import CompileError, compile_model, main, parse_job
 from inf2.parity import ParityTooLow
 from sd_serving.errors import ModelUnusable
-from stacks.builds.training_job import ARGUMENTS, ENTRY_POINT
+from stacks.build_scripts.training_job import ARGUMENTS, ENTRY_POINT
 from stacks.compile_key import compile_sources
 from tests.inf2_artifact import SIZES, WEIGHTS, artifact, job
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.builds.cpu_compile import run
+from stacks.build_scripts.cpu_compile import run
 from tests.sagemaker_fake import FakeAws, fake_aws
 
 ENV = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stacks.builds.follow_job import START_TIMEOUT_S, JobFollower
-from stacks.builds.neuron_compile import CompileBuild, run
-from stacks.builds.training_job import (
+from stacks.build_scripts.follow_job import START_TIMEOUT_S, JobFollower
+from stacks.build_scripts.neuron_compile import CompileBuild, run
+from stacks.build_scripts.training_job import (
     ARGUMENTS,
     ENTRY_POINT,
     CapacityMissing,

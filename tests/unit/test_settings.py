@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stacks.images import BaseImage
+from stacks.catalogue.images import BaseImage
 from stacks.settings import LIMITS, ROOT, Settings, SettingsError, load
 from stacks.settings_checks import host_notices
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from stacks.builds.retry import TRANSIENT, TransferError, retry
+from stacks.build_scripts.retry import TRANSIENT, TransferError, retry
 
 # Of a file that the import puts together itself.
 MADE = "made"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stacks.builds.s3_folder import download, upload
+from stacks.build_scripts.s3_folder import download, upload
 
 MANIFEST = "manifest.json"
 CODE = Path("code")

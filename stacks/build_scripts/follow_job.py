@@ -8,7 +8,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from stacks.builds.training_job import CompileFailed, TrainingJob, capacity_missing, out_of_memory
+from stacks.build_scripts.training_job import (
+    CompileFailed,
+    TrainingJob,
+    capacity_missing,
+    out_of_memory,
+)
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # Without spot, SageMaker goes on trying for longer than a deploy should hang.

@@ -9,8 +9,8 @@ from http.client import HTTPException
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from stacks.builds.retry import ATTEMPTS, retry
-from stacks.builds.upload import File
+from stacks.build_scripts.retry import ATTEMPTS, retry
+from stacks.build_scripts.upload import File
 
 # Opens a URL; raises urllib's HTTPError and URLError.
 Transport = Callable[[str], BinaryIO]

@@ -1,6 +1,6 @@
 """Brings a diffusers pipeline into S3: from the hub, or from the folder that came with the build.
 
-    python3 -m stacks.builds.import_weights
+    python3 -m stacks.build_scripts.import_weights
 
 with SD_SOURCE (the hub's URL, or a folder), SD_MODEL_ID, SD_REVISION, SD_LICENSE, SD_KEY, SD_BUCKET
 and SD_PREFIX in the environment.
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from sd_contract.model_folder import ModelFolder, NotAModel, folder_sizes, read_model
-from stacks.builds.hub import Hub, HubError, Transport, open_url
-from stacks.builds.normalize import normalized
-from stacks.builds.retry import TRANSIENT, TransferError, retry
-from stacks.builds.upload import File, Store, checked
+from stacks.build_scripts.hub import Hub, HubError, Transport, open_url
+from stacks.build_scripts.normalize import normalized
+from stacks.build_scripts.retry import TRANSIENT, TransferError, retry
+from stacks.build_scripts.upload import File, Store, checked
 
 
 class Source(Protocol):

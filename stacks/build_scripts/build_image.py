@@ -1,6 +1,6 @@
 """Builds a variant's container image and pushes it under its content key, unless it's there.
 
-    python3 -m stacks.builds.build_image
+    python3 -m stacks.build_scripts.build_image
 
 with SD_BASE_IMAGE (uri, or uri@digest where it is pinned), SD_IMAGE, SD_REPOSITORY, SD_KEY,
 SD_DOCKERFILE, SD_BUCKET and SD_RECORD (an object's key) in the environment. The record says what

@@ -1,6 +1,6 @@
 """Runs one line of bash, shows its output and, if it fails, notes its last words for send_signal.
 
-python3 stacks/builds/run_logged.py 'the command line'
+python3 stacks/build_scripts/run_logged.py 'the command line'
 """
 
 import os

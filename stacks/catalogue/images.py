@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-FILE = Path(__file__).parent / "data" / "images.json"
+FILE = Path(__file__).parent / "images.json"
 
 
 @cache

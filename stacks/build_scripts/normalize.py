@@ -17,8 +17,8 @@ from sd_contract.model_layout import ADDED_TOKENS, MERGES, VOCAB, WEIGHTS
 from sd_contract.model_tokenizer import TOKENIZER_JSON, Tokenizer
 from sd_contract.model_weights import laid_out_name
 from sd_contract.tensor_file import Header, NotTensors, Tensor, read_header, write_header
-from stacks.builds.retry import TransferError
-from stacks.builds.upload import MADE, File, checked
+from stacks.build_scripts.retry import TransferError
+from stacks.build_scripts.upload import MADE, File, checked
 
 Open = Callable[[str], BinaryIO]
 

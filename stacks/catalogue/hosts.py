@@ -1,5 +1,5 @@
 """What an endpoint's host can run: its AMI's drivers, the Neuron SDKs they serve, and which
-instance types a region has. From the dated files in stacks/data, each with its source."""
+instance types a region has. From the dated files in stacks/catalogue, each with its source."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent
 
 
 @cache

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stacks.builds.follow_job import ENDED, JobFollower
-from stacks.builds.s3_folder import copy, delete, list_objects, upload
-from stacks.builds.training_job import CompileFailed, TrainingJob, submit
+from stacks.build_scripts.follow_job import ENDED, JobFollower
+from stacks.build_scripts.s3_folder import copy, delete, list_objects, upload
+from stacks.build_scripts.training_job import CompileFailed, TrainingJob, submit
 
 MANIFEST = "manifest.json"
 CODE = Path("code")
