@@ -7,12 +7,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
 from stacks.components.grants import grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
 from stacks.components.log_group import LogGroup
 from stacks.components.python_function import PythonFunction
-from stacks.settings import ENDPOINT_PREFIX, GATEWAY_TIMEOUT_S, LIMITS, VARIANT_PREFIX, Settings
+from stacks.settings import LIMITS, Names, Settings
 
 
 class ApiStack(Stack):
@@ -48,46 +49,51 @@ class ApiStack(Stack):
             "FrontDoor",
             package="front_door",
             # A second past the gateway's limit, so that ours is the answer that gives up.
-            timeout=Duration.seconds(GATEWAY_TIMEOUT_S + 1),
+            timeout=Duration.seconds(GATEWAY_S + 1),
             memory_mb=1024,
             log_days=api.log_days,
             environment={
-                "SD_VARIANT_PREFIX": VARIANT_PREFIX,
+                "SD_VARIANT_PREFIX": settings.names.registrations,
                 "SD_DEFAULT_MODEL": api.default_model,
                 "SD_IMAGE_BUCKET": self.images.bucket_name,
                 "SD_URL_TTL_S": str(api.url_ttl_s),
-                "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_TIMEOUT_S),
+                "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_S),
                 "SD_LIMITS": LIMITS.to_json(),
                 "SD_CACHE_TTL_S": str(api.cache_ttl_s),
                 "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
             },
         )
-        self._grant(self.front_door.role)
+        self._grant(self.front_door.role, settings.names)
         self.api = InferenceApi(
-            self, "Inference", front_door=self.front_door.function, settings=api
+            self,
+            "Inference",
+            name=settings.names.prefix,
+            front_door=self.front_door.function,
+            settings=api,
         )
         self.url = self.api.url
         # Of every variant there can be: a destroyed one's log stays for its days, and so does that
         # of one whose first deploy fails, which is the only place that tells why.
-        for variant in (settings.g5, settings.djl, settings.inf2):
-            name = variant.name.capitalize()
-            LogGroup(self, f"{name}Containers", days=api.log_days, name=variant.log_group)
-            link = _console_link(settings.region, variant.log_group)
-            CfnOutput(self, f"ContainerLog{name}", value=link)
+        for variant in settings.variant_names:
+            title, group = variant.capitalize(), settings.names.container_log(variant)
+            LogGroup(self, f"{title}Containers", days=api.log_days, name=group)
+            link = _console_link(settings.region, group)
+            CfnOutput(self, f"ContainerLog{title}", value=link)
         CfnOutput(self, "ApiUrl", value=self.url)
         CfnOutput(self, "ApiKeyId", value=self.api.key_id)
         CfnOutput(self, "ImageBucket", value=self.images.bucket_name)
 
-    def _grant(self, role: iam.Role) -> None:
+    def _grant(self, role: iam.Role, names: Names) -> None:
         folder = self.format_arn(
-            service="ssm", resource="parameter", resource_name=VARIANT_PREFIX.removeprefix("/")
+            service="ssm", resource="parameter", resource_name=names.registrations.lstrip("/")
         )
         grant_named(
             role,
             ["sagemaker:InvokeEndpoint"],
-            f"endpoint/{ENDPOINT_PREFIX}",
+            f"endpoint/{names.endpoints}",
+            but=f"endpoint/{names.others_endpoints}",
             why="variants come and go by their own stacks; one that is dropped from the settings "
-            "must answer until it is destroyed, and the prefix is this app's own",
+            "must answer until it is destroyed, and the prefix is this copy of the app's own",
         )
         role.add_to_policy(
             iam.PolicyStatement(actions=["ssm:GetParametersByPath"], resources=[folder])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stacks.content import content_key
-from stacks.settings import ROOT, Settings
+from stacks.settings import ROOT
+from stacks.settings.compile import CompiledSettings
 
 MODEL_ASSETS = ROOT / "model_assets"
 ENTRY = "inf2.compile"
@@ -31,22 +32,23 @@ class CompileKeys:
     bar goes on from its graphs when the gate changes."""
 
 
-def compile_keys(settings: Settings, weights_key: str, root: Path = MODEL_ASSETS) -> CompileKeys:
+def compile_keys(
+    variant: CompiledSettings, weights_key: str, root: Path = MODEL_ASSETS
+) -> CompileKeys:
     """What the model draws by default (steps, guidance), where it is compiled and on how many
     machines it is served make no difference to it."""
-    compiling = settings.compile
     parts = content_key(
         {
             "weights": weights_key,
-            "sizes": list(compiling.sizes),
-            "dtype": compiling.dtype,
-            "backend": compiling.backend,
-            "sdk": compiling.sdk,
-            "image": settings.inf2.base_image_pinned,
+            "sizes": list(map(str, variant.sizes)),
+            "dtype": variant.dtype,
+            "backend": variant.compile.backend,
+            "sdk": variant.sdk,
+            "image": variant.base_image_pinned,
         },
         compile_sources(root, GRAPH_ENTRIES),
     )
-    gate = {"parts": parts, "bar": compiling.parity_db}
+    gate = {"parts": parts, "bar": variant.compile.parity_db}
     return CompileKeys(content_key(gate, compile_sources(root)), parts)
 
 

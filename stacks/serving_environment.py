@@ -3,18 +3,16 @@
 import json
 from collections.abc import Mapping
 
-from stacks.components.sagemaker_endpoint import ServedModel
-from stacks.settings import LIMITS, DjlSettings, Inf2Settings, Settings, VariantSettings
+from stacks.components.artifacts import ServedModel
+from stacks.settings import LIMITS, Settings, VariantSettings
 
 
-def serving_environment(
-    settings: Settings, variant: VariantSettings, artifact_key: str
-) -> dict[str, str]:
+def serving_environment(variant: VariantSettings, artifact_key: str) -> dict[str, str]:
     """Read by sd_serving/config.py, and DJL's part by model_assets/djl/options.py."""
-    environment = {
+    return {
         "SD_VARIANT": variant.name,
         "SD_ARTIFACT_KEY": artifact_key,
-        "SD_SIZES": ",".join(variant.sizes),
+        "SD_SIZES": ",".join(map(str, variant.sizes)),
         "SD_MAX_IMAGES": str(LIMITS.n[1]),
         "SD_MAX_PROMPT_CHARS": str(LIMITS.prompt[1]),
         "SD_DEFAULT_STEPS": str(variant.steps),
@@ -23,22 +21,8 @@ def serving_environment(
         "SD_MIN_GUIDANCE": str(LIMITS.guidance_scale[0]),
         "SD_MAX_GUIDANCE": str(LIMITS.guidance_scale[1]),
         "SD_DTYPE": variant.dtype,
+        **variant.environment(),
     }
-    if isinstance(variant, DjlSettings):
-        environment |= {
-            "SERVING_BATCH_SIZE": str(variant.max_batch_size),
-            "SERVING_MAX_BATCH_DELAY": str(variant.max_batch_delay_ms),
-            "SERVING_JOB_QUEUE_SIZE": str(variant.job_queue_size),
-            "OPTION_ACCELERATION": variant.acceleration,
-            "OPTION_ENABLE_CUDA_GRAPH": str(variant.cuda_graphs).lower(),
-            "OPTION_MAX_UNET_ROWS": str(variant.max_unet_rows),
-        }
-    if isinstance(variant, Inf2Settings):
-        environment |= {
-            "SD_NEURON_SDK": settings.compile.sdk,
-            "SD_COMPILE_BACKEND": settings.compile.backend,
-        }
-    return environment
 
 
 def registration(
@@ -46,7 +30,7 @@ def registration(
 ) -> str:
     """The JSON document the front door and the benchmark read, at most 4096 characters. `built` is
     JSON that is known in the deploy alone."""
-    price = settings.prices.get(variant.name)
+    price, model = settings.prices.get(variant.name), settings.models[variant.model]
     document: Mapping[str, object] = {
         "name": variant.name,
         "endpoint_name": variant.endpoint_name,
@@ -57,16 +41,16 @@ def registration(
         "price_date": price and price.date,
         "price_source": price and price.source,
         "region": settings.region,
-        "sizes": list(variant.sizes),
+        "sizes": list(map(str, variant.sizes)),
         "max_images": LIMITS.n[1],
         "default_steps": variant.steps,
         "max_steps": LIMITS.num_inference_steps[1],
         "default_guidance_scale": variant.guidance_scale,
         "seconds_per_step": variant.seconds_per_step,
-        "model_id": settings.model.id,
+        "model_id": model.id,
         "revision": served.revision,
-        "license": settings.model.license,
-        "license_url": settings.model.license_url,
+        "license": model.license,
+        "license_url": model.license_url,
         "artifact_key": served.artifact_key,
         "default": variant.name == settings.api.default_model,
     }

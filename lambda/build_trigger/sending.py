@@ -2,7 +2,7 @@
 
 from cfn_requests.sending import Put, put_json, shortened
 
-__all__ = ["Put", "put_json", "shortened", "signal"]
+__all__ = ["Put", "put_json", "signal"]
 
 
 def signal(unique_id: str, *, reason: str, success: bool) -> dict[str, str]:

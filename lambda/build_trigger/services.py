@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from build_trigger.builds import Builds
 from build_trigger.deploys import Deploys
 from build_trigger.jobs import Jobs
+from build_trigger.logs import Logs
 from build_trigger.outputs import Outputs
 from build_trigger.sending import Put
 
@@ -19,6 +20,7 @@ class Services:
     outputs: Outputs
     jobs: Jobs
     deploys: Deploys
+    logs: Logs
     put: Put
     clock: Callable[[], float] = time.time
     pause: Callable[[float], None] = time.sleep

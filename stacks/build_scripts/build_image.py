@@ -2,9 +2,8 @@
 
     python3 -m stacks.build_scripts.build_image
 
-with SD_BASE_IMAGE (uri, or uri@digest where it is pinned), SD_IMAGE, SD_REPOSITORY, SD_KEY,
-SD_DOCKERFILE, SD_BUCKET and SD_RECORD (an object's key) in the environment. The record says what
-the image was built on; it is written last, when the image is known to be one that SageMaker takes.
+with ImageJob's environment. The record says what the image was built on; it is written last, when
+the image is known to be one that SageMaker takes.
 """
 
 import base64
@@ -14,9 +13,11 @@ import re
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from stacks.build_scripts.environment import BuildEnvironment
 
 CONTEXT = "context"
 # SageMaker: "Unsupported manifest media type" for any OCI one (amazon-sagemaker-feedback#180).
@@ -35,6 +36,20 @@ Run = Callable[[Sequence[str], str], int]
 
 class BuildFailed(Exception):
     """The text is the reason the deploy is given."""
+
+
+@dataclass(frozen=True)
+class ImageJob(BuildEnvironment):
+    """`image` is pushed as `key` of `repository`, `record` an object of `bucket`."""
+
+    key: str
+    base_image: str
+    """Its URI, with "@" and the digest where it is pinned."""
+    image: str
+    repository: str
+    dockerfile: str
+    bucket: str
+    record: str
 
 
 @dataclass(frozen=True)
@@ -68,34 +83,34 @@ class Pushed:
 class ImageBuilder:
     """`fetch` gives the body behind a URL."""
 
-    env: Mapping[str, str]
+    job: ImageJob
     ecr: Any
     s3: Any
     run: Run
     fetch: Callable[[str], bytes]
 
     def build(self) -> None:
-        base = Base.parse(self.env["SD_BASE_IMAGE"])
+        base = Base.parse(self.job.base_image)
         there = self._pushed()
         if there and there.media_type != MEDIA_TYPE:
-            print(f"{self.env['SD_IMAGE']} is there as {there.media_type}: it is built anew")
+            print(f"{self.job.image} is there as {there.media_type}: it is built anew")
             self._delete(there)
         elif there:
-            print(f"{self.env['SD_IMAGE']} is there already")
+            print(f"{self.job.image} is there already")
             self._record(base.name, self._digest_in_label(there))
             return
         digest = self._digest_of(base)
         self._docker_build(base, digest)
         # A tag can't be pushed twice: where another build was faster, its image is as good as ours.
-        lost = self.run(["docker", "push", self.env["SD_IMAGE"]], "") != 0
+        lost = self.run(["docker", "push", self.job.image], "") != 0
         there = self._pushed()
         if there is None:
-            raise BuildFailed(f"docker push of {self.env['SD_IMAGE']} failed")
+            raise BuildFailed(f"docker push of {self.job.image} failed")
         if there.media_type != MEDIA_TYPE:
             # Left there, it would be what every later deploy finds: the tag can't be moved.
             self._delete(there)
             raise BuildFailed(
-                f"docker pushed {self.env['SD_IMAGE']} as {there.media_type}, which SageMaker "
+                f"docker pushed {self.job.image} as {there.media_type}, which SageMaker "
                 f"doesn't take (it takes {MEDIA_TYPE}); the image is deleted"
             )
         self._record(base.name, self._digest_in_label(there) if lost else digest)
@@ -117,7 +132,7 @@ class ImageBuilder:
         return digest
 
     def _docker_build(self, base: Base, digest: str) -> None:
-        image, dockerfile = self.env["SD_IMAGE"], self.env["SD_DOCKERFILE"]
+        image, dockerfile = self.job.image, self.job.dockerfile
         password = self._registry_password()
         for registry in (base.name.split("/")[0], image.split("/")[0]):
             login = ["docker", "login", "--username", "AWS", "--password-stdin", registry]
@@ -139,8 +154,8 @@ class ImageBuilder:
     def _pushed(self) -> Pushed | None:
         try:
             found = self.ecr.describe_images(
-                repositoryName=self.env["SD_REPOSITORY"],
-                imageIds=[{"imageTag": self.env["SD_KEY"]}],
+                repositoryName=self.job.repository,
+                imageIds=[{"imageTag": self.job.key}],
             )["imageDetails"][0]
         except self.ecr.exceptions.ImageNotFoundException:
             return None
@@ -148,21 +163,21 @@ class ImageBuilder:
 
     def _manifest(self, digest: str) -> Any:
         answer = self.ecr.batch_get_image(
-            repositoryName=self.env["SD_REPOSITORY"], imageIds=[{"imageDigest": digest}]
+            repositoryName=self.job.repository, imageIds=[{"imageDigest": digest}]
         )
         return json.loads(answer["images"][0]["imageManifest"])
 
     def _digest_in_label(self, there: Pushed) -> str:
         """Of an image that some earlier build has pushed."""
         layer = self.ecr.get_download_url_for_layer(
-            repositoryName=self.env["SD_REPOSITORY"],
+            repositoryName=self.job.repository,
             layerDigest=self._manifest(there.digest)["config"]["digest"],
         )
         config = json.loads(self.fetch(layer["downloadUrl"]))
         labels = config["config"].get("Labels") or {}
         if BASE_DIGEST not in labels:
             raise BuildFailed(
-                f"{self.env['SD_IMAGE']} has no label {BASE_DIGEST}, so it isn't of this build: "
+                f"{self.job.image} has no label {BASE_DIGEST}, so it isn't of this build: "
                 "delete it (aws ecr batch-delete-image) and deploy again"
             )
         digest: str = labels[BASE_DIGEST]
@@ -175,12 +190,12 @@ class ImageBuilder:
             if not digests:
                 continue
             answer = self.ecr.batch_delete_image(
-                repositoryName=self.env["SD_REPOSITORY"],
+                repositoryName=self.job.repository,
                 imageIds=[{"imageDigest": digest} for digest in digests],
             )
             if failures := answer.get("failures"):
                 raise BuildFailed(
-                    f"{self.env['SD_IMAGE']} is there as {there.media_type} and can't be deleted: "
+                    f"{self.job.image} is there as {there.media_type} and can't be deleted: "
                     f"{failures[0]['failureReason']}"
                 )
 
@@ -188,12 +203,12 @@ class ImageBuilder:
         record = {
             "base_image": base,
             "base_digest": digest,
-            "image": self.env["SD_IMAGE"],
+            "image": self.job.image,
             "media_type": MEDIA_TYPE,
         }
         self.s3.put_object(
-            Bucket=self.env["SD_BUCKET"],
-            Key=self.env["SD_RECORD"],
+            Bucket=self.job.bucket,
+            Key=self.job.record,
             Body=json.dumps(record, indent=1).encode(),
             ContentType="application/json",
         )
@@ -214,7 +229,8 @@ def main() -> None:
     import boto3
 
     try:
-        ImageBuilder(os.environ, boto3.client("ecr"), boto3.client("s3"), _run, _fetch).build()
+        job = ImageJob.from_env(os.environ)
+        ImageBuilder(job, boto3.client("ecr"), boto3.client("s3"), _run, _fetch).build()
     except BuildFailed as error:
         sys.exit(str(error))
 

@@ -3,14 +3,15 @@
 Runs in the Neuron container, on its Python 3.10, with the boto3 that is in it.
 """
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stacks.build_scripts.environment import BuildEnvironment
 from stacks.build_scripts.s3_folder import download, upload
 
 MANIFEST = "manifest.json"
@@ -19,35 +20,44 @@ CODE = Path("code")
 KILLED = (-9, 137)
 # 144 GB is the most that CodeBuild has (BUILD_GENERAL1_2XLARGE).
 MORE_MEMORY = (
-    "Memory did not suffice: fewer or smaller sd.inf2.sizes need less; "
-    "-c sd.compile.compute=training-job -c sd.compile.instance_type=ml.trn1.32xlarge has 512 GB"
+    "Memory did not suffice: fewer or smaller sd.kinds.neuron.sizes need less; "
+    "sd.kinds.neuron.compile.compute=training-job with instance_type=ml.trn1.32xlarge has 512 GB"
 )
 
 
-def run(
-    env: Mapping[str, str], s3: Any, work: Path, compile_with: Callable[[Sequence[str]], int]
-) -> int:
+@dataclass(frozen=True)
+class CompileJob(BuildEnvironment):
+    """Prefixes end in "/"; `work_prefix` is for everything on the way to `target_prefix`, the
+    compiled artifact's."""
+
+    bucket: str
+    weights_prefix: str
+    work_prefix: str
+    target_prefix: str
+    hyperparameters: Mapping[str, str]
+
+
+def run(job: CompileJob, s3: Any, work: Path, compile_with: Callable[[Sequence[str]], int]) -> int:
     """The compile's exit status; `compile_with` takes its flags. What is compiled is kept for the
     next run where this one fails."""
-    bucket = env["SD_BUCKET"]
-    checkpoints = f"{env['SD_WORK_PREFIX']}checkpoints/"
+    bucket, checkpoints = job.bucket, f"{job.work_prefix}checkpoints/"
     folders = {name: work / name for name in ("weights", "checkpoints", "out")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    download(s3, bucket, env["SD_WEIGHTS_PREFIX"], folders["weights"])
+    download(s3, bucket, job.weights_prefix, folders["weights"])
     download(s3, bucket, checkpoints, folders["checkpoints"])
-    flags = {**json.loads(env["SD_HYPERPARAMETERS"]), **folders}
+    flags = {**job.hyperparameters, **folders}
     status = compile_with([*(f"--{name}={value}" for name, value in flags.items()), "--on-cpu"])
     if status in KILLED:
         print(f"the compiler was killed (status {status}). {MORE_MEMORY}", flush=True)
     if status:
         upload(s3, folders["checkpoints"], bucket, checkpoints)
     else:
-        upload(s3, folders["out"], bucket, env["SD_TARGET_PREFIX"], last=MANIFEST)
+        upload(s3, folders["out"], bucket, job.target_prefix, last=MANIFEST)
     return status
 
 
-def main(env: Mapping[str, str] = os.environ) -> int:
+def main() -> int:
     import boto3
 
     def compile_with(flags: Sequence[str]) -> int:
@@ -55,8 +65,8 @@ def main(env: Mapping[str, str] = os.environ) -> int:
             [sys.executable, "-m", "inf2.compile", *flags], cwd=CODE, check=False
         ).returncode
 
-    s3 = boto3.Session(region_name=env["AWS_REGION"]).client("s3")
-    return run(env, s3, Path("work").resolve(), compile_with)
+    s3 = boto3.Session(region_name=os.environ["AWS_REGION"]).client("s3")
+    return run(CompileJob.from_env(os.environ), s3, Path("work").resolve(), compile_with)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ LOG_LAG_S = 5
 ENDED = ("Completed", "Failed", "Stopped")
 # A container's status where the kernel killed what ran in it, and what SageMaker says of that.
 KILLED = re.compile(r"exit code:? (137|-9)\b|instance type with more memory")
+_LIMIT = "sd.kinds.neuron.compile.timeout_min"
 _TOO_LONG = {
-    "MaxRuntimeExceeded": "it ran longer than sd.compile.timeout_min allows",
-    "MaxWaitTimeExceeded": "spot capacity did not suffice within sd.compile.timeout_min",
+    "MaxRuntimeExceeded": f"it ran longer than {_LIMIT} allows",
+    "MaxWaitTimeExceeded": f"spot capacity did not suffice within {_LIMIT}",
 }
 
 

@@ -77,6 +77,6 @@ def _explain(name: str, status: int) -> str:
     if status in (401, 403, 404):
         return (
             f"{name} is not to be had from the hub (HTTP {status}): it was removed, is private, or "
-            "asks for its terms to be accepted; name another with sd.model.id and sd.model.revision"
+            "asks for its terms to be accepted; name another in sd.models, by id and revision"
         )
     return f"{name}: the hub answered {ATTEMPTS} times with HTTP {status}; try again later"

@@ -2,10 +2,7 @@
 
     python3 -m stacks.build_scripts.import_weights
 
-with SD_SOURCE (the hub's URL, or a folder), SD_MODEL_ID, SD_REVISION, SD_LICENSE, SD_KEY, SD_BUCKET
-and SD_PREFIX in the environment.
-
-manifest.json is written last: an artifact that has one is whole.
+with WeightsJob's environment. manifest.json is written last: an artifact that has one is whole.
 """
 
 import json
@@ -18,10 +15,23 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from sd_contract.model_folder import ModelFolder, NotAModel, folder_sizes, read_model
+from stacks.build_scripts.environment import BuildEnvironment
 from stacks.build_scripts.hub import Hub, HubError, Transport, open_url
 from stacks.build_scripts.normalize import normalized
 from stacks.build_scripts.retry import TRANSIENT, TransferError, retry
 from stacks.build_scripts.upload import File, Store, checked
+
+
+@dataclass(frozen=True)
+class WeightsJob(BuildEnvironment):
+    key: str
+    source: str
+    """The hub's URL, or a folder."""
+    model_id: str
+    revision: str
+    license: str
+    bucket: str
+    prefix: str
 
 
 class Source(Protocol):
@@ -52,7 +62,7 @@ class Folder:
         return (self.root / path).open("rb")
 
 
-def import_weights(env: Mapping[str, str], source: Source, store: Store) -> None:
+def import_weights(job: WeightsJob, source: Source, store: Store) -> None:
     """Raises HubError, NotAModel, TransferError; NotAModel before anything large is fetched."""
     listed = {file.path: file for file in source.files()}
     model = _read(source, listed, store)
@@ -62,11 +72,11 @@ def import_weights(env: Mapping[str, str], source: Source, store: Store) -> None
         for path, made in sorted(files.items())
     }
     manifest = {
-        "key": env["SD_KEY"],
+        "key": job.key,
         "kind": "weights",
-        "model_id": env["SD_MODEL_ID"],
-        "revision": env["SD_REVISION"],
-        "license": env["SD_LICENSE"],
+        "model_id": job.model_id,
+        "revision": job.revision,
+        "license": job.license,
         "files": stored,
     }
     store.put_json("manifest.json", json.dumps(manifest, indent=1).encode())
@@ -92,22 +102,20 @@ def _read(source: Source, listed: Mapping[str, File], store: Store) -> ModelFold
         raise TransferError(f"{source.name} can't be read: {error}") from error
 
 
-def source_from(env: Mapping[str, str], transport: Transport, store: Store) -> Source:
+def source_of(job: WeightsJob, transport: Transport, store: Store) -> Source:
     """A hub says what it waits for, and waits, as the store does."""
-    where = env["SD_SOURCE"]
-    if where.startswith(("http://", "https://")):
-        model, commit = env["SD_MODEL_ID"], env["SD_REVISION"]
-        return Hub(where, model, commit, transport, store.say, store.pause)
-    return Folder(Path(where))
+    if job.source.startswith(("http://", "https://")):
+        return Hub(job.source, job.model_id, job.revision, transport, store.say, store.pause)
+    return Folder(Path(job.source))
 
 
 def main() -> None:
     import boto3
 
-    env = os.environ
-    store = Store(boto3.client("s3"), env["SD_BUCKET"], env["SD_PREFIX"])
+    job = WeightsJob.from_env(os.environ)
+    store = Store(boto3.client("s3"), job.bucket, job.prefix)
     try:
-        import_weights(env, source_from(env, open_url, store), store)
+        import_weights(job, source_of(job, open_url, store), store)
     except (HubError, NotAModel, TransferError) as error:
         sys.exit(str(error))
 

@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from stacks.build_scripts.cpu_compile import CODE, MANIFEST, CompileJob
 from stacks.build_scripts.follow_job import ENDED, JobFollower
 from stacks.build_scripts.s3_folder import copy, delete, list_objects, upload
 from stacks.build_scripts.training_job import CompileFailed, TrainingJob, submit
 
-MANIFEST = "manifest.json"
-CODE = Path("code")
+
+@dataclass(frozen=True)
+class TrainiumJob(CompileJob):
+    image: str
+    role_arn: str
+    instance_type: str
+    spot: bool
+    max_seconds: int
+    kms_key_arn: str
+    poll_s: float
 
 
 @dataclass(frozen=True)
@@ -28,43 +37,31 @@ class CompileBuild:
     key: str
     job_prefix: str
     """What the names of this key's jobs begin with."""
-    bucket: str
-    target: str
-    """Prefix of the compiled artifact, ending in "/"."""
-    work: str
-    """Prefix for everything on the way there, ending in "/"."""
-    poll_s: float
+    told: TrainiumJob
     job: TrainingJob
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "CompileBuild":
-        key, bucket, work = env["SD_KEY"], env["SD_BUCKET"], env["SD_WORK_PREFIX"]
+        told = TrainiumJob.from_env(env)
+        work = f"s3://{told.bucket}/{told.work_prefix}"
         # Unique to the build, and the same if this step of it is tried again.
         build = hashlib.sha256(env["CODEBUILD_BUILD_ID"].encode()).hexdigest()[:8]
         job = TrainingJob(
             name=f"{env['SD_JOB_PREFIX']}{build}",
-            image=env["SD_IMAGE"],
-            role_arn=env["SD_ROLE_ARN"],
-            instance_type=env["SD_INSTANCE_TYPE"],
+            image=told.image,
+            role_arn=told.role_arn,
+            instance_type=told.instance_type,
             region=env["AWS_REGION"],
-            spot=env["SD_SPOT"] == "true",
-            max_seconds=int(env["SD_MAX_SECONDS"]),
-            weights_uri=f"s3://{bucket}/{env['SD_WEIGHTS_PREFIX']}",
-            code_uri=f"s3://{bucket}/{work}code/",
-            output_uri=f"s3://{bucket}/{work.rstrip('/')}",
-            checkpoints_uri=f"s3://{bucket}/{work}checkpoints/",
-            kms_key_arn=env["SD_KMS_KEY_ARN"],
-            hyperparameters=json.loads(env["SD_HYPERPARAMETERS"]),
+            spot=told.spot,
+            max_seconds=told.max_seconds,
+            weights_uri=f"s3://{told.bucket}/{told.weights_prefix}",
+            code_uri=f"{work}code/",
+            output_uri=work.rstrip("/"),
+            checkpoints_uri=f"{work}checkpoints/",
+            kms_key_arn=told.kms_key_arn,
+            hyperparameters=told.hyperparameters,
         )
-        return cls(
-            key=key,
-            job_prefix=env["SD_JOB_PREFIX"],
-            bucket=bucket,
-            target=env["SD_TARGET_PREFIX"],
-            work=work,
-            poll_s=float(env["SD_POLL_S"]),
-            job=job,
-        )
+        return cls(env["SD_KEY"], env["SD_JOB_PREFIX"], told, job)
 
 
 def run(
@@ -85,12 +82,12 @@ def run(
     for name in left.others:
         follower.see_out(name)
     if not left.own:
-        upload(s3, code, build.bucket, f"{build.work}code/")
+        upload(s3, code, build.told.bucket, f"{build.told.work_prefix}code/")
         submit_job(job)
         follower.say(f"started the training job {job.name} on {job.instance_type}")
     output = follower.follow(job)
     publish(s3, build, urlsplit(output).path.lstrip("/"))
-    follower.say(f"published s3://{build.bucket}/{build.target}")
+    follower.say(f"published s3://{build.told.bucket}/{build.told.target_prefix}")
 
 
 def publish(s3: Any, build: CompileBuild, staged: str) -> None:
@@ -98,18 +95,19 @@ def publish(s3: Any, build: CompileBuild, staged: str) -> None:
 
     Raises CompileFailed where the output isn't whole or isn't of this key.
     """
-    found = list_objects(s3, build.bucket, staged)
+    bucket, target = build.told.bucket, build.told.target_prefix
+    found = list_objects(s3, bucket, staged)
     if MANIFEST not in found:
-        raise CompileFailed(f"s3://{build.bucket}/{staged} has no {MANIFEST}")
-    body = s3.get_object(Bucket=build.bucket, Key=f"{staged}{MANIFEST}")["Body"].read()
+        raise CompileFailed(f"s3://{bucket}/{staged} has no {MANIFEST}")
+    body = s3.get_object(Bucket=bucket, Key=f"{staged}{MANIFEST}")["Body"].read()
     manifest = json.loads(body)
     if manifest["key"] != build.key:
         raise CompileFailed(f"the output is of the key {manifest['key']}, not {build.key}")
     wrong = [name for name, entry in manifest["files"].items() if found.get(name) != entry["size"]]
     if wrong:
         raise CompileFailed(f"the output lacks, or has in another size: {', '.join(sorted(wrong))}")
-    copy(s3, build.bucket, staged, build.target, names=[*sorted(manifest["files"]), MANIFEST])
-    delete(s3, build.bucket, staged)
+    copy(s3, bucket, staged, target, names=[*sorted(manifest["files"]), MANIFEST])
+    delete(s3, bucket, staged)
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,8 @@ def main(env: Mapping[str, str] = os.environ) -> int:
     session = boto3.Session(region_name=build.job.region)
     config = Config(retries={"mode": "standard", "max_attempts": 10})
     sagemaker = session.client("sagemaker", config=config)
-    follower = JobFollower(sagemaker, session.client("logs", config=config), build.poll_s, say=_say)
+    logs = session.client("logs", config=config)
+    follower = JobFollower(sagemaker, logs, build.told.poll_s, say=_say)
     try:
         run(
             build,

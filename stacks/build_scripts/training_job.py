@@ -23,11 +23,11 @@ NO_TELEMETRY = {
     "SchemaVersion": "1.0",
     "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
 }
-WITHOUT_TRAINIUM = "-c sd.compile.compute=codebuild-cpu compiles without Trainium"
+WITHOUT_TRAINIUM = "-c sd.kinds.neuron.compile.compute=codebuild-cpu compiles without Trainium"
 # docs.aws.amazon.com/ec2: a trn1.2xlarge has 32 GiB, a trn1.32xlarge 512 GiB.
 MORE_MEMORY = (
-    "Memory did not suffice: sd.compile.instance_type=ml.trn1.32xlarge has sixteen times that of "
-    "ml.trn1.2xlarge; fewer or smaller sd.inf2.sizes need less"
+    "Memory did not suffice: sd.kinds.neuron.compile.instance_type=ml.trn1.32xlarge has sixteen "
+    "times that of ml.trn1.2xlarge; fewer or smaller sd.kinds.neuron.sizes need less"
 )
 
 
@@ -165,5 +165,5 @@ def capacity_missing(job: TrainingJob, said: str) -> CapacityMissing:
     return CapacityMissing(
         f"AWS has no {kind} {job.instance_type} for training in {job.region} just now: "
         f"{said.strip()} No quota helps here. Deploy again later, or change "
-        f"sd.compile.instance_type, sd.compile.spot or sd.region; {WITHOUT_TRAINIUM}."
+        f"instance_type or spot of sd.kinds.neuron.compile, or sd.region; {WITHOUT_TRAINIUM}."
     )

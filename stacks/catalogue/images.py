@@ -63,6 +63,12 @@ def cuda_of(image: str) -> str | None:
     return f"{found[1]}.{found[2]}" if found else None
 
 
+def sdk_of(image: str) -> str | None:
+    """The Neuron SDK in an image's tag, "2.26.0" for sdk2.26.0; None where it names none."""
+    found = re.search(r"(?<![a-z0-9])sdk(\d+\.\d+\.\d+)", image)
+    return found[1] if found else None
+
+
 def published_in(repository: str) -> tuple[str, ...]:
     """The regions AWS publishes it in; KeyError for one that isn't AWS's, or not in the file."""
     return tuple(sorted(_accounts()[repository]))

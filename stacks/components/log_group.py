@@ -53,8 +53,8 @@ class LogGroup(logs.LogGroup):
         )
 
 
-def write_log(group: logs.ILogGroup) -> iam.PolicyStatement:
-    """Leave to write to the group, for a role's policy."""
+def allow_log_writes(group: logs.ILogGroup) -> iam.PolicyStatement:
+    """For a role's policy."""
     return iam.PolicyStatement(
         actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[group.log_group_arn]
     )

@@ -1,22 +1,20 @@
 """A real-time SageMaker endpoint serving an uncompressed S3 prefix with one of our images."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.grants import (
     REGISTRY_LOGIN,
     Unscoped,
     grant_listing,
     grant_log_streams,
     grant_objects,
+    grant_pull,
     grant_unscoped,
 )
 from stacks.components.service_role import ServiceRole
@@ -33,27 +31,6 @@ ALARM_DELAY_S = ALARM_PERIOD_S + 120 + 60
 # How long an update bakes: the old fleet stays for a rollback to go back to at once. Requests that
 # begin to fail within the first six minutes send it back; each minute costs one of an instance.
 BAKING_S = ALARM_DELAY_S + 360
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """What an endpoint serves: `prefix` of the bucket ends in "/"; `artifact_key` is what its
-    manifest says; `revision` the model's commit or content."""
-
-    bucket: s3.Bucket
-    prefix: str
-    artifact_key: str
-    revision: str
-    encryption_key: kms.IKey
-
-
-@dataclass(frozen=True)
-class ServingImage:
-    """`record` is the object in the model bucket that says what it was built on."""
-
-    repository: ecr.IRepository
-    uri: str
-    record: str
 
 
 class SageMakerEndpoint(Construct):
@@ -85,7 +62,7 @@ class SageMakerEndpoint(Construct):
                 environment=dict(environment),
                 model_data_source=sagemaker.CfnModel.ModelDataSourceProperty(
                     s3_data_source=sagemaker.CfnModel.S3DataSourceProperty(
-                        s3_uri=served.bucket.s3_url_for_object(served.prefix),
+                        s3_uri=served.storage.bucket.s3_url_for_object(served.prefix),
                         s3_data_type="S3Prefix",
                         compression_type="None",
                     )
@@ -158,25 +135,15 @@ class SageMakerEndpoint(Construct):
         role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
         grant_objects(
             role,
-            served.bucket,
+            served.storage.bucket,
             served.prefix,
             ["s3:GetObject"],
             why="the files of one artifact, below its content key",
         )
-        grant_listing(role, served.bucket, served.prefix)
-        role.add_to_policy(
-            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[served.encryption_key.key_arn])
-        )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "ecr:BatchCheckLayerAvailability",
-                    "ecr:GetDownloadUrlForLayer",
-                    "ecr:BatchGetImage",
-                ],
-                resources=[image.repository.repository_arn],
-            )
-        )
+        grant_listing(role, served.storage.bucket, served.prefix)
+        key = served.storage.encryption_key.key_arn
+        role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key]))
+        grant_pull(role, image.repository.repository_arn)
         grant_log_streams(
             role,
             variant.log_group,
