@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sd_serving.diffusers_parts import load_diffusers
-from stacks.build_scripts.import_weights import Folder, import_weights
+from stacks.build_scripts.import_weights import Folder, WeightsJob, import_weights
 from stacks.build_scripts.upload import Store
 from stacks.settings import ROOT
 
@@ -88,7 +88,7 @@ class _FolderS3:
 
 def imported(source: Path, root: Path) -> Path:
     """The folder that a container gets."""
-    store = Store(_FolderS3(root), "models", f"weights/{KEY}/", lambda _: None)
-    env = {"SD_KEY": KEY, "SD_MODEL_ID": "m", "SD_REVISION": "r", "SD_LICENSE": "l"}
-    import_weights(env, Folder(source), store)
+    job = WeightsJob(KEY, str(source), "m", "r", "l", "models", f"weights/{KEY}/")
+    store = Store(_FolderS3(root), job.bucket, job.prefix, lambda _: None)
+    import_weights(job, Folder(source), store)
     return root / "models" / "weights" / KEY

@@ -45,9 +45,9 @@ def _stop_jobs(build: Build, services: Services) -> None:
 
 def _what_went_wrong(build: Build, services: Services) -> str:
     """Empty for a build that did its work."""
-    where = f"Log: {build.log_link}" if build.log_link else ""
+    where = f" (log: {build.log_link})"
     if build.status == "FAILED" and (words := _last_words(build, services)):
-        return f"{in_one_line(words, MAX_REASON - len(where) - 3)} ({where})"
+        return f"{in_one_line(words, MAX_REASON - len(where))}{where}"
     if build.status != "SUCCEEDED":
         text = f"The build ended as {build.status}"
         if build.phase:
@@ -56,7 +56,7 @@ def _what_went_wrong(build: Build, services: Services) -> str:
         text = "The build succeeded without writing its output"
     else:
         return ""
-    return f"{text}. {where}".rstrip()
+    return f"{text}{where}"
 
 
 def _last_words(build: Build, services: Services) -> list[str]:

@@ -43,8 +43,8 @@ def read_section(
     for name in raw:
         if name not in known:
             near = get_close_matches(name.lower(), known, n=1)
-            hint = f"no such setting; did you mean {where(near[0])}?" if near else "no such setting"
-            problems.append(Problem(where(name), raw[name], hint))
+            hint = f"; did you mean {where(name).removesuffix(name)}{near[0]}?" if near else ""
+            problems.append(Problem(where(name), raw[name], f"no such setting{hint}"))
     values = dict(given)
     for name, item in known.items():
         if inner := item.metadata.get("section"):

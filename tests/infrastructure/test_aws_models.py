@@ -57,8 +57,8 @@ LEAST = {
     "sd.builds.weights_timeout_min": "5",
     "sd.builds.image_timeout_min": "5",
     "sd.builds.log_days": "1",
-    "sd.compile.timeout_min": "10",
-    "sd.g5.startup_timeout_s": "60",
+    "sd.variants.inf2.compile.timeout_min": "10",
+    "sd.variants.g5.startup_timeout_s": "60",
     **{f"sd.{variant}.download_timeout_s": "60" for variant in VARIANTS},
 }
 MOST = {
@@ -70,9 +70,9 @@ MOST = {
     "sd.builds.weights_timeout_min": "600",
     "sd.builds.image_timeout_min": "600",
     "sd.builds.log_days": "365",
-    "sd.compile.timeout_min": "600",
-    "sd.g5.sizes": ",".join(SIZES),
-    "sd.inf2.sizes": ",".join(SIZES),
+    "sd.variants.inf2.compile.timeout_min": "600",
+    "sd.variants.g5.sizes": ",".join(SIZES),
+    "sd.variants.inf2.sizes": ",".join(SIZES),
     **{f"sd.{variant}.instance_count": "20" for variant in VARIANTS},
     **{f"sd.{variant}.startup_timeout_s": "3600" for variant in VARIANTS},
     **{f"sd.{variant}.download_timeout_s": "3600" for variant in VARIANTS},

@@ -299,9 +299,9 @@ def test_the_trigger_may_touch_this_project_and_see_this_output_only(folder: Pat
 
 
 def test_one_trigger_serves_all_steps_of_a_stack(aws: Synthesized) -> None:
-    assert len(aws.resources("SdCompileStack", RUN)) == 2
-    assert len(aws.resources("SdCompileStack", "AWS::Lambda::Function")) == 1
-    assert len(aws.resources("SdCompileStack", "AWS::SQS::Queue")) == 1
+    assert len(aws.resources("SdInf2CompileStack", RUN)) == 2
+    assert len(aws.resources("SdInf2CompileStack", "AWS::Lambda::Function")) == 1
+    assert len(aws.resources("SdInf2CompileStack", "AWS::SQS::Queue")) == 1
 
 
 def test_a_build_finds_its_scripts_and_files_where_it_looks(aws: Synthesized) -> None:

@@ -16,7 +16,7 @@ from stacks.compile_key import PACKAGES, compile_keys, compile_sources
 from stacks.settings import ROOT, load
 from tests.infrastructure.support import Synthesized, synthesize, text_of
 
-STACK = "SdCompileStack"
+STACK = "SdInf2CompileStack"
 MODEL_ASSETS = ROOT / "model_assets"
 IMAGE = (
     "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference-neuronx:"
@@ -69,7 +69,9 @@ def policy(synthesized: Synthesized, role: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    return synthesize(tmp_path_factory.mktemp("cpu"), **{"sd.compile.compute": "codebuild-cpu"})
+    return synthesize(
+        tmp_path_factory.mktemp("cpu"), **{"sd.variants.inf2.compile.compute": "codebuild-cpu"}
+    )
 
 
 def test_the_build_starts_a_training_job_on_trainium_in_aws_s_own_container(
@@ -113,7 +115,9 @@ def test_the_build_outlasts_its_job(aws: Synthesized) -> None:
 
 
 def test_spot_is_a_setting(tmp_path: Path) -> None:
-    build = CompileBuild.from_env(environment(synthesize(tmp_path, **{"sd.compile.spot": "true"})))
+    build = CompileBuild.from_env(
+        environment(synthesize(tmp_path, **{"sd.variants.inf2.compile.spot": "true"}))
+    )
     assert build.job.spot
 
 
@@ -210,7 +214,7 @@ def test_the_image_is_built_on_the_container_that_compiles(aws: Synthesized) -> 
 
 def test_a_pinned_image_is_what_the_job_and_the_image_build_take(tmp_path: Path) -> None:
     digest = "sha256:" + "a" * 64
-    pinned = synthesize(tmp_path, **{"sd.inf2.base_image_digest": digest})
+    pinned = synthesize(tmp_path, **{"sd.variants.inf2.base_image_digest": digest})
     # SageMaker takes a tag or a digest, docker both.
     assert environment(pinned)["SD_IMAGE"] == f"{IMAGE.split(':')[0]}@{digest}"
     projects = pinned.resources(STACK, "AWS::CodeBuild::Project")
@@ -254,14 +258,14 @@ def keys(
 @pytest.mark.parametrize(
     "change",
     [
-        {"sd.inf2.sizes": "768x768"},
-        {"sd.inf2.dtype": "float32"},
-        {"sd.compile.backend": "torchscript"},
+        {"sd.variants.inf2.sizes": "768x768"},
+        {"sd.variants.inf2.dtype": "float32"},
+        {"sd.variants.inf2.compile.backend": "torchscript"},
         {
-            "sd.compile.sdk": "2.27.0",
-            "sd.inf2.base_image": "huggingface-pytorch-inference-neuronx:2.8.0-sdk2.27.0",
+            "sd.variants.inf2.compile.sdk": "2.27.0",
+            "sd.variants.inf2.base_image": "huggingface-pytorch-inference-neuronx:2.8.0-sdk2.27.0",
         },
-        {"sd.inf2.base_image_digest": "sha256:" + "a" * 64},
+        {"sd.variants.inf2.base_image_digest": "sha256:" + "a" * 64},
     ],
     ids=["sizes", "dtype", "backend", "sdk", "digest"],
 )
@@ -274,10 +278,10 @@ def test_what_determines_the_graphs_recompiles_them(change: dict[str, object]) -
 @pytest.mark.parametrize(
     "change",
     [
-        {"sd.inf2.steps": 30, "sd.inf2.guidance_scale": 9},
-        {"sd.inf2.instance_type": "ml.inf2.8xlarge", "sd.inf2.instance_count": 2},
-        {"sd.compile.spot": "true", "sd.compile.timeout_min": 300},
-        {"sd.compile.instance_type": "ml.trn1.32xlarge"},
+        {"sd.variants.inf2.steps": 30, "sd.variants.inf2.guidance_scale": 9},
+        {"sd.variants.inf2.instance_type": "ml.inf2.8xlarge", "sd.variants.inf2.instance_count": 2},
+        {"sd.variants.inf2.compile.spot": "true", "sd.variants.inf2.compile.timeout_min": 300},
+        {"sd.variants.inf2.compile.instance_type": "ml.trn1.32xlarge"},
     ],
     ids=["step defaults", "serving instances", "spot", "compiling instance"],
 )
@@ -286,7 +290,7 @@ def test_what_does_not_touch_the_artifact_compiles_nothing(change: dict[str, obj
 
 
 def test_another_bar_asks_again_but_keeps_the_graphs() -> None:
-    artifact, parts = keys({"sd.compile.parity_db": 33})
+    artifact, parts = keys({"sd.variants.inf2.compile.parity_db": 33})
     assert artifact != keys()[0]
     assert parts == keys()[1]
 

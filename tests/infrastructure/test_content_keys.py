@@ -67,15 +67,17 @@ def model(tmp_path: Path) -> Path:
 
 def model_key(folder: Path, **changes: str) -> str:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    context |= {"sd.model.source": "folder", "sd.model.folder": str(folder)}
-    return weights_key(load({**context, **{f"sd.model.{k}": v for k, v in changes.items()}}).model)
+    context |= {"sd.models.sd21-base.source": "folder", "sd.models.sd21-base.folder": str(folder)}
+    return weights_key(
+        load({**context, **{f"sd.models.sd21-base.{k}": v for k, v in changes.items()}}).model
+    )
 
 
 def test_weights_are_known_by_commit_or_by_content(model: Path) -> None:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     hub = weights_key(load(context).model)
-    assert hub != weights_key(load({**context, "sd.model.revision": "f" * 40}).model)
-    assert hub == weights_key(load({**context, "sd.g5.steps": 30}).model)
+    assert hub != weights_key(load({**context, "sd.models.sd21-base.revision": "f" * 40}).model)
+    assert hub == weights_key(load({**context, "sd.variants.g5.steps": 30}).model)
     local = model_key(model)
     assert local == model_key(model, license="mit")
     assert local == model_key(Path(model.rename(model.parent / "moved")))
@@ -118,7 +120,9 @@ def test_the_import_is_sent_what_is_used_and_what_it_needs_to_run(
 ) -> None:
     used = {p.relative_to(model).as_posix() for p in model.rglob("*") if p.is_file()}
     add_what_is_never_used(model)
-    made = synthesize(tmp_path / "out", profile="local", **{"sd.model.folder": str(model)})
+    made = synthesize(
+        tmp_path / "out", profile="local", **{"sd.models.sd21-base.folder": str(model)}
+    )
     (source,) = (path.parent for path in made.folder.glob("asset.*/weights"))
     sent = {p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()}
     assert {name.removeprefix("weights/") for name in sent if name.startswith("weights/")} == used
@@ -147,17 +151,24 @@ def keys_of(synthesized: Synthesized) -> dict[str, str]:
     ("change", "rebuilt"),
     [
         # How it is asked for, not what it is.
-        ({"sd.g5.steps": "30", "sd.djl.guidance_scale": "8", "sd.g5.instance_count": "2"}, set()),
         (
-            {"sd.djl.base_image": "djl-inference:0.26.0-deepspeed0.12.6-cu121"},
+            {
+                "sd.variants.g5.steps": "30",
+                "sd.variants.djl.guidance_scale": "8",
+                "sd.variants.g5.instance_count": "2",
+            },
+            set(),
+        ),
+        (
+            {"sd.variants.djl.base_image": "djl-inference:0.26.0-deepspeed0.12.6-cu121"},
             {"SdDjlStack/ImageBuild"},
         ),
-        ({"sd.g5.base_image_digest": "sha256:" + "a" * 64}, {"SdG5Stack/ImageBuild"}),
+        ({"sd.variants.g5.base_image_digest": "sha256:" + "a" * 64}, {"SdG5Stack/ImageBuild"}),
         (
-            {"sd.model.revision": "f" * 40},
-            {"SdArtifactsStack/WeightsImport", "SdCompileStack/NeuronCompile"},
+            {"sd.models.sd21-base.revision": "f" * 40},
+            {"SdArtifactsStack/WeightsImport", "SdInf2CompileStack/NeuronCompile"},
         ),
-        ({"sd.inf2.sizes": "512x512,768x512"}, {"SdCompileStack/NeuronCompile"}),
+        ({"sd.variants.inf2.sizes": "512x512,768x512"}, {"SdInf2CompileStack/NeuronCompile"}),
     ],
     ids=["defaults", "base image", "base image's digest", "weights", "compiled sizes"],
 )

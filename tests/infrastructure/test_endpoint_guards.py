@@ -170,7 +170,7 @@ def test_sagemaker_may_look_at_the_alarm(aws: Synthesized, variant: str) -> None
 
 
 def test_one_deploy_may_go_without_the_rollback(tmp_path: Path) -> None:
-    context = {"sd.variants": "g5", "sd.g5.auto_rollback": "false"}
+    context = {"sd.variants": "g5", "sd.variants.g5.auto_rollback": "false"}
     once = synthesize(tmp_path, **context)
     deployment = once.only("SdG5Stack", ENDPOINT)["Properties"]["DeploymentConfig"]
     assert "AutoRollbackConfiguration" not in deployment

@@ -103,7 +103,7 @@ def test_the_model_waits_for_its_image_and_permissions(aws: Synthesized, name: s
 def test_inf2_builds_nothing_in_its_own_stack(aws: Synthesized) -> None:
     """The image is built while the compile runs, in the compile's stack."""
     assert not aws.resources("SdInf2Stack", "AWS::CodeBuild::Project")
-    assert len(aws.resources("SdCompileStack", "AWS::CodeBuild::Project")) == 2
+    assert len(aws.resources("SdInf2CompileStack", "AWS::CodeBuild::Project")) == 2
 
 
 def test_the_container_understands_its_environment(

@@ -138,7 +138,7 @@ def test_an_endpoint_reads_its_own_artifact_and_writes_nothing(
     [
         ("SdG5Stack/ImageBuildRole", "ImagesG5"),
         ("SdDjlStack/ImageBuildRole", "ImagesDjl"),
-        ("SdCompileStack/ImageBuildRole", "ImagesInf2"),
+        ("SdInf2CompileStack/ImageBuildRole", "ImagesInf2"),
     ],
 )
 def test_an_image_build_deletes_in_its_own_repository_and_writes_its_record_alone(
@@ -162,7 +162,7 @@ def test_an_image_build_deletes_in_its_own_repository_and_writes_its_record_alon
 
 def test_nothing_may_pass_a_role_but_the_compile_its_own(granted: list[Statement]) -> None:
     (passing,) = [s for s in granted if "iam:PassRole" in s.actions]
-    assert passing.where.startswith("SdCompileStack/")
+    assert passing.where.startswith("SdInf2CompileStack/")
     assert passing.raw["Condition"] == {
         "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}
     }

@@ -19,7 +19,7 @@ from tests.infrastructure.support import Synthesized, masked, synthesize
 STACKS = (
     "SdApiStack",
     "SdArtifactsStack",
-    "SdCompileStack",
+    "SdInf2CompileStack",
     "SdDjlStack",
     "SdG5Stack",
     "SdInf2Stack",
@@ -113,8 +113,8 @@ def test_what_differs_locally_follows_from_the_profile(
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_MODEL_ID",
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_REVISION",
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_SOURCE",
-        "SdCompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_HYPERPARAMETERS",
-        "SdCompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_POLL_S",
+        "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_HYPERPARAMETERS",
+        "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_POLL_S",
         *(
             f"Sd{variant}Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/{name}"
             for variant in ("G5", "Djl", "Inf2")
@@ -180,8 +180,8 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
     [
         ("SdG5Stack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
         ("SdDjlStack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
-        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdCompileStack", "SdStorageStack"}),
-        ("SdCompileStack", {"SdArtifactsStack", "SdStorageStack"}),
+        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdInf2CompileStack", "SdStorageStack"}),
+        ("SdInf2CompileStack", {"SdArtifactsStack", "SdStorageStack"}),
         ("SdApiStack", set()),
         ("SdArtifactsStack", {"SdStorageStack"}),
         ("SdStorageStack", set()),

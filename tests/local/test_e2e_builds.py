@@ -20,9 +20,9 @@ pytestmark = pytest.mark.local
 IMPORT = "SdArtifactsStack"
 # Nothing listens there.
 UNREACHABLE = (
-    "sd.model.source=hub",
-    "sd.model.id=mine/model",
-    "sd.model.hub_url=http://127.0.0.1:9",
+    "sd.models.sd21-base.source=hub",
+    "sd.models.sd21-base.id=mine/model",
+    "sd.models.sd21-base.hub_url=http://127.0.0.1:9",
 )
 
 
@@ -162,7 +162,7 @@ def test_a_codebuild_quota_of_none_fails_the_deploy_at_once_and_is_named(fresh: 
     quota.write_text("0")
     builds = fresh.builds()
 
-    reason = fresh.fails("SdCompileStack", "sd.builds.weights_timeout_min=121")
+    reason = fresh.fails("SdInf2CompileStack", "sd.builds.weights_timeout_min=121")
 
     assert "'Concurrently running builds for Linux/Large environment'" in reason
     assert fresh.builds() == builds

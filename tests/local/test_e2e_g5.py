@@ -158,7 +158,7 @@ def test_a_model_that_cannot_load_fails_the_deploy_with_its_reason_and_the_old_o
     (broken / "unet" / "config.json").write_text(json.dumps(config))
 
     with pytest.raises(UpFailed) as caught:
-        up.deploy("SdG5Stack", "sd.api.cache_ttl_s=0", f"sd.model.folder={broken}")
+        up.deploy("SdG5Stack", "sd.api.cache_ttl_s=0", f"sd.models.sd21-base.folder={broken}")
 
     assert "FATAL:" in str(caught.value)
     assert up.client("sagemaker").describe_endpoint(EndpointName="sd-g5")["FailureReason"]

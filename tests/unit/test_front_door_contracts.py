@@ -21,13 +21,14 @@ from sd_serving.errors import InvalidRequest as Refusal
 from sd_serving.errors import NotReady
 from sd_serving.handler import Call, Handler, error_reply
 from stacks.serving_environment import registration, serving_environment
-from stacks.settings import LIMITS, ROOT, VARIANTS, Settings, load
+from stacks.settings import LIMITS, ROOT, Settings, load
 from tests import serving_fakes
 from tests.unit.front_door_fakes import FakeRuntime, generation_request, model_error
 from tests.unit.test_front_door_config import ENV
 
 CONFIG = Config.from_env({**ENV, "SD_LIMITS": LIMITS.to_json()})
 SERVED: Any = SimpleNamespace(artifact_key="9f2c", revision="4e63")
+VARIANTS = ("g5", "djl", "inf2")
 CONTEXTS: dict[str, dict[str, str]] = {"aws": {}, "local": {"profile": "local"}}
 
 
@@ -38,7 +39,7 @@ def settings(profile: str) -> Settings:
 def registered(profile: str, name: str) -> Variant:
     app = settings(profile)
     built = '{"base_image_digest":"sha256:0","quality":null}'
-    return Variant.parse(registration(app, getattr(app, name), SERVED, built))
+    return Variant.parse(registration(app, app.variant(name), SERVED, built))
 
 
 @pytest.mark.parametrize("profile", CONTEXTS)
@@ -70,7 +71,7 @@ def test_the_longest_legal_body_passes() -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
     app = settings(profile)
-    serving = ServingConfig.from_env(serving_environment(app, getattr(app, name), "9f2c"))
+    serving = ServingConfig.from_env(serving_environment(app.variant(name), "9f2c"))
     body = {
         "prompt": "a red fox",
         "negative_prompt": "blurry",
@@ -113,8 +114,7 @@ def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
 def test_a_real_refusal_of_the_container_names_the_api_s_field(
     key: str, value: Any, field: str
 ) -> None:
-    app = settings("aws")
-    serving = ServingConfig.from_env(serving_environment(app, app.g5, "9f2c"))
+    serving = ServingConfig.from_env(serving_environment(settings("aws").variant("g5"), "9f2c"))
     with pytest.raises(Refusal) as refusal:
         contract.parse_request(json.dumps({"prompt": "x", key: value}).encode(), serving)
     reply = error_reply(refusal.value)

