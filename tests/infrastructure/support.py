@@ -46,7 +46,8 @@ class Stacks:
         if stack not in self._matchers:
             self._matchers[stack] = Template.from_json(self.templates[stack])
         wanted = {"Properties": dict(properties)} if properties else {}
-        return dict(self._matchers[stack].find_resources(type, wanted))
+        found: Any = self._matchers[stack].find_resources(type, wanted)
+        return dict(found)
 
     def one(
         self, stack: str, type: str, properties: Mapping[str, Any] = NO_PROPERTIES

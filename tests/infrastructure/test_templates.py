@@ -14,18 +14,17 @@ from cfnlint.config import ManualArgs
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.infrastructure.support import Synthesized, masked, synthesize
+from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesize
 
 STACKS = (
     "SdApiStack",
     "SdArtifactsStack",
-    "SdInf2CompileStack",
     "SdDjlStack",
     "SdG5Stack",
+    "SdInf2CompileStack",
     "SdInf2Stack",
     "SdStorageStack",
 )
-G5_ALONE = {"sd.variants": "g5"}
 LINT_LEFT = {
     "W3005": "CDK lets a function depend on its role and the role's policy; naming both harms none",
     "W6001": "a variant's stack prints the API's address and its image, which others export",
@@ -171,7 +170,7 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
         # What a check is about, no name of its own.
         *(("Custom::EndpointCheck", f"sd-{v}") for v in ("g5", "djl", "inf2")),
         # Not unique: two APIs may have it.
-        ("AWS::ApiGateway::RestApi", "Api"),
+        ("AWS::ApiGateway::RestApi", "sd"),
     }
 
 
