@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from sd_contract.model_layout import SCHEDULER_CONFIG
 from sd_serving.diffusers_parts import load_diffusers
 from stacks.build_scripts.import_weights import Folder, WeightsJob, import_weights
 from stacks.build_scripts.upload import Store
@@ -55,6 +58,22 @@ def without_a_framework(folder: Path) -> None:
         state = {name.removeprefix("text_model."): value for name, value in load_file(path).items()}
         path.unlink()
         save_file(state, path)
+
+
+# As the repositories' own scheduler_config.json have them, besides the betas.
+V_PREDICTION_768 = {"_class_name": "DDIMScheduler", "clip_sample": False,
+                    "prediction_type": "v_prediction"}  # fmt: skip
+TURBO = {"_class_name": "EulerDiscreteScheduler", "clip_sample": False, "sample_max_value": 1.0,
+         "interpolation_type": "linear", "timestep_spacing": "trailing",
+         "timestep_type": "discrete", "use_karras_sigmas": False}  # fmt: skip
+
+
+def with_scheduler(folder: Path, **config: object) -> Path:
+    """The small model with a noise schedule that it wasn't trained for."""
+    shutil.copytree(WEIGHTS, folder)
+    path = folder / SCHEDULER_CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    return folder
 
 
 LAYOUTS: dict[str, Callable[[Path], None]] = {

@@ -94,7 +94,7 @@ def test_a_failed_first_import_and_a_good_one_leave_one_bucket_and_one_key(fresh
     # The log that the error points to is still there.
     group = fresh.deployment.outputs("SdStorageStack")["BuildLogGroup"]
     streams = fresh.cloud.client("logs").describe_log_streams(logGroupName=group)["logStreams"]
-    assert [stream["logStreamName"].split("/")[0] for stream in streams] == ["weights"]
+    assert [stream["logStreamName"].split("/")[0] for stream in streams] == ["weights-sd21-base"]
 
     fresh.deployment.deploy(IMPORT)
     assert fresh.storage() == after_failure

@@ -82,7 +82,7 @@ def test_where_the_account_may_have_one_build_they_run_one_after_another_the_sho
 ) -> None:
     found = up.client("codebuild").batch_get_builds(ids=builds(up))["builds"]
     (image,) = [b for b in found if b["logs"]["streamName"].startswith("image-inf2/")]
-    (compiled,) = [b for b in found if b["logs"]["streamName"].startswith("compile/")]
+    (compiled,) = [b for b in found if b["logs"]["streamName"].startswith("compile-inf2/")]
     assert first.builds == 2
     assert image["endTime"] <= compiled["startTime"]
 
