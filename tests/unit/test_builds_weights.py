@@ -99,7 +99,7 @@ def test_a_file_that_stays_damaged_is_never_stored_and_leaves_no_manifest(job: I
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_model_that_was_taken_down_is_said_to_be(job: Import, status: int) -> None:
     job.hub.status = status
-    with pytest.raises(HubError, match=r"sd\.model\.id"):
+    with pytest.raises(HubError, match=r"in sd\.models, by id"):
         job.run()
 
 
