@@ -74,7 +74,7 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("AWS::Lambda::Function", "Timeout", 901, "901 is not from 1 to 900"),
     ("AWS::Lambda::Function", "MemorySiz", 256, "extraneous key [MemorySiz]"),
     ("AWS::Lambda::Function", "FunctionName", "x" * 65, "65 is not from 1 to 64"),
-    ("AWS::Lambda::Function", "Environment", {"Variables": {"A1": LONG}}, "bytes of Environment"),
+    ("AWS::Lambda::Function", "Environment", {"Variables": {"A1": LONG}}, "from 0 to 4096"),
     ("AWS::Lambda::Function", "Environment", {"Variables": {"A-1": "x"}}, "map key"),
     ("AWS::Lambda::Permission", "Action", "invoke function", "regular expression pattern"),
     ("AWS::ApiGateway::GatewayResponse", "ResponseType", "DEFAULT_4_XX", "enum value set"),
