@@ -11,9 +11,9 @@ from build_trigger.deploys import Deploys
 from build_trigger.jobs import Jobs
 from build_trigger.logs import Logs
 from build_trigger.outputs import Outputs
-from build_trigger.sending import put_json
 from build_trigger.services import Services
 from build_trigger.state_change import handle_state_change
+from cfn_requests.sending import put_json
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)

@@ -7,7 +7,6 @@ from typing import Any
 
 from build_trigger.builds import Build
 from build_trigger.logs import in_one_line
-from build_trigger.sending import signal
 from build_trigger.services import Services
 from cfn_requests.sending import MAX_REASON
 
@@ -24,10 +23,8 @@ def handle_state_change(event: Mapping[str, Any], services: Services) -> None:
         return
     reason = _what_went_wrong(build, services)
     try:
-        services.put(
-            build.wait_url,
-            signal(build.unique_id, reason=reason or "built", success=not reason),
-        )
+        told = reason or "built"
+        services.signal(build.wait_url, build.unique_id, reason=told, success=not reason)
     except OSError:
         # The URL of a deploy that is over: nobody waits for it any more.
         log.exception("could not signal for build %s", build_id)

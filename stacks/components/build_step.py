@@ -29,7 +29,7 @@ from stacks.components.artifacts import Storage
 from stacks.components.build_trigger import BuildTrigger
 from stacks.components.log_group import allow_log_writes
 from stacks.components.service_role import ServiceRole
-from stacks.content import staged
+from stacks.content import files_below, staged
 from stacks.settings import ROOT
 
 BUILD_SCRIPTS = ROOT / "stacks" / "build_scripts"
@@ -98,17 +98,15 @@ class BuildSpec:
     """What CodeBuild runs.
 
     `name` says what it builds; its log streams' names begin with it. `files` are laid out in the
-    source folder, which is the working directory, by their names, and the named `scripts` in its
-    stacks/build_scripts/, importable as in the repository. `commands` are lines of bash; the first
-    that fails ends the build, its last output being the reason given to CloudFormation. They find
-    SD_KEY and `environment` in theirs. An `image` other than the standard one is pulled with the
-    step's role.
+    source folder, which is the working directory, by their names, beside stacks/build_scripts/ as
+    in the repository. `commands` are lines of bash; the first that fails ends the build, its last
+    output being the reason given to CloudFormation. They find SD_KEY and `environment` in theirs.
+    An `image` other than the standard one is pulled with the step's role.
     """
 
     name: str
     commands: Sequence[str]
     timeout: Duration
-    scripts: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     compute: str = "BUILD_GENERAL1_SMALL"
@@ -203,10 +201,9 @@ class BuildStep(Construct):
         self._run(key, spec, output, storage, jobs)
 
     def _source(self, spec: BuildSpec) -> assets.Asset:
-        scripts = ("environment.py", *spec.scripts)
-        files = {f"stacks/build_scripts/{name}": BUILD_SCRIPTS / name for name in scripts}
-        files["stacks/__init__.py"] = ROOT / "stacks" / "__init__.py"
-        with staged({**spec.files, **files}) as folder:
+        scripts = files_below(BUILD_SCRIPTS, "stacks/build_scripts/")
+        package = {"stacks/__init__.py": ROOT / "stacks" / "__init__.py"}
+        with staged({**spec.files, **scripts, **package}) as folder:
             return assets.Asset(
                 self, "Source", path=str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS
             )

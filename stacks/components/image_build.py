@@ -73,7 +73,6 @@ class ImageBuild(Construct):
             spec=BuildSpec(
                 name=f"image-{variant.name}",
                 commands=["python3 -m stacks.build_scripts.build_image"],
-                scripts=["build_image.py"],
                 files={f"context/{name}": path for name, path in files.items()},
                 environment=ImageJob(
                     key=self.key,

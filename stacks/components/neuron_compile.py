@@ -46,17 +46,6 @@ OVERHEAD_MIN = 30
 JOB_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # 72 vCPU, 144 GB: the cross-compile needs some 35 GB (aws-neuron-samples#10).
 CPU_COMPUTE = "BUILD_GENERAL1_2XLARGE"
-SCRIPTS = {
-    "training-job": (
-        "compile-requirements.txt",
-        "cpu_compile.py",
-        "follow_job.py",
-        "neuron_compile.py",
-        "s3_folder.py",
-        "training_job.py",
-    ),
-    "codebuild-cpu": ("cpu_compile.py", "s3_folder.py"),
-}
 COMMANDS = {
     "training-job": (
         # A folder of its own, found first: it pins packages that the host has in other versions.
@@ -133,7 +122,6 @@ class NeuronCompile(Construct):
             spec=BuildSpec(
                 name=f"compile-{variant.name}",
                 commands=COMMANDS[compiling.compute],
-                scripts=SCRIPTS[compiling.compute],
                 files={f"code/{name}": path for name, path in compile_sources().items()},
                 environment=job.to_env(),
                 timeout=Duration.minutes(compiling.timeout_min + OVERHEAD_MIN),

@@ -90,8 +90,9 @@ class SageMakerEndpoint(Construct):
                 )
             ],
         )
-        self._failing(variant)
-        new_fleet = self._new_fleet_failing(variant)
+        self._alarm("Failing", variant, 2)
+        config = self.config.attr_endpoint_config_name
+        new_fleet = self._alarm("NewFleetFailing", variant, 1, config)
         # Not on the role: the model waits for all of that, and the alarm for the model.
         alarm_policy = iam.Policy(
             self,
@@ -108,7 +109,7 @@ class SageMakerEndpoint(Construct):
             self,
             "Endpoint",
             endpoint_name=variant.endpoint_name,
-            endpoint_config_name=self.config.attr_endpoint_config_name,
+            endpoint_config_name=config,
             deployment_config=sagemaker.CfnEndpoint.DeploymentConfigProperty(
                 blue_green_update_policy=sagemaker.CfnEndpoint.BlueGreenUpdatePolicyProperty(
                     traffic_routing_configuration=(
@@ -166,52 +167,28 @@ class SageMakerEndpoint(Construct):
         )
         return role
 
-    def _failing(self, variant: VariantSettings) -> None:
-        """Requests fail in the container: for people to watch and attach actions to."""
-        self._alarm(
-            "Failing",
-            variant,
-            alarm_description=f"{variant.endpoint_name}: requests fail in the container",
-            evaluation_periods=2,
-        )
-
-    def _new_fleet_failing(self, variant: VariantSettings) -> cloudwatch.CfnAlarm:
-        """Sends an update back. It counts the fleet of this configuration alone, by a dimension
-        that metrics have from the update on (developer guide, deployment-guardrails-configuration):
-        else an endpoint that fails could not take the fix, and would be sent back to its fault.
-
-        Its name makes it another alarm with each configuration: a changed one keeps its state.
-        """
-        config = self.config.attr_endpoint_config_name
-        return self._alarm(
-            "NewFleetFailing",
-            variant,
-            alarm_name=f"{config}-failing",
-            alarm_description=f"{variant.endpoint_name}: requests fail in the newest fleet",
-            evaluation_periods=1,
-            config=config,
-        )
-
     def _alarm(
-        self,
-        id: str,
-        variant: VariantSettings,
-        *,
-        alarm_description: str,
-        evaluation_periods: int,
-        alarm_name: str | None = None,
-        config: str | None = None,
+        self, id: str, variant: VariantSettings, periods: int, config: str | None = None
     ) -> cloudwatch.CfnAlarm:
+        """Requests fail in the container: for people to watch and attach actions to.
+
+        With a `config` it counts the fleet of that configuration alone, by a dimension that metrics
+        have from the update on (developer guide, deployment-guardrails-configuration), and sends an
+        update back: else an endpoint that fails could not take the fix, and would be sent back to
+        its fault. Its name makes it another alarm with each configuration: a changed one keeps its
+        state.
+        """
         dimensions = {
             "EndpointName": variant.endpoint_name,
             "VariantName": PRODUCTION_VARIANT,
             **({"EndpointConfigName": config} if config else {}),
         }
+        where = "the newest fleet" if config else "the container"
         return cloudwatch.CfnAlarm(
             self,
             id,
-            alarm_name=alarm_name,
-            alarm_description=alarm_description,
+            alarm_name=f"{config}-failing" if config else None,
+            alarm_description=f"{variant.endpoint_name}: requests fail in {where}",
             namespace="AWS/SageMaker",
             metric_name="Invocation5XXErrors",
             dimensions=[
@@ -220,7 +197,7 @@ class SageMakerEndpoint(Construct):
             ],
             statistic="Sum",
             period=ALARM_PERIOD_S,
-            evaluation_periods=evaluation_periods,
+            evaluation_periods=periods,
             threshold=3,
             comparison_operator="GreaterThanOrEqualToThreshold",
             treat_missing_data="notBreaching",

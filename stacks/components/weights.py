@@ -58,7 +58,6 @@ class Weights(Construct):
             spec=BuildSpec(
                 name=f"weights-{name}",
                 commands=["python3 -m stacks.build_scripts.import_weights"],
-                scripts=["import_weights.py", "hub.py", "normalize.py", "retry.py", "upload.py"],
                 files={
                     **files_below(ROOT / CONTRACT, f"{CONTRACT}/"),
                     **({} if model.from_hub else _files_of_use(model, "weights/")),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from build_trigger.sending import put_json
+from cfn_requests.sending import put_json
 from local_cloud.deployment import failure_reason
 from local_cloud.testing import UpCloud, UpFailed
 from model_assets.tiny.picture_check import describe, expected
