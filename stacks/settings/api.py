@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stacks.settings.rules import LOG_DAYS, number, one_of, one_of_numbers, setting, text, whole
+from stacks.settings.rules import LOG_DAYS, number, one_of, setting, text, whole
 
 # docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
 GATEWAY_LOGS = ("off", "account-role", "set-account-role")
@@ -28,5 +28,5 @@ class ApiSettings:
     cache_ttl_s: int = setting(whole(0, 3_600))
     # A prompt and a negative prompt of 1000 characters, escaped to 12 bytes each, take 24 kB.
     max_body_bytes: int = setting(whole(1_024, 1_048_576))
-    log_days: int = setting(one_of_numbers(*LOG_DAYS))
+    log_days: int = setting(one_of(*LOG_DAYS))
     gateway_logs: str = setting(one_of(*GATEWAY_LOGS))

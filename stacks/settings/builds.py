@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stacks.settings.rules import LOG_DAYS, one_of_numbers, setting, whole
+from stacks.settings.rules import LOG_DAYS, one_of, setting, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,4 +12,4 @@ class BuildSettings:
 
     weights_timeout_min: int = setting(whole(5, 600))
     image_timeout_min: int = setting(whole(5, 600))
-    log_days: int = setting(one_of_numbers(*LOG_DAYS))
+    log_days: int = setting(one_of(*LOG_DAYS))

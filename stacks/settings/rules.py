@@ -5,6 +5,7 @@ typed one and says which values it allows. Values typed on the command line
 (`-c sd.variants.g5.steps=30`) arrive as text, so every rule takes its text form as well.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
@@ -29,60 +30,43 @@ def setting(rule: Rule, default: Any = MISSING) -> Any:
 
 def whole(low: int, high: int) -> Rule:
     """An integer; both ends belong to the range."""
-
-    def parse(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise TypeError
-        number = int(value)
-        if not low <= number <= high:
-            raise ValueError
-        return number
-
-    return Rule(f"an integer from {low} to {high}", parse)
+    return Rule(f"an integer from {low} to {high}", _within(low, high, int, int | str))
 
 
 def number(low: float, high: float) -> Rule:
     """A finite number; both ends belong to the range."""
+    return Rule(f"a number from {low:g} to {high:g}", _within(low, high, float, int | float | str))
 
-    def parse(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
+
+def _within(
+    low: float, high: float, make: Callable[[Any], Any], types: Any
+) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, types):
             raise TypeError
-        parsed = float(value)
+        parsed = make(value)
         if not low <= parsed <= high:  # NaN fails this too
             raise ValueError
         return parsed
 
-    return Rule(f"a number from {low:g} to {high:g}", parse)
+    return parse
+
+
+def one_of(*choices: Any) -> Rule:
+    """Texts, integers, or true and false."""
+    spelt = {json.dumps(choice).strip('"'): choice for choice in choices}
+
+    def parse(value: Any) -> Any:
+        written = value if isinstance(value, str) else json.dumps(value)
+        if written not in spelt:
+            raise ValueError
+        return spelt[written]
+
+    return Rule(" | ".join(spelt), parse)
 
 
 def flag() -> Rule:
-    def parse(value: Any) -> bool:
-        if isinstance(value, bool):
-            return value
-        if value not in ("true", "false"):
-            raise ValueError
-        return bool(value == "true")
-
-    return Rule("true or false", parse)
-
-
-def one_of(*choices: str) -> Rule:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError
-        return str(value)
-
-    return Rule(" | ".join(choices), parse)
-
-
-def one_of_numbers(*choices: int) -> Rule:
-    def parse(value: Any) -> int:
-        number = whole(min(choices), max(choices)).parse(value)
-        if number not in choices:
-            raise ValueError
-        return int(number)
-
-    return Rule(" | ".join(map(str, choices)), parse)
+    return Rule("true or false", one_of(True, False).parse)
 
 
 def text(pattern: str, allowed: str) -> Rule:
