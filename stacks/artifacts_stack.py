@@ -24,7 +24,7 @@ class ArtifactsStack(Stack):
                 name=name,
                 model=settings.models[name],
                 builds=settings.builds,
-                storage=storage.storage,
+                storage=storage.kept,
             )
             self.weights[name] = imported.served
             CfnOutput(self, f"WeightsPrefix{title}", value=imported.served.prefix)

@@ -39,7 +39,7 @@ class CompileStack(Stack):
             settings=settings,
             variant=variant,
             repository=storage.repositories[variant.kind],
-            storage=storage.storage,
+            storage=storage.kept,
         ).image
         self.served = NeuronCompile(
             self,
@@ -47,6 +47,6 @@ class CompileStack(Stack):
             settings=settings,
             variant=variant,
             weights=artifacts.weights[variant.model],
-            storage=storage.storage,
+            storage=storage.kept,
         ).served
         CfnOutput(self, "CompiledPrefix", value=self.served.prefix)

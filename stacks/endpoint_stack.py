@@ -50,7 +50,7 @@ class EndpointStack(Stack):
                 settings=settings,
                 variant=variant,
                 repository=storage.repositories[variant.kind],
-                storage=storage.storage,
+                storage=storage.kept,
             )
             image = built.image
         endpoint = SageMakerEndpoint(

@@ -19,7 +19,7 @@ KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
 class StorageStack(Stack):
-    """Exposes `storage`, and `repositories` by kind.
+    """Exposes `kept`, and `repositories` by kind.
 
     It holds nothing that can fail late: no build, no custom resource. All of it outlives the stack,
     being expensive to make again; so nothing has a fixed name, or a deploy after a destroy would
@@ -78,7 +78,7 @@ class StorageStack(Stack):
         }
         # One for all builds, and here: the error of a deploy that is rolled back links to it.
         log = LogGroup(self, "BuildLog", days=settings.builds.log_days, keep=True)
-        self.storage = Storage(bucket, key, log)
+        self.kept = Storage(bucket, key, log)
         CfnOutput(self, "ModelBucket", value=bucket.bucket_name)
         CfnOutput(self, "BuildLogGroup", value=log.log_group_name)
         for value in (

@@ -45,9 +45,7 @@ SECTIONS = ("models", "kinds", "variants", "api", "builds")
 @dataclass(frozen=True, kw_only=True)
 class AppSettings:
     region: str | None = setting(optional(text(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region's name")))
-    prefix: str = setting(
-        text(PREFIX, "1 to 16 lower-case letters, digits and single hyphens, a letter first")
-    )
+    prefix: str = setting(PREFIX)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """`sd.models`: what can be served, by name."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 from sd_contract.model_folder import NotAModel, read_folder
 from stacks.settings.problems import MISSING, Problem
 from stacks.settings.reading import below, read_section
-from stacks.settings.rules import one_of, optional, setting, text
+from stacks.settings.rules import Rule, one_of, optional, setting, text
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = r"[a-z0-9](-?[a-z0-9]){0,31}"
+NAME = text(r"[a-z0-9](-?[a-z0-9]){0,31}", "lower-case letters, digits and single hyphens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ def read_models(raw: object, problems: list[Problem]) -> Mapping[str, ModelSetti
 
 
 def entries(
-    path: str, raw: object, pattern: str, problems: list[Problem]
+    path: str, raw: object, names: Rule, problems: list[Problem]
 ) -> dict[str, Mapping[str, Any]]:
     """The objects of `raw` by name, without those that are empty."""
     if not isinstance(raw, Mapping):
@@ -73,9 +72,12 @@ def entries(
         return {}
     found = {}
     for name, entry in raw.items():
-        if not re.fullmatch(pattern, name):
-            problems.append(Problem(f"{path}.{name}", entry, f"a name such as {pattern}"))
-        elif isinstance(entry, Mapping):
+        try:
+            names.parse(name)
+        except ValueError:
+            problems.append(Problem(f"{path}.{name}", entry, f"a name of {names.allowed}"))
+            continue
+        if isinstance(entry, Mapping):
             found[name] = entry
         elif entry not in (None, ""):
             problems.append(Problem(f"{path}.{name}", entry, "an object, or empty to leave it out"))

@@ -7,9 +7,14 @@ where the next copy's begin ("sd-g5" is of "sd", "sd-x-g5" of "sd-x").
 
 from dataclasses import dataclass
 
+from stacks.settings.rules import text
+
 # SageMaker's names have 63 characters at most; a training job's has both of these and 31 more.
-PREFIX = r"[a-z](-?[a-z0-9]){0,15}"
-VARIANT = r"[a-z][a-z0-9]{0,15}"
+PREFIX = text(
+    r"[a-z](-?[a-z0-9]){0,15}",
+    "up to 16 lower-case letters, digits and single hyphens, a letter first",
+)
+VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")
 # Stacks of the app itself: Sd<Name>Stack.
 TAKEN = ("api", "artifacts", "storage")
 
