@@ -84,7 +84,8 @@ def missing_image_is_an_error(
 
 
 def parameters_have_a_path(resource_arn: Callable[..., str]) -> Callable[..., str]:
-    """GetParametersByPath is allowed on the path it names, where MiniStack asks for "*"."""
+    """GetParametersByPath is allowed on the path it names, where MiniStack asks for "*", and what
+    names a log stream on that, not on its group (Service Authorization Reference)."""
 
     def wrapped(
         service: str,
@@ -99,7 +100,9 @@ def parameters_have_a_path(resource_arn: Callable[..., str]) -> Callable[..., st
         if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParametersByPath"):
             folder = json.loads(body or b"{}").get("Path", "/")
             return f"arn:aws:ssm:{region}:{account_id}:parameter{folder}"
-        return resource_arn(service, method, path, headers, body, query_params, region, account_id)
+        arn = resource_arn(service, method, path, headers, body, query_params, region, account_id)
+        stream = json.loads(body or b"{}").get("logStreamName") if service == "logs" else None
+        return f"{arn}:log-stream:{stream}" if stream else arn
 
     return wrapped
 

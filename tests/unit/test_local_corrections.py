@@ -46,3 +46,15 @@ def test_a_parameter_folder_is_the_resource_of_a_read_by_path() -> None:
     folder = "arn:aws:ssm:us-east-1:000000000000:parameter/sd/variants"
     assert resource_of("GetParametersByPath") == folder
     assert resource_of("DescribeParameters") == "*"
+
+
+def test_a_log_stream_is_the_resource_of_what_names_one() -> None:
+    group = "arn:aws:logs:us-east-1:000000000000:log-group:builds"
+    wrapped = parameters_have_a_path(lambda *_: group)
+
+    def resource_of(**body: str) -> str:
+        request = json.dumps(body).encode()
+        return wrapped("logs", "POST", "/", {}, request, {}, "us-east-1", "000000000000")
+
+    assert resource_of(logGroupName="builds", logStreamName="a/1") == f"{group}:log-stream:a/1"
+    assert resource_of(logGroupName="builds") == group
