@@ -11,25 +11,33 @@ from stacks.artifacts_stack import ArtifactsStack
 from stacks.compile_stack import CompileStack
 from stacks.endpoint_stack import EndpointStack
 from stacks.settings import Settings, SettingsError, load
+from stacks.settings.compile import CompiledSettings
 from stacks.storage_stack import StorageStack
 
 
 def compose(app: App, settings: Settings) -> None:
     """Adds the stacks; a variant's depends on all it needs, so deploying it brings them along."""
-    storage = StorageStack(app, "SdStorageStack", settings=settings)
-    artifacts = ArtifactsStack(app, "SdArtifactsStack", settings=settings, storage=storage)
-    api = ApiStack(app, "SdApiStack", settings=settings)
+    name = settings.names.stack
+    storage = StorageStack(app, name("Storage"), settings=settings)
+    artifacts = ArtifactsStack(app, name("Artifacts"), settings=settings, storage=storage)
+    api = ApiStack(app, name("Api"), settings=settings)
+    stacks = {}
     for variant in settings.variants:
         compiled = (
             CompileStack(
-                app, "SdCompileStack", settings=settings, storage=storage, artifacts=artifacts
+                app,
+                name(f"{variant.title}Compile"),
+                settings=settings,
+                variant=variant,
+                storage=storage,
+                artifacts=artifacts,
             )
-            if variant.name == "inf2"
+            if isinstance(variant, CompiledSettings)
             else None
         )
-        EndpointStack(
+        stacks[variant.name] = EndpointStack(
             app,
-            f"Sd{variant.name.capitalize()}Stack",
+            name(variant.title),
             settings=settings,
             variant=variant,
             storage=storage,
@@ -38,8 +46,7 @@ def compose(app: App, settings: Settings) -> None:
             compiled=compiled,
         )
     for notice in settings.notices:
-        stack = app.node.find_child(f"Sd{notice.variant.capitalize()}Stack")
-        Annotations.of(stack).add_warning_v2(notice.id, notice.text)
+        Annotations.of(stacks[notice.variant]).add_warning_v2(notice.id, notice.text)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 

@@ -14,7 +14,7 @@ from benchmark.report.statement import LAPTOP, is_laptop
 from benchmark.report.tables import measured_limit_table
 from benchmark.run.records import read_results
 from benchmark.table import Table
-from stacks.prices import read_prices
+from stacks.catalogue.prices import read_prices
 
 
 def _markdown(tables: Iterable[Table[Any]]) -> str:

@@ -20,7 +20,7 @@ from benchmark.options import (
     RunOptions,
     StudyOptions,
 )
-from stacks.prices import PriceFileError
+from stacks.catalogue.prices import PriceFileError
 
 
 def main(

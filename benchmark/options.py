@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from benchmark.figures.cost import Assumptions
-from stacks.prices import FILE
+from stacks.catalogue.prices import FILE
 
 RESULTS = Path("out/bench/results.jsonl")
 
@@ -133,7 +133,7 @@ class PricesOptions:
 
     refresh: Annotated[bool, switch("ask the AWS Price List API")] = False
     region: Annotated[tuple[str, ...], option("one more region", action="append")] = ()
-    file: Annotated[Path, option("as stacks/data/prices.json is, the default", Path)] = FILE
+    file: Annotated[Path, option("as stacks/catalogue/prices.json is, the default", Path)] = FILE
 
 
 Options = RunOptions | ReportOptions | StudyOptions | LimitOptions | CostOptions | PricesOptions

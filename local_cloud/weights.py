@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from local_cloud.settings import REPOSITORY
 
 HUB = "hub"
 # What Stable Diffusion 2.1 base takes; -c values, so they win over the local profile's.
 REAL_SIZE = (
-    "sd.g5.sizes=512x512",
-    "sd.g5.guidance_scale=7.5",
-    "sd.g5.dtype=auto",
+    "sd.kinds.diffusers.sizes=512x512",
+    "sd.kinds.diffusers.guidance_scale=7.5",
+    "sd.kinds.diffusers.dtype=auto",
 )
 
 
@@ -18,16 +21,11 @@ def weights_context(value: str) -> tuple[str, ...]:
     check."""
     if not value:
         return ()
+    settings = json.loads((REPOSITORY / "cdk.json").read_text())["context"]["sd"]
+    name = settings["variants"][settings["api"]["default_model"]]["model"]
     if value == HUB:
-        return ("sd.model.source=hub", *_model_of_the_hub(), *REAL_SIZE)
-    folder = Path(value).expanduser().resolve()
-    return (f"sd.model.folder={folder}", "sd.model.id=custom", *REAL_SIZE)
-
-
-def _model_of_the_hub() -> tuple[str, ...]:
-    import json
-
-    from local_cloud.settings import REPOSITORY
-
-    model = json.loads((REPOSITORY / "cdk.json").read_text())["context"]["sd"]["model"]
-    return tuple(f"sd.model.{name}={model[name]}" for name in ("id", "license", "license_url"))
+        model = settings["models"][name]
+        changes = {"source": "hub", **{k: model[k] for k in ("id", "license", "license_url")}}
+    else:
+        changes = {"folder": str(Path(value).expanduser().resolve()), "id": "custom"}
+    return (*(f"sd.models.{name}.{field}={said}" for field, said in changes.items()), *REAL_SIZE)

@@ -13,7 +13,7 @@ from stacks.components.grants import grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
 from stacks.components.log_group import LogGroup
 from stacks.components.python_function import PythonFunction
-from stacks.settings import ENDPOINT_PREFIX, VARIANT_PREFIX, Settings
+from stacks.settings import Names, Settings
 
 
 class ApiStack(Stack):
@@ -54,7 +54,7 @@ class ApiStack(Stack):
             memory_mb=1024,
             log_days=api.log_days,
             environment={
-                "SD_VARIANT_PREFIX": VARIANT_PREFIX,
+                "SD_VARIANT_PREFIX": settings.names.registrations,
                 "SD_DEFAULT_MODEL": api.default_model,
                 "SD_PICTURE_BUCKET": self.images.bucket_name,
                 "SD_URL_TTL_S": str(api.url_ttl_s),
@@ -63,32 +63,37 @@ class ApiStack(Stack):
                 "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
             },
         )
-        self._grant(self.front_door.role)
+        self._grant(self.front_door.role, settings.names)
         self.api = InferenceApi(
-            self, "Inference", front_door=self.front_door.function, settings=api
+            self,
+            "Inference",
+            name=settings.names.prefix,
+            front_door=self.front_door.function,
+            settings=api,
         )
         self.url = self.api.url
         # Of every variant there can be: a destroyed one's log stays for its days, and so does that
         # of one whose first deploy fails, which is the only place that tells why.
-        for variant in (settings.g5, settings.djl, settings.inf2):
-            name = variant.name.capitalize()
-            LogGroup(self, f"{name}Containers", days=api.log_days, name=variant.log_group)
-            link = _console_link(settings.region, variant.log_group)
-            CfnOutput(self, f"ContainerLog{name}", value=link)
+        for variant in settings.variant_names:
+            title, group = variant.capitalize(), settings.names.container_log(variant)
+            LogGroup(self, f"{title}Containers", days=api.log_days, name=group)
+            link = _console_link(settings.region, group)
+            CfnOutput(self, f"ContainerLog{title}", value=link)
         CfnOutput(self, "ApiUrl", value=self.url)
         CfnOutput(self, "ApiKeyId", value=self.api.key_id)
         CfnOutput(self, "ImageBucket", value=self.images.bucket_name)
 
-    def _grant(self, role: iam.Role) -> None:
+    def _grant(self, role: iam.Role, names: Names) -> None:
         folder = self.format_arn(
-            service="ssm", resource="parameter", resource_name=VARIANT_PREFIX.removeprefix("/")
+            service="ssm", resource="parameter", resource_name=names.registrations.lstrip("/")
         )
         grant_named(
             role,
             ["sagemaker:InvokeEndpoint"],
-            f"endpoint/{ENDPOINT_PREFIX}",
+            f"endpoint/{names.endpoints}",
+            but=f"endpoint/{names.others_endpoints}",
             why="variants come and go by their own stacks; one that is dropped from the settings "
-            "must answer until it is destroyed, and the prefix is this app's own",
+            "must answer until it is destroyed, and the prefix is this copy of the app's own",
         )
         role.add_to_policy(
             iam.PolicyStatement(actions=["ssm:GetParametersByPath"], resources=[folder])

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from inf2.parts import PARTS
 from stacks.content import content_key
-from stacks.settings import ROOT, Settings
+from stacks.settings import ROOT
+from stacks.settings.compile import CompiledSettings
 
 MODEL_ASSETS = ROOT / "model_assets"
 # What a graph is compiled with; the compile itself only puts graphs together.
@@ -34,28 +35,33 @@ class CompileKeys:
     """Of what isn't of one part: names the folder in which compiles find each other's graphs."""
 
 
-def compile_keys(settings: Settings, weights_key: str, root: Path = MODEL_ASSETS) -> CompileKeys:
+def compile_keys(
+    variant: CompiledSettings, weights_key: str, root: Path = MODEL_ASSETS
+) -> CompileKeys:
     """What the model draws by default (steps, guidance), where it is compiled and on how many
     machines it is served make no difference to it."""
-    compiling = settings.compile
     common = {
         "weights": weights_key,
-        "backend": compiling.backend,
-        "sdk": compiling.sdk,
-        "image": settings.inf2.base_image_pinned,
+        "backend": variant.compile.backend,
+        "sdk": variant.sdk,
+        "image": variant.base_image_pinned,
     }
     parts = {
         part.name: content_key(
-            {**common, "dtype": part.dtype(compiling.dtype), "options": part.options},
+            {**common, "dtype": part.dtype(variant.dtype), "options": part.options},
             compile_sources(root, (part.module, BACKENDS)),
         )
         for part in PARTS
     }
-    whole = {"parts": parts, "sizes": [*map(str, compiling.sizes)], "bar": compiling.parity_db}
+    whole = {
+        "parts": parts,
+        "sizes": [*map(str, variant.sizes)],
+        "bar": variant.compile.parity_db,
+    }
     return CompileKeys(
         content_key(whole, compile_sources(root)),
         parts,
-        content_key({**common, "dtype": compiling.dtype}, {}),
+        content_key({**common, "dtype": variant.dtype}, {}),
     )
 
 

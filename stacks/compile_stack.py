@@ -1,4 +1,5 @@
-"""Inferentia2's part of a deploy: the compile, and beside it the image that serves its output."""
+"""A compiled variant's part of a deploy: the compile, and beside it the image that serves its
+output."""
 
 from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
@@ -6,8 +7,8 @@ from constructs import Construct
 from stacks.artifacts_stack import ArtifactsStack
 from stacks.components.image_build import ImageBuild
 from stacks.components.neuron_compile import NeuronCompile
-from stacks.components.sagemaker_endpoint import ServedModel
 from stacks.settings import Settings
+from stacks.settings.compile import CompiledSettings
 from stacks.storage_stack import StorageStack
 
 
@@ -24,6 +25,7 @@ class CompileStack(Stack):
         id: str,
         *,
         settings: Settings,
+        variant: CompiledSettings,
         storage: StorageStack,
         artifacts: ArtifactsStack,
     ) -> None:
@@ -31,31 +33,20 @@ class CompileStack(Stack):
         # The weights have to be there.
         self.add_stack_dependency(artifacts)
         # First, as it is short: in an account that may have one build, the other waits for it.
-        image = ImageBuild(
+        self.image = ImageBuild(
             self,
             "Image",
             settings=settings,
-            variant=settings.inf2,
-            repository=storage.repositories["inf2"],
-            bucket=storage.bucket,
-            encryption_key=storage.encryption_key,
-            log_group=storage.build_log,
-        )
-        compiled = NeuronCompile(
+            variant=variant,
+            repository=storage.repositories[variant.kind],
+            storage=storage.kept,
+        ).image
+        self.served = NeuronCompile(
             self,
             "Neuron",
             settings=settings,
-            weights=artifacts.weights,
-            bucket=storage.bucket,
-            encryption_key=storage.encryption_key,
-            log_group=storage.build_log,
-        )
-        self.image = image.image
-        self.served = ServedModel(
-            bucket=storage.bucket,
-            prefix=compiled.prefix,
-            artifact_key=compiled.key,
-            revision=artifacts.weights.revision,
-            encryption_key=storage.encryption_key,
-        )
-        CfnOutput(self, "CompiledPrefix", value=compiled.prefix)
+            variant=variant,
+            weights=artifacts.weights[variant.model],
+            storage=storage.kept,
+        ).served
+        CfnOutput(self, "CompiledPrefix", value=self.served.prefix)

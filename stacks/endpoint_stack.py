@@ -11,7 +11,7 @@ from stacks.components.endpoint_check import EndpointCheck
 from stacks.components.image_build import ImageBuild
 from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 from stacks.serving_environment import registration, serving_environment
-from stacks.settings import VARIANT_PREFIX, Settings, VariantSettings
+from stacks.settings import Settings, VariantSettings
 from stacks.storage_stack import StorageStack
 
 
@@ -43,16 +43,14 @@ class EndpointStack(Stack):
             served, image = compiled.served, compiled.image
             built = None
         else:
-            served = artifacts.served_weights()
+            served = artifacts.weights[variant.model]
             built = ImageBuild(
                 self,
                 "Image",
                 settings=settings,
                 variant=variant,
-                repository=storage.repositories[variant.name],
-                bucket=storage.bucket,
-                encryption_key=storage.encryption_key,
-                log_group=storage.build_log,
+                repository=storage.repositories[variant.kind],
+                storage=storage.kept,
             )
             image = built.image
         endpoint = SageMakerEndpoint(
@@ -61,7 +59,7 @@ class EndpointStack(Stack):
             variant=variant,
             served=served,
             image=image,
-            environment=serving_environment(settings, variant, served.artifact_key),
+            environment=serving_environment(variant, served.artifact_key),
         )
         if built:
             endpoint.model.node.add_dependency(built.ready)
@@ -77,7 +75,7 @@ class EndpointStack(Stack):
         ssm.CfnParameter(
             self,
             "Registration",
-            name=f"{VARIANT_PREFIX}/{variant.name}",
+            name=f"{settings.names.registrations}/{variant.name}",
             type="String",
             value=registration(settings, variant, served, check.built),
             description=f"What the front door knows of {variant.endpoint_name}",

@@ -2,37 +2,28 @@
 
 import json
 
-from djl.options import DjlBatching, DjlOptions
 from sd_contract.environment import ServingEnvironment
 from sd_contract.fields import IMAGES, STEPS
 from sd_contract.registration import Registration
-from sd_contract.size import Size
-from stacks.components.sagemaker_endpoint import ServedModel
-from stacks.settings import DjlSettings, Inf2Settings, Settings, VariantSettings
+from stacks.components.artifacts import ServedModel
+from stacks.settings import Settings, VariantSettings
+from stacks.settings.compile import CompiledSettings
 
 
-def serving_environment(
-    settings: Settings, variant: VariantSettings, artifact_key: str
-) -> dict[str, str]:
-    """Also what DJL itself is told."""
-    compiled = isinstance(variant, Inf2Settings)
+def serving_environment(variant: VariantSettings, artifact_key: str) -> dict[str, str]:
+    """What every container is told, and what the variant's kind adds."""
+    compiled = variant if isinstance(variant, CompiledSettings) else None
     told = ServingEnvironment(
         variant=variant.name,
         artifact_key=artifact_key,
-        sizes=tuple(map(Size.parse, variant.sizes)),
+        sizes=variant.sizes,
         default_steps=variant.steps,
         default_guidance_scale=variant.guidance_scale,
         dtype=variant.dtype,
-        neuron_sdk=settings.compile.sdk if compiled else "",
-        compile_backend=settings.compile.backend if compiled else "",
+        neuron_sdk=compiled.sdk if compiled else "",
+        compile_backend=compiled.compile.backend if compiled else "",
     )
-    if not isinstance(variant, DjlSettings):
-        return told.to_env()
-    options = DjlOptions(variant.acceleration, variant.cuda_graphs, variant.max_unet_rows)
-    batching = DjlBatching(
-        variant.max_batch_size, variant.max_batch_delay_ms, variant.job_queue_size
-    )
-    return {**told.to_env(), **batching.to_env(), **options.to_env()}
+    return {**told.to_env(), **variant.environment()}
 
 
 def registration(
@@ -40,7 +31,7 @@ def registration(
 ) -> str:
     """A Registration as JSON, at most 4096 characters. `built` is JSON that is known in the deploy
     alone."""
-    price = settings.prices.get(variant.name)
+    price, model = settings.prices.get(variant.name), settings.models[variant.model]
     registered = Registration(
         name=variant.name,
         endpoint_name=variant.endpoint_name,
@@ -51,16 +42,16 @@ def registration(
         price_date=price.date if price else None,
         price_source=price.source if price else None,
         region=settings.region,
-        sizes=tuple(map(Size.parse, variant.sizes)),
+        sizes=variant.sizes,
         max_images=IMAGES.high,
         default_steps=variant.steps,
         max_steps=STEPS.high,
         default_guidance_scale=variant.guidance_scale,
         seconds_per_step=variant.seconds_per_step,
-        model_id=settings.model.id,
+        model_id=model.id,
         revision=served.revision,
-        license=settings.model.license,
-        license_url=settings.model.license_url,
+        license=model.license,
+        license_url=model.license_url,
         artifact_key=served.artifact_key,
         default=variant.name == settings.api.default_model,
     ).document()

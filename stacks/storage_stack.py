@@ -9,8 +9,9 @@ from constructs import Construct
 
 from stacks.acknowledge import acknowledge
 from stacks.compile_key import WORK_FOLDER
+from stacks.components.artifacts import Storage
 from stacks.components.log_group import LogGroup
-from stacks.settings import VARIANTS, Settings
+from stacks.settings import KINDS, Settings
 
 # Kept when the stack is deleted, not when its creation fails: what that has made nobody would find,
 # and the next deploy makes its own.
@@ -18,30 +19,30 @@ KEPT = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
 class StorageStack(Stack):
-    """Exposes `encryption_key`, `bucket`, `repositories` (by variant's name) and `build_log`.
+    """Exposes `kept`, and `repositories` by kind.
 
     It holds nothing that can fail late: no build, no custom resource. All of it outlives the stack,
     being expensive to make again; so nothing has a fixed name, or a deploy after a destroy would
     run into what the first one left.
 
-    It exports the same whatever `sd.variants` says: what a stack that was dropped from the setting
+    It exports the same whatever variants there are: what a stack that was dropped from the setting
     still uses can't be taken away.
     """
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
-        self.encryption_key = kms.Key(
+        key = kms.Key(
             self,
             "Key",
-            description="Stable Diffusion: weights, compiled models and builds",
+            description=f"Stable Diffusion ({settings.names.prefix}): weights, models and builds",
             enable_key_rotation=True,
             removal_policy=KEPT,
         )
-        self.bucket = s3.Bucket(
+        bucket = s3.Bucket(
             self,
             "Models",
             encryption=s3.BucketEncryption.KMS,
-            encryption_key=self.encryption_key,
+            encryption_key=key,
             bucket_key_enabled=True,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
@@ -54,7 +55,7 @@ class StorageStack(Stack):
             removal_policy=KEPT,
         )
         acknowledge(
-            self.bucket,
+            bucket,
             "Holds public model weights and what is compiled from them, under content keys, read "
             "by the roles of this app alone; access by anyone else shows in CloudTrail data events "
             "where the account records them.",
@@ -63,7 +64,7 @@ class StorageStack(Stack):
         self.repositories = {
             name: ecr.Repository(
                 self,
-                f"Images{name.capitalize()}",
+                f"Images{kind.folder.capitalize()}",
                 image_tag_mutability=ecr.TagMutability.IMMUTABLE,
                 image_scan_on_push=True,
                 lifecycle_rules=[
@@ -73,21 +74,19 @@ class StorageStack(Stack):
                 ],
                 removal_policy=KEPT,
             )
-            for name in VARIANTS
+            for name, kind in KINDS.items()
         }
         # One for all builds, and here: the error of a deploy that is rolled back links to it.
-        self.build_log = LogGroup(self, "BuildLog", days=settings.builds.log_days, keep=True)
-        self._export()
-        CfnOutput(self, "ModelBucket", value=self.bucket.bucket_name)
-        CfnOutput(self, "BuildLogGroup", value=self.build_log.log_group_name)
-
-    def _export(self) -> None:
+        log = LogGroup(self, "BuildLog", days=settings.builds.log_days, keep=True)
+        self.kept = Storage(bucket, key, log)
+        CfnOutput(self, "ModelBucket", value=bucket.bucket_name)
+        CfnOutput(self, "BuildLogGroup", value=log.log_group_name)
         for value in (
-            self.encryption_key.key_arn,
-            self.bucket.bucket_name,
-            self.bucket.bucket_arn,
-            self.build_log.log_group_name,
-            self.build_log.log_group_arn,
+            key.key_arn,
+            bucket.bucket_name,
+            bucket.bucket_arn,
+            log.log_group_name,
+            log.log_group_arn,
         ):
             self.export_value(value)
         for repository in self.repositories.values():

@@ -22,7 +22,7 @@ from benchmark.run.client import ApiClient, listed_variant
 from benchmark.run.load import LoadPhase
 from benchmark.run.records import Results, ResultsFile, RunInfo, read_results
 from benchmark.run.session import Plan, Session
-from stacks.prices import Prices
+from stacks.catalogue.prices import Prices
 
 URL = "https://abc123.execute-api.us-east-1.amazonaws.com/v1"
 THREE = ("g5", "djl", "inf2")

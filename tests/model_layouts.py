@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from sd_contract.model_layout import SCHEDULER_CONFIG
 from sd_serving.diffusers_parts import load_diffusers
-from stacks.builds.import_weights import Folder, import_weights
-from stacks.builds.upload import Store
+from stacks.build_scripts.import_weights import Folder, WeightsJob, import_weights
+from stacks.build_scripts.upload import Store
 from stacks.settings import ROOT
 
 WEIGHTS = ROOT / "model_assets" / "tiny" / "weights"
@@ -57,6 +60,22 @@ def without_a_framework(folder: Path) -> None:
         save_file(state, path)
 
 
+# As the repositories' own scheduler_config.json have them, besides the betas.
+V_PREDICTION_768 = {"_class_name": "DDIMScheduler", "clip_sample": False,
+                    "prediction_type": "v_prediction"}  # fmt: skip
+TURBO = {"_class_name": "EulerDiscreteScheduler", "clip_sample": False, "sample_max_value": 1.0,
+         "interpolation_type": "linear", "timestep_spacing": "trailing",
+         "timestep_type": "discrete", "use_karras_sigmas": False}  # fmt: skip
+
+
+def with_scheduler(folder: Path, **config: object) -> Path:
+    """The small model with a noise schedule that it wasn't trained for."""
+    shutil.copytree(WEIGHTS, folder)
+    path = folder / SCHEDULER_CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    return folder
+
+
 LAYOUTS: dict[str, Callable[[Path], None]] = {
     "newest": saved_by_diffusers,
     "fp16": lambda folder: saved_by_diffusers(folder, variant="fp16"),
@@ -88,7 +107,7 @@ class _FolderS3:
 
 def imported(source: Path, root: Path) -> Path:
     """The folder that a container gets."""
-    store = Store(_FolderS3(root), "models", f"weights/{KEY}/", lambda _: None)
-    env = {"SD_KEY": KEY, "SD_MODEL_ID": "m", "SD_REVISION": "r", "SD_LICENSE": "l"}
-    import_weights(env, Folder(source), store)
+    job = WeightsJob(KEY, str(source), "m", "r", "l", "models", f"weights/{KEY}/")
+    store = Store(_FolderS3(root), job.bucket, job.prefix, lambda _: None)
+    import_weights(job, Folder(source), store)
     return root / "models" / "weights" / KEY

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from benchmark.errors import PriceRefreshFailed
 from benchmark.options import PricesOptions
-from stacks.prices import Price, Prices, read_prices
+from stacks.catalogue.prices import Price, Prices, read_prices
 
 
 class PricingClient(Protocol):

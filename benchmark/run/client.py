@@ -11,7 +11,7 @@ import httpx
 from benchmark.errors import BenchmarkError, RequestFailed, RequestTimedOut
 from benchmark.prompts import Prompt
 from benchmark.run.records import RunInfo, ServedVariant
-from stacks.prices import Prices
+from stacks.catalogue.prices import Prices
 
 
 @dataclass(frozen=True)

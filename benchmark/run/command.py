@@ -21,7 +21,7 @@ from benchmark.run import cloudwatch, load
 from benchmark.run.client import ApiClient, ListedVariant
 from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
 from benchmark.run.session import Plan, Progress, Session
-from stacks.prices import read_prices
+from stacks.catalogue.prices import read_prices
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from build_trigger.outputs import Output, parse_output
+
 WAIT_URL = "SD_WAIT_URL"
 KEY = "SD_KEY"
 OUTPUT = "SD_OUTPUT"
@@ -20,9 +22,15 @@ class Step:
     project: str
     key: str
     wait_url: str
-    output: Mapping[str, str]
+    told: Mapping[str, str]
     quota: str
     jobs: str
+
+    @property
+    def output(self) -> Output:
+        """What it is `told` of; raises KeyError. A stack of an earlier version, which must be
+        deletable, may tell otherwise."""
+        return parse_output(self.told)
 
     @classmethod
     def parse(cls, properties: Mapping[str, Any]) -> "Step":
@@ -40,16 +48,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Build:
-    """One build as CodeBuild reports it. `wait_url` is None where no step started it."""
+    """One build as CodeBuild reports it, and the step that started it. `phase` is the first that
+    went wrong, in CodeBuild's words: "INSTALL: exit status 1"."""
 
     id: str
     status: str
     key: str
-    wait_url: str | None
-    output: Mapping[str, str]
+    wait_url: str
+    output: Output
     jobs: str
+    log_group: str
+    log_stream: str
     log_link: str
-    failure: str
+    phase: str
 
     @property
     def project(self) -> str:
@@ -76,7 +87,7 @@ class Builds:
         variables = {
             KEY: step.key,
             WAIT_URL: step.wait_url,
-            OUTPUT: json.dumps(step.output, sort_keys=True),
+            OUTPUT: json.dumps(step.told, sort_keys=True),
             **({JOBS: step.jobs} if step.jobs else {}),
         }
         started = self.codebuild.start_build(
@@ -98,31 +109,37 @@ class Builds:
         return [b for b in self._get(ids.get("ids", [])[:100]) if b.running and b.key == key]
 
     def get(self, build_id: str) -> Build | None:
+        """None where there is no such build, or no step has started it."""
         return next(iter(self._get([build_id])), None)
 
     def _get(self, ids: list[str]) -> list[Build]:
         if not ids:
             return []
-        return [_build(raw) for raw in self.codebuild.batch_get_builds(ids=ids)["builds"]]
+        found = self.codebuild.batch_get_builds(ids=ids)["builds"]
+        return [build for raw in found if (build := _build(raw))]
 
 
-def _build(raw: Mapping[str, Any]) -> Build:
+def _build(raw: Mapping[str, Any]) -> Build | None:
     listed = raw.get("environment", {}).get("environmentVariables") or ()
     variables = {variable["name"]: variable["value"] for variable in listed}
+    if not {WAIT_URL, KEY, OUTPUT} <= variables.keys():
+        return None
+    logs = raw.get("logs") or {}
     return Build(
         id=raw["id"],
         status=raw["buildStatus"],
-        key=variables.get(KEY, ""),
-        wait_url=variables.get(WAIT_URL),
-        output=json.loads(variables.get(OUTPUT, "{}")),
+        key=variables[KEY],
+        wait_url=variables[WAIT_URL],
+        output=parse_output(json.loads(variables[OUTPUT])),
         jobs=variables.get(JOBS, ""),
-        log_link=(raw.get("logs") or {}).get("deepLink", ""),
-        failure=_failure(raw.get("phases") or ()),
+        log_group=logs.get("groupName", ""),
+        log_stream=logs.get("streamName", ""),
+        log_link=logs.get("deepLink", ""),
+        phase=_failed_phase(raw.get("phases") or ()),
     )
 
 
-def _failure(phases: Any) -> str:
-    """The first phase that went wrong, in CodeBuild's words: "INSTALL: exit status 1"."""
+def _failed_phase(phases: Any) -> str:
     for phase in phases:
         if phase.get("phaseStatus") not in (None, "SUCCEEDED", "IN_PROGRESS", "QUEUED"):
             told = [c.get("message", "") for c in phase.get("contexts") or ()]

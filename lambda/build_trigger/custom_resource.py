@@ -12,7 +12,6 @@ from typing import Any
 
 from build_trigger.builds import Step
 from build_trigger.quota import HandedOver, NotWanted, tried_again
-from build_trigger.sending import signal
 from build_trigger.services import Services
 from cfn_requests.answering import Outcome, answer_request, patiently
 
@@ -60,7 +59,7 @@ def _carry_out(event: Mapping[str, Any], services: Services) -> str:
 def _build(step: Step, event: Mapping[str, Any], services: Services) -> None:
     if services.outputs.exists(step.output):
         log.info("output of %s is there, nothing to build", step.key)
-        services.put(step.wait_url, signal("already-built", reason="already built", success=True))
+        services.signal(step.wait_url, "already-built", reason="already built", success=True)
         return
     for build in services.builds.running(step.project, step.key):
         if build.wait_url == step.wait_url:

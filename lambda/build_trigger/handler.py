@@ -9,10 +9,11 @@ from build_trigger.builds import Builds
 from build_trigger.custom_resource import handle_request
 from build_trigger.deploys import Deploys
 from build_trigger.jobs import Jobs
+from build_trigger.logs import Logs
 from build_trigger.outputs import Outputs
-from build_trigger.sending import put_json
 from build_trigger.services import Services
 from build_trigger.state_change import handle_state_change
+from cfn_requests.sending import put_json
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
@@ -28,6 +29,7 @@ def _services() -> Services:
         Outputs(boto3.client("s3"), boto3.client("ecr")),
         Jobs(boto3.client("sagemaker")),
         Deploys(boto3.client("cloudformation"), boto3.client("lambda"), function),
+        Logs(boto3.client("logs")),
         put_json,
     )
 

@@ -19,7 +19,7 @@ def digest_of_base(account: str, repository: str, tag: str) -> str:
 
 def registry_accounts() -> Mapping[str, Mapping[str, str]]:
     """AWS's, by repository and region."""
-    document = json.loads((REPOSITORY / "stacks" / "data" / "images.json").read_text())
+    document = json.loads((REPOSITORY / "stacks" / "catalogue" / "images.json").read_text())
     accounts: Mapping[str, Mapping[str, str]] = document["accounts"]
     return accounts
 

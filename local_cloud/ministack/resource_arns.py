@@ -41,7 +41,7 @@ def corrected_arn(
     body: bytes,
 ) -> str:
     """AWS's, where MiniStack has `said` this one; "*" where the action has none."""
-    if service not in ("sagemaker", "codebuild", "ssm", "ecr"):
+    if service not in ("sagemaker", "codebuild", "ssm", "ecr", "logs"):
         return said
     parts = path.strip("/").split("/")
     if service == "sagemaker" and parts[0] == "endpoints" and len(parts) > 1:
@@ -61,6 +61,9 @@ def corrected_arn(
         # A build has no ARN that a policy can name: BatchGetBuilds and StopBuild are allowed on
         # the project, which is the part of the id before its colon.
         return settings.arn("codebuild", f"project/{str(builds[0]).rsplit(':', 1)[0]}")
+    if service == "logs" and (stream := request.get("logStreamName")):
+        # On the stream, not on its group (Service Authorization Reference).
+        return f"{said}:log-stream:{stream}"
     if service == "ssm" and operation == "GetParametersByPath":
         return settings.arn("ssm", f"parameter{request.get('Path', '/')}")
     if service == "ecr" and said.startswith("arn:") and "registryId" in request:

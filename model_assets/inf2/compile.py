@@ -163,14 +163,14 @@ def _copy_configuration(job: CompileJob) -> None:
 
 
 def _memory_missing(job: CompileJob, said: str) -> str:
-    smaller = "smaller sd.inf2.sizes"
+    smaller = "smaller sd.kinds.neuron.sizes"
     # Memory: aws-neuron-sdk, trn1-arch.rst; CodeBuild's BUILD_GENERAL1_2XLARGE.
     helps = (
         smaller
         if job.on_cpu
         else (
-            "sd.compile.instance_type=ml.trn1.32xlarge (512 GiB), sd.compile.compute=codebuild-cpu "
-            f"(144 GB), or {smaller}"
+            "sd.kinds.neuron.compile.instance_type=ml.trn1.32xlarge (512 GiB), its "
+            f"compute=codebuild-cpu (144 GB), or {smaller}"
         )
     )
     return (

@@ -184,8 +184,8 @@ def _picture_problems(pictures: Sequence[ParityPicture], bar: Bar) -> Iterator[s
         if bar.parity_db is not None and _db(worst) < bar.parity_db:
             yield (
                 f"{_db(worst):g} dB is {bar.parity_db - _db(worst):.2f} dB below the bar of "
-                f"{bar.parity_db:g} dB that sd.compile.parity_db sets ({size}, seed "
-                f"{worst.seed}, {worst.prompt!r}; all: {everything})"
+                f"{bar.parity_db:g} dB that sd.kinds.neuron.compile.parity_db sets "
+                f"({size}, seed {worst.seed}, {worst.prompt!r}; all: {everything})"
             )
 
 

@@ -1,14 +1,12 @@
 """The one way to run CodeBuild inside a deploy.
 
 A custom resource starts the build with the step's content key; a wait condition, whose logical id
-carries the key so that a changed key waits anew, holds up what depends on `ready`. The build
-signals how it went in its last phase; EventBridge tells the same Lambda of every end of a build,
-so that one that is killed or times out is heard of too, and the jobs it has started are stopped.
-Where the output is there already, nothing is built.
+carries the key so that a changed key waits anew, holds up what depends on `ready`. EventBridge
+tells the same Lambda of every end of a build, also of one that was killed: it signals how that
+went, and stops the jobs that were started. Where the output is there already, nothing is built.
 """
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,19 +21,18 @@ from aws_cdk import (
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
+from stacks.components.artifacts import Storage
 from stacks.components.build_trigger import BuildTrigger
-from stacks.components.log_group import write_log
+from stacks.components.log_group import allow_log_writes
 from stacks.components.service_role import ServiceRole
-from stacks.content import staged
+from stacks.content import files_below, staged
 from stacks.settings import ROOT
 
-BUILD_SCRIPTS = ROOT / "stacks" / "builds"
+BUILD_SCRIPTS = ROOT / "stacks" / "build_scripts"
 # Amazon Linux 2023 with Docker, Python 3.12 and boto3:
 # docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html
 STANDARD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
@@ -44,6 +41,9 @@ QUEUED_MIN = 60
 # The most a wait condition takes, for every build: its Timeout can't be changed in an update
 # (cloudformation-coverage-roadmap#1097). A build has a time limit of its own, and its end is heard.
 WAIT_S = 43_200
+# In patterns of jobs' names, which end in the beginnings of a key and of a build's number
+# (neuron_compile.py). Of their lengths: a star would let another copy's jobs in.
+ANY_KEY, ANY_BUILD = "?" * 12, "?" * 8
 # By CodeBuild's compute types, as Service Quotas names them
 # (docs.aws.amazon.com/codebuild/latest/userguide/limits.html).
 QUOTAS = {
@@ -98,17 +98,15 @@ class BuildSpec:
     """What CodeBuild runs.
 
     `name` says what it builds; its log streams' names begin with it. `files` are laid out in the
-    source folder, which is the working directory, by their names, and the named `scripts` in its
-    stacks/builds/, importable as in the repository. `commands` are lines of bash; the first that
-    fails ends the build, its last output being the reason given to CloudFormation. They find SD_KEY
-    and `environment` in theirs. An `image` other than the standard one is pulled with the step's
-    role.
+    source folder, which is the working directory, by their names, beside stacks/build_scripts/ as
+    in the repository. `commands` are lines of bash; the first that fails ends the build, its last
+    output being the reason given to CloudFormation. They find SD_KEY and `environment` in theirs.
+    An `image` other than the standard one is pulled with the step's role.
     """
 
     name: str
     commands: Sequence[str]
     timeout: Duration
-    scripts: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     compute: str = "BUILD_GENERAL1_SMALL"
@@ -116,13 +114,7 @@ class BuildSpec:
     privileged: bool = False
 
     def to_json(self) -> str:
-        lines = [
-            f"python3 stacks/builds/run_logged.py {shlex.quote(line)}" for line in self.commands
-        ]
-        phases: dict[str, object] = {
-            "build": {"commands": lines},
-            "post_build": {"commands": ["python3 stacks/builds/send_signal.py"]},
-        }
+        phases: dict[str, object] = {"build": {"commands": list(self.commands)}}
         if self.image == STANDARD_IMAGE:
             phases["install"] = {"runtime-versions": {"python": "3.12"}}
         return json.dumps({"version": "0.2", "env": {"shell": "bash"}, "phases": phases})
@@ -131,8 +123,8 @@ class BuildSpec:
 class BuildStep(Construct):
     """`key` is the content key of the output. Grant what the build needs to `role`, and let
     whatever needs the output depend on `ready`. `jobs` is what the names of all training jobs begin
-    with that its builds start, and `job_prefix` those of this key, which a build finds in
-    SD_JOB_PREFIX.
+    with that its builds start; those of this key begin with what a build finds in SD_JOB_PREFIX,
+    and fit `job_pattern`.
 
     Of a stack's steps, those that come first are started first: let the short ones.
     """
@@ -145,15 +137,15 @@ class BuildStep(Construct):
         key: str,
         spec: BuildSpec,
         output: S3Output | EcrOutput,
-        encryption_key: kms.IKey,
-        log_group: logs.ILogGroup,
+        storage: Storage,
         jobs: str = "",
     ) -> None:
         super().__init__(scope, id)
+        encryption_key, log_group = storage.encryption_key, storage.build_log
         self.role = ServiceRole(self, "Role", service="codebuild.amazonaws.com")
         source = self._source(spec)
         for statement in (
-            write_log(log_group),
+            allow_log_writes(log_group),
             iam.PolicyStatement(
                 actions=["s3:GetObject", "s3:GetObjectVersion"],
                 resources=[source.bucket.arn_for_objects(source.s3_object_key)],
@@ -192,10 +184,8 @@ class BuildStep(Construct):
                     codebuild.CfnProject.EnvironmentVariableProperty(
                         name=name, value=value, type="PLAINTEXT"
                     )
-                    for name, value in {
-                        **spec.environment,
-                        "SD_LOG_GROUP": log_group.log_group_name,
-                    }.items()
+                    # Unbuffered: an error's words are to be the log's last.
+                    for name, value in {**spec.environment, "PYTHONUNBUFFERED": "1"}.items()
                 ],
             ),
             logs_config=codebuild.CfnProject.LogsConfigProperty(
@@ -207,25 +197,26 @@ class BuildStep(Construct):
             timeout_in_minutes=spec.timeout.to_minutes(),
             queued_timeout_in_minutes=QUEUED_MIN,
         )
-        self.job_prefix = f"{jobs}{key[:12]}-" if jobs else ""
-        self._run(key, spec, output, jobs)
+        self.job_pattern = f"{jobs}{key[:12]}-{ANY_BUILD}"
+        self._run(key, spec, output, storage, jobs)
 
     def _source(self, spec: BuildSpec) -> assets.Asset:
-        scripts = ("run_logged.py", "send_signal.py", *spec.scripts)
-        files = {f"stacks/builds/{name}": BUILD_SCRIPTS / name for name in scripts}
-        files["stacks/__init__.py"] = ROOT / "stacks" / "__init__.py"
-        with staged({**spec.files, **files}) as folder:
+        scripts = files_below(BUILD_SCRIPTS, "stacks/build_scripts/")
+        package = {"stacks/__init__.py": ROOT / "stacks" / "__init__.py"}
+        with staged({**spec.files, **scripts, **package}) as folder:
             return assets.Asset(
                 self, "Source", path=str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS
             )
 
-    def _run(self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, jobs: str) -> None:
-        trigger = BuildTrigger.of(self)
+    def _run(
+        self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, storage: Storage, jobs: str
+    ) -> None:
+        trigger = BuildTrigger.of(self, log_group=storage.build_log)
         trigger.may_build(self.project)
         for statement in output.leave_to_see():
             trigger.role.add_to_policy(statement)
         if jobs:
-            trigger.may_stop_jobs(jobs)
+            trigger.may_stop_jobs(f"{jobs}{ANY_KEY}-{ANY_BUILD}")
         short = key[:12]
         handle = CfnWaitConditionHandle(self, f"Handle{short}")
         run = CustomResource(
@@ -241,7 +232,7 @@ class BuildStep(Construct):
                 "WaitUrl": handle.ref,
                 "Output": output.described(),
                 "Quota": QUOTAS[spec.compute],
-                **({"Jobs": {"NamePrefix": self.job_prefix}} if jobs else {}),
+                **({"Jobs": {"NamePrefix": f"{jobs}{key[:12]}-"}} if jobs else {}),
             },
         )
         # What must be in place before the build starts: permissions, and who hears of its end.

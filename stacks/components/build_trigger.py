@@ -6,6 +6,7 @@ from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -25,12 +26,13 @@ class BuildTrigger(PythonFunction):
     """
 
     @classmethod
-    def of(cls, scope: Construct) -> "BuildTrigger":
+    def of(cls, scope: Construct, *, log_group: logs.ILogGroup) -> "BuildTrigger":
+        """`log_group` is that of all builds."""
         stack = Stack.of(scope)
         found = stack.node.try_find_child("BuildTrigger")
-        return found if isinstance(found, BuildTrigger) else cls(stack)
+        return found if isinstance(found, BuildTrigger) else cls(stack, log_group)
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, log_group: logs.ILogGroup) -> None:
         self._dead_letters = sqs.Queue(
             stack,
             "LostBuildEvents",
@@ -52,11 +54,12 @@ class BuildTrigger(PythonFunction):
             log_days=30,
             dead_letters=self._dead_letters,
         )
-        self.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["cloudformation:DescribeStackResource"], resources=[stack.stack_id]
-            )
-        )
+        for action, resource in (
+            ("cloudformation:DescribeStackResource", stack.stack_id),
+            # What a build that failed has said last.
+            ("logs:GetLogEvents", log_group.log_group_arn),
+        ):
+            self.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
         # Apart from the role, which the function waits for.
         itself = iam.Policy(
             self,
@@ -84,13 +87,13 @@ class BuildTrigger(PythonFunction):
             )
         )
 
-    def may_stop_jobs(self, prefix: str) -> None:
-        """`prefix` must not change with a key: a rollback takes policies back to what they were
+    def may_stop_jobs(self, pattern: str) -> None:
+        """`pattern` must not change with a key: a rollback takes policies back to what they were
         before it deletes what the update made, and then the new key's job has to be stopped."""
         grant_named(
             self.role,
             ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"],
-            f"training-job/{prefix}",
+            f"training-job/{pattern}",
             why="a job's name ends in its key and its build's number; the app's own jobs begin so",
         )
         grant_unscoped(self.role, LIST_TRAINING_JOBS)

@@ -5,8 +5,9 @@ from aws_cdk import CustomResource, Duration, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.python_function import PythonFunction
-from stacks.components.sagemaker_endpoint import SageMakerEndpoint, ServedModel, ServingImage
+from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 
 
 class EndpointCheck(Construct):
@@ -39,6 +40,7 @@ class EndpointCheck(Construct):
             log_days=log_days,
         )
         name = endpoint.endpoint.endpoint_name
+        bucket, key = served.storage.bucket, served.storage.encryption_key
         objects = [image.record, *([manifest] if manifest else [])]
         for statement in (
             iam.PolicyStatement(
@@ -51,15 +53,15 @@ class EndpointCheck(Construct):
             ),
             iam.PolicyStatement(
                 actions=["s3:GetObject"],
-                resources=[served.bucket.arn_for_objects(key) for key in objects],
+                resources=[bucket.arn_for_objects(name) for name in objects],
             ),
             # Tells an object that isn't there from one that mustn't be read.
             iam.PolicyStatement(
                 actions=["s3:ListBucket"],
-                resources=[served.bucket.bucket_arn],
+                resources=[bucket.bucket_arn],
                 conditions={"StringEquals": {"s3:prefix": objects}},
             ),
-            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[served.encryption_key.key_arn]),
+            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]),
         ):
             check.role.add_to_policy(statement)
         resource = CustomResource(
@@ -71,7 +73,7 @@ class EndpointCheck(Construct):
             properties={
                 "EndpointName": name,
                 "EndpointConfigName": endpoint.config.attr_endpoint_config_name,
-                "Bucket": served.bucket.bucket_name,
+                "Bucket": bucket.bucket_name,
                 "ImageRecord": image.record,
                 **({"Manifest": manifest} if manifest else {}),
             },

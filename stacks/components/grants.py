@@ -38,26 +38,41 @@ def grant_listing(role: iam.Role, bucket: s3.IBucket, prefix: str) -> None:
     )
 
 
-def grant_log_streams(role: iam.Role, group_name: str, actions: Sequence[str], *, why: str) -> None:
-    """`actions` on a log group that a service makes, and on every stream in it."""
-    stack = Stack.of(role)
-    arn = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:{group_name}"
+def grant_log_streams(
+    role: iam.Role, group: str, actions: Sequence[str], *, why: str, streams: str = "*"
+) -> None:
+    """`actions` on a log group that a service makes, and on the streams of that pattern in it."""
+    here = Stack.of(role)
+    arn = f"arn:{here.partition}:logs:{here.region}:{here.account}:log-group:{group}"
     role.add_to_policy(
-        iam.PolicyStatement(actions=list(actions), resources=[arn, f"{arn}:log-stream:*"])
+        iam.PolicyStatement(actions=list(actions), resources=[arn, f"{arn}:log-stream:{streams}"])
     )
-    place = _place_in_findings(stack)
-    shown = f"arn:<AWS::Partition>:logs:{place}:log-group:{group_name}:log-stream:*"
+    place = _place_in_findings(here)
+    shown = f"arn:<AWS::Partition>:logs:{place}:log-group:{group}:log-stream:{streams}"
     acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
 
 
-def grant_named(role: iam.Role, actions: Sequence[str], prefix: str, *, why: str) -> None:
-    """`actions` on SageMaker's resources of this account whose kind and name begin so:
-    "endpoint/sd-"."""
-    stack = Stack.of(role)
-    arn = f"arn:{stack.partition}:sagemaker:{stack.region}:{stack.account}:{prefix}*"
-    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[arn]))
-    shown = f"arn:<AWS::Partition>:sagemaker:{_place_in_findings(stack)}:{prefix}*"
+def grant_named(
+    role: iam.Role, actions: Sequence[str], pattern: str, *, why: str, but: str | None = None
+) -> None:
+    """`actions` on SageMaker's resources of this account whose kind and name fit: "endpoint/sd-*".
+    Those that fit `but` as well are refused, whoever else allows them."""
+    here = Stack.of(role)
+    arn = f"arn:{here.partition}:sagemaker:{here.region}:{here.account}"
+    for effect, named in ((iam.Effect.ALLOW, pattern), (iam.Effect.DENY, but)):
+        if named:
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    effect=effect, actions=list(actions), resources=[f"{arn}:{named}"]
+                )
+            )
+    shown = f"arn:<AWS::Partition>:sagemaker:{_place_in_findings(here)}:{pattern}"
     acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
+
+
+def grant_pull(role: iam.Role, repository_arn: str) -> None:
+    """Needs REGISTRY_LOGIN besides."""
+    role.add_to_policy(iam.PolicyStatement(actions=list(PULL), resources=[repository_arn]))
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,7 @@ class Unscoped:
     conditions: dict[str, dict[str, list[str]]] | None = None
 
 
+PULL = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
 # Service Authorization Reference, Amazon ECR: the action has no resource types.
 REGISTRY_LOGIN = Unscoped(
     "ecr:GetAuthorizationToken", "the registry token is the account's, for no repository by itself"

@@ -9,9 +9,10 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
 from stacks.components.log_group import LogGroup
-from stacks.settings import GATEWAY_TIMEOUT_S, ApiSettings
+from stacks.settings import ApiSettings
 
 STAGE = "v1"
 
@@ -82,13 +83,20 @@ class InferenceApi(Construct):
     """`url` ends in /v1 without a slash; `key_id` names the one API key."""
 
     def __init__(
-        self, scope: Construct, id: str, *, front_door: lambda_.IFunction, settings: ApiSettings
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        name: str,
+        front_door: lambda_.IFunction,
+        settings: ApiSettings,
     ) -> None:
         super().__init__(scope, id)
         logs = settings.gateway_logs != "off"
         self.api = apigateway.RestApi(
             self,
             "Api",
+            rest_api_name=name,
             description="Images from text",
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             # One role for all APIs of the account: another app's would be put out of its place.
@@ -139,7 +147,7 @@ class InferenceApi(Construct):
 
     def _routes(self, front_door: lambda_.IFunction) -> None:
         integration = apigateway.LambdaIntegration(
-            front_door, timeout=Duration.seconds(GATEWAY_TIMEOUT_S), allow_test_invoke=False
+            front_door, timeout=Duration.seconds(GATEWAY_S), allow_test_invoke=False
         )
         generations = self.api.root.add_resource("images").add_resource("generations")
         models = self.api.root.add_resource("models")

@@ -5,32 +5,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.settings import LOG_DAYS
-
-_RETENTION = dict(
-    zip(
-        LOG_DAYS,
-        (
-            logs.RetentionDays.ONE_DAY,
-            logs.RetentionDays.THREE_DAYS,
-            logs.RetentionDays.FIVE_DAYS,
-            logs.RetentionDays.ONE_WEEK,
-            logs.RetentionDays.TWO_WEEKS,
-            logs.RetentionDays.ONE_MONTH,
-            logs.RetentionDays.TWO_MONTHS,
-            logs.RetentionDays.THREE_MONTHS,
-            logs.RetentionDays.FOUR_MONTHS,
-            logs.RetentionDays.FIVE_MONTHS,
-            logs.RetentionDays.SIX_MONTHS,
-            logs.RetentionDays.ONE_YEAR,
-        ),
-        strict=True,
-    )
-)
-
 
 class LogGroup(logs.LogGroup):
-    """`days` is one of settings.LOG_DAYS. With `keep` the group stays when its stack goes. `name`
+    """`days` is one that settings allow. With `keep` the group stays when its stack goes. `name`
     is for a group that a service finds by its name."""
 
     def __init__(
@@ -46,15 +23,18 @@ class LogGroup(logs.LogGroup):
             scope,
             id,
             log_group_name=name,
-            retention=_RETENTION[days],
             removal_policy=(
                 RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else RemovalPolicy.DESTROY
             ),
         )
+        # Not by CDK's enum, whose names say them in words.
+        resource = self.node.default_child
+        assert isinstance(resource, logs.CfnLogGroup)
+        resource.retention_in_days = days
 
 
-def write_log(group: logs.ILogGroup) -> iam.PolicyStatement:
-    """Leave to write to the group, for a role's policy."""
+def allow_log_writes(group: logs.ILogGroup) -> iam.PolicyStatement:
+    """For a role's policy."""
     return iam.PolicyStatement(
         actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[group.log_group_arn]
     )

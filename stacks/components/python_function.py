@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from stacks.components.log_group import LogGroup, write_log
+from stacks.components.log_group import LogGroup, allow_log_writes
 from stacks.content import files_below, staged
 from stacks.settings import ROOT
 
@@ -39,7 +39,7 @@ class PythonFunction(Construct):
         super().__init__(scope, id)
         log_group = LogGroup(self, "Log", days=log_days)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.role.add_to_policy(write_log(log_group))
+        self.role.add_to_policy(allow_log_writes(log_group))
         files = {
             place: path
             for name in (package, *uses)

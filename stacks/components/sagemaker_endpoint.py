@@ -1,22 +1,20 @@
 """A real-time SageMaker endpoint serving an uncompressed S3 prefix with one of our images."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.grants import (
     REGISTRY_LOGIN,
     Unscoped,
     grant_listing,
     grant_log_streams,
     grant_objects,
+    grant_pull,
     grant_unscoped,
 )
 from stacks.components.service_role import ServiceRole
@@ -33,27 +31,6 @@ ALARM_DELAY_S = ALARM_PERIOD_S + 120 + 60
 # How long an update bakes: the old fleet stays for a rollback to go back to at once. Requests that
 # begin to fail within the first six minutes send it back; each minute costs one of an instance.
 BAKING_S = ALARM_DELAY_S + 360
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """What an endpoint serves: `prefix` of the bucket ends in "/"; `artifact_key` is what its
-    manifest says; `revision` the model's commit or content."""
-
-    bucket: s3.Bucket
-    prefix: str
-    artifact_key: str
-    revision: str
-    encryption_key: kms.IKey
-
-
-@dataclass(frozen=True)
-class ServingImage:
-    """`record` is the object in the model bucket that says what it was built on."""
-
-    repository: ecr.IRepository
-    uri: str
-    record: str
 
 
 class SageMakerEndpoint(Construct):
@@ -85,7 +62,7 @@ class SageMakerEndpoint(Construct):
                 environment=dict(environment),
                 model_data_source=sagemaker.CfnModel.ModelDataSourceProperty(
                     s3_data_source=sagemaker.CfnModel.S3DataSourceProperty(
-                        s3_uri=served.bucket.s3_url_for_object(served.prefix),
+                        s3_uri=served.storage.bucket.s3_url_for_object(served.prefix),
                         s3_data_type="S3Prefix",
                         compression_type="None",
                     )
@@ -113,8 +90,9 @@ class SageMakerEndpoint(Construct):
                 )
             ],
         )
-        self._failing(variant)
-        new_fleet = self._new_fleet_failing(variant)
+        self._alarm("Failing", variant, 2)
+        config = self.config.attr_endpoint_config_name
+        new_fleet = self._alarm("NewFleetFailing", variant, 1, config)
         # Not on the role: the model waits for all of that, and the alarm for the model.
         alarm_policy = iam.Policy(
             self,
@@ -131,7 +109,7 @@ class SageMakerEndpoint(Construct):
             self,
             "Endpoint",
             endpoint_name=variant.endpoint_name,
-            endpoint_config_name=self.config.attr_endpoint_config_name,
+            endpoint_config_name=config,
             deployment_config=sagemaker.CfnEndpoint.DeploymentConfigProperty(
                 blue_green_update_policy=sagemaker.CfnEndpoint.BlueGreenUpdatePolicyProperty(
                     traffic_routing_configuration=(
@@ -158,25 +136,15 @@ class SageMakerEndpoint(Construct):
         role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
         grant_objects(
             role,
-            served.bucket,
+            served.storage.bucket,
             served.prefix,
             ["s3:GetObject"],
             why="the files of one artifact, below its content key",
         )
-        grant_listing(role, served.bucket, served.prefix)
-        role.add_to_policy(
-            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[served.encryption_key.key_arn])
-        )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "ecr:BatchCheckLayerAvailability",
-                    "ecr:GetDownloadUrlForLayer",
-                    "ecr:BatchGetImage",
-                ],
-                resources=[image.repository.repository_arn],
-            )
-        )
+        grant_listing(role, served.storage.bucket, served.prefix)
+        key = served.storage.encryption_key.key_arn
+        role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key]))
+        grant_pull(role, image.repository.repository_arn)
         grant_log_streams(
             role,
             variant.log_group,
@@ -199,52 +167,28 @@ class SageMakerEndpoint(Construct):
         )
         return role
 
-    def _failing(self, variant: VariantSettings) -> None:
-        """Requests fail in the container: for people to watch and attach actions to."""
-        self._alarm(
-            "Failing",
-            variant,
-            alarm_description=f"{variant.endpoint_name}: requests fail in the container",
-            evaluation_periods=2,
-        )
-
-    def _new_fleet_failing(self, variant: VariantSettings) -> cloudwatch.CfnAlarm:
-        """Sends an update back. It counts the fleet of this configuration alone, by a dimension
-        that metrics have from the update on (developer guide, deployment-guardrails-configuration):
-        else an endpoint that fails could not take the fix, and would be sent back to its fault.
-
-        Its name makes it another alarm with each configuration: a changed one keeps its state.
-        """
-        config = self.config.attr_endpoint_config_name
-        return self._alarm(
-            "NewFleetFailing",
-            variant,
-            alarm_name=f"{config}-failing",
-            alarm_description=f"{variant.endpoint_name}: requests fail in the newest fleet",
-            evaluation_periods=1,
-            config=config,
-        )
-
     def _alarm(
-        self,
-        id: str,
-        variant: VariantSettings,
-        *,
-        alarm_description: str,
-        evaluation_periods: int,
-        alarm_name: str | None = None,
-        config: str | None = None,
+        self, id: str, variant: VariantSettings, periods: int, config: str | None = None
     ) -> cloudwatch.CfnAlarm:
+        """Requests fail in the container: for people to watch and attach actions to.
+
+        With a `config` it counts the fleet of that configuration alone, by a dimension that metrics
+        have from the update on (developer guide, deployment-guardrails-configuration), and sends an
+        update back: else an endpoint that fails could not take the fix, and would be sent back to
+        its fault. Its name makes it another alarm with each configuration: a changed one keeps its
+        state.
+        """
         dimensions = {
             "EndpointName": variant.endpoint_name,
             "VariantName": PRODUCTION_VARIANT,
             **({"EndpointConfigName": config} if config else {}),
         }
+        where = "the newest fleet" if config else "the container"
         return cloudwatch.CfnAlarm(
             self,
             id,
-            alarm_name=alarm_name,
-            alarm_description=alarm_description,
+            alarm_name=f"{config}-failing" if config else None,
+            alarm_description=f"{variant.endpoint_name}: requests fail in {where}",
             namespace="AWS/SageMaker",
             metric_name="Invocation5XXErrors",
             dimensions=[
@@ -253,7 +197,7 @@ class SageMakerEndpoint(Construct):
             ],
             statistic="Sum",
             period=ALARM_PERIOD_S,
-            evaluation_periods=evaluation_periods,
+            evaluation_periods=periods,
             threshold=3,
             comparison_operator="GreaterThanOrEqualToThreshold",
             treat_missing_data="notBreaching",

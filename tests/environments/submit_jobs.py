@@ -6,8 +6,8 @@ import sys
 
 import boto3
 
-from stacks.builds.neuron_compile import CompileBuild
-from stacks.builds.training_job import submit
+from stacks.build_scripts.neuron_compile import CompileBuild
+from stacks.build_scripts.training_job import submit
 
 # Kept by region: AWS's models take a second to read.
 sessions: dict[str, boto3.Session] = {}

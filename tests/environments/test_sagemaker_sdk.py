@@ -21,7 +21,7 @@ from tests.unit.test_inf2_follower import BUCKET, COMPLETED, ENV, KEY, STAGED, T
 
 pytestmark = pytest.mark.environments
 
-REQUIREMENTS = ROOT / "stacks" / "builds" / "compile-requirements.txt"
+REQUIREMENTS = ROOT / "stacks" / "build_scripts" / "compile-requirements.txt"
 FOLDER = ROOT / ".envs" / "sagemaker"
 
 
@@ -53,7 +53,7 @@ def start_build(aws: FakeAws, sdk: Path, source: Path, **env: str) -> subprocess
     (source / "code" / "inf2" / "compile.py").write_text("print()")
     (source / "stacks").symlink_to(ROOT / "stacks")
     return subprocess.Popen(
-        [sys.executable, "-m", "stacks.builds.neuron_compile"],
+        [sys.executable, "-m", "stacks.build_scripts.neuron_compile"],
         cwd=source,
         env={
             "PATH": os.environ["PATH"],

@@ -4,7 +4,7 @@ from that operation's members. A property that stands in neither is an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ class Elsewhere:
     beside: Mapping[str, str] = field(default_factory=dict)
     each: bool = False
     shape: str = ""
-    without: frozenset[str] = frozenset()
+    without: Collection[str] = ()
     """Members that only say which item is meant."""
 
 
@@ -36,12 +36,12 @@ class Api:
     """As in `Elsewhere`."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """By path, the member (or path of members) that stands in its place."""
-    documents: frozenset[str] = frozenset()
+    documents: Collection[str] = ()
     """Paths of what the API takes as JSON's text."""
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     filled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Members, by their structure's path, that CloudFormation adds where the template has none."""
-    own: frozenset[str] = frozenset()
+    own: Collection[str] = ()
     """Properties that tell CloudFormation something, or that an operation without values is for."""
     each: str = ""
     """The property, a list, that there is a request for each item of."""
@@ -51,8 +51,8 @@ class Api:
 
 _ROLE = {"RoleName": "RoleName"}
 _METHOD = {"RestApiId": "restApiId", "ResourceId": "resourceId", "HttpMethod": "httpMethod"}
+_BLOCK = "PublicAccessBlockConfiguration"
 _REPOSITORY = {"RepositoryName": "repositoryName"}
-_BUCKET = {"BucketName": "Bucket"}
 
 # The template reference's page of each type, beside botocore's model of its service.
 APIS = {
@@ -73,7 +73,7 @@ APIS = {
         elsewhere={
             "AccessLogSetting": Elsewhere(shape="AccessLogSettings"),
             "MethodSettings": Elsewhere(
-                shape="MethodSetting", each=True, without=frozenset({"HttpMethod", "ResourcePath"})
+                shape="MethodSetting", each=True, without=["HttpMethod", "ResourcePath"]
             ),
         },
     ),
@@ -92,13 +92,13 @@ APIS = {
                 "SetRepositoryPolicy", "policyText", beside=_REPOSITORY
             ),
         },
-        documents=frozenset({"RepositoryPolicyText"}),
-        own=frozenset({"EmptyOnDelete"}),
+        documents=["RepositoryPolicyText"],
+        own=["EmptyOnDelete"],
     ),
     "AWS::Events::Rule": Api(
         "events",
         "PutRule",
-        documents=frozenset({"EventPattern"}),
+        documents=["EventPattern"],
         elsewhere={"Targets": Elsewhere("PutTargets", "Targets", beside={"Name": "Rule"})},
     ),
     "AWS::IAM::Policy": Api(
@@ -106,12 +106,12 @@ APIS = {
         "PutRolePolicy",
         each="Roles",
         renamed={"Roles": "RoleName"},
-        documents=frozenset({"PolicyDocument"}),
+        documents=["PolicyDocument"],
     ),
     "AWS::IAM::Role": Api(
         "iam",
         "CreateRole",
-        documents=frozenset({"AssumeRolePolicyDocument", "Policies/PolicyDocument"}),
+        documents=["AssumeRolePolicyDocument", "Policies/PolicyDocument"],
         elsewhere={
             "ManagedPolicyArns": Elsewhere(
                 "AttachRolePolicy", "PolicyArn", beside=_ROLE, each=True
@@ -123,8 +123,8 @@ APIS = {
         "kms",
         "CreateKey",
         renamed={"KeyPolicy": "Policy"},
-        documents=frozenset({"KeyPolicy"}),
-        own=frozenset({"EnableKeyRotation"}),
+        documents=["KeyPolicy"],
+        own=["EnableKeyRotation"],
     ),
     "AWS::Lambda::Function": Api(
         "lambda",
@@ -162,25 +162,24 @@ APIS = {
         # PutBucketLifecycleConfiguration wants one in every rule, the template reference doesn't.
         filled={"LifecycleConfiguration/Rules": {"Filter": {"Prefix": ""}}},
         elsewhere={
-            "BucketEncryption": Elsewhere(
-                "PutBucketEncryption", "ServerSideEncryptionConfiguration", beside=_BUCKET
-            ),
-            "LifecycleConfiguration": Elsewhere(
-                "PutBucketLifecycleConfiguration", "LifecycleConfiguration", beside=_BUCKET
-            ),
-            "OwnershipControls": Elsewhere(
-                "PutBucketOwnershipControls", "OwnershipControls", beside=_BUCKET
-            ),
-            "PublicAccessBlockConfiguration": Elsewhere(
-                "PutPublicAccessBlock", "PublicAccessBlockConfiguration", beside=_BUCKET
-            ),
+            name: Elsewhere(f"Put{operation}", member, beside={"BucketName": "Bucket"})
+            for name, operation, member in (
+                ("BucketEncryption", "BucketEncryption", "ServerSideEncryptionConfiguration"),
+                (
+                    "LifecycleConfiguration",
+                    "BucketLifecycleConfiguration",
+                    "LifecycleConfiguration",
+                ),
+                ("OwnershipControls", "BucketOwnershipControls", "OwnershipControls"),
+                (_BLOCK, "PublicAccessBlock", _BLOCK),
+            )
         },
     ),
     "AWS::S3::BucketPolicy": Api(
         "s3",
         "PutBucketPolicy",
         renamed={"PolicyDocument": "Policy"},
-        documents=frozenset({"PolicyDocument"}),
+        documents=["PolicyDocument"],
     ),
     "AWS::SQS::Queue": Api("sqs", "CreateQueue", rest="Attributes"),
     "AWS::SQS::QueuePolicy": Api(
@@ -188,7 +187,7 @@ APIS = {
         "SetQueueAttributes",
         each="Queues",
         renamed={"Queues": "QueueUrl", "PolicyDocument": "Attributes/Policy"},
-        documents=frozenset({"PolicyDocument"}),
+        documents=["PolicyDocument"],
     ),
     "AWS::SSM::Parameter": Api("ssm", "PutParameter"),
     "AWS::SageMaker::Endpoint": Api(
@@ -199,13 +198,11 @@ APIS = {
                 "WaitIntervalInSeconds": 0
             }
         },
-        own=frozenset(
-            {
-                "ExcludeRetainedVariantProperties",
-                "RetainAllVariantProperties",
-                "RetainDeploymentConfig",
-            }
-        ),
+        own=[
+            "ExcludeRetainedVariantProperties",
+            "RetainAllVariantProperties",
+            "RetainDeploymentConfig",
+        ],
     ),
     "AWS::SageMaker::EndpointConfig": Api("sagemaker", "CreateEndpointConfig"),
     "AWS::SageMaker::Model": Api("sagemaker", "CreateModel"),

@@ -54,37 +54,24 @@ ATTRIBUTES = {
     ),
 }
 
-_DEPLOYMENT = "moto's CloudFormation doesn't read DeploymentConfig"
+_UNREAD = "moto's CloudFormation doesn't read it"
+_BLUE_GREEN = "DeploymentConfig/BlueGreenUpdatePolicy"
 NOT_KEPT = {
-    ("CreateEndpoint", "DeploymentConfig/AutoRollbackConfiguration/Alarms"): _DEPLOYMENT,
-    ("CreateEndpoint", "DeploymentConfig/BlueGreenUpdatePolicy/TerminationWaitInSeconds"): (
-        _DEPLOYMENT
-    ),
-    (
-        "CreateEndpoint",
-        "DeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration/Type",
-    ): _DEPLOYMENT,
-    (
-        "CreateEndpoint",
-        "DeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration/WaitIntervalInSeconds",
-    ): _DEPLOYMENT,
+    ("CreateEndpoint", "DeploymentConfig/AutoRollbackConfiguration/Alarms"): _UNREAD,
+    ("CreateEndpoint", f"{_BLUE_GREEN}/TerminationWaitInSeconds"): _UNREAD,
+    ("CreateEndpoint", f"{_BLUE_GREEN}/TrafficRoutingConfiguration/Type"): _UNREAD,
+    ("CreateEndpoint", f"{_BLUE_GREEN}/TrafficRoutingConfiguration/WaitIntervalInSeconds"): _UNREAD,
     ("CreateEndpoint", "EndpointName"): "moto's CloudFormation gives it a name of its own",
     ("CreateEndpointConfig", "ProductionVariants/InstanceType"): "altered, see above",
-    ("CreateFunction", "Architectures"): "moto's CloudFormation doesn't read it",
-    ("CreateFunction", "DeadLetterConfig/TargetArn"): "moto's CloudFormation doesn't read it",
+    ("CreateFunction", "Architectures"): _UNREAD,
+    ("CreateFunction", "DeadLetterConfig/TargetArn"): _UNREAD,
     ("CreateFunction", "LoggingConfig/LogGroup"): "moto doesn't know it",
     ("CreateKey", "Description"): "moto can't read a key whose policy a template gave",
-    ("CreateModel", "EnableNetworkIsolation"): "moto's CloudFormation doesn't read it",
+    ("CreateModel", "EnableNetworkIsolation"): _UNREAD,
     ("CreateProject", "encryptionKey"): "moto always has the account's own",
-    ("CreateRepository", "imageScanningConfiguration/scanOnPush"): (
-        "moto's CloudFormation keeps it by the template's name, ScanOnPush"
-    ),
-    ("CreateRestApi", "endpointConfiguration/types"): (
-        "moto's CloudFormation keeps it by the template's name, Types"
-    ),
-    ("PutBucketEncryption", "ServerSideEncryptionConfiguration/Rules/BucketKeyEnabled"): (
-        "moto's CloudFormation doesn't read it"
-    ),
-    ("PutIntegration", "timeoutInMillis"): "moto's CloudFormation doesn't read it",
+    ("CreateRepository", "imageScanningConfiguration/scanOnPush"): "kept as ScanOnPush",
+    ("CreateRestApi", "endpointConfiguration/types"): "kept as Types",
+    ("PutBucketEncryption", "ServerSideEncryptionConfiguration/Rules/BucketKeyEnabled"): _UNREAD,
+    ("PutIntegration", "timeoutInMillis"): _UNREAD,
 }
 """By operation and path: what was asked for and isn't read again, or not as it was asked."""

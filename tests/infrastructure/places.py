@@ -10,7 +10,7 @@ REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
 PROFILES: dict[str, dict[str, str]] = {
     "aws": {},
     "local": {"profile": "local"},
-    "aws without Trainium": {"sd.compile.compute": "codebuild-cpu"},
+    "aws without Trainium": {"sd.variants.inf2.compile.compute": "codebuild-cpu"},
     "aws with gateway logs": {"sd.api.gateway_logs": "set-account-role"},
 }
 

@@ -34,6 +34,12 @@ def _same(operation: str, *members: str, found: str = "", under: str = "") -> tu
     return (Read(operation, {member: member for member in members}, found, under),)
 
 
+def _queue(url: str) -> Read:
+    every = {"AttributeNames": ["All"]}
+    return Read("GetQueueAttributes", {"QueueUrl": url}, "Attributes", "Attributes", every)
+
+
+_GROUP = Read("DescribeLogGroups", {"logGroupNamePrefix": "logGroupName"}, "logGroups/0")
 READS: dict[str, tuple[Read, ...]] = {
     "AttachRolePolicy": _same("ListAttachedRolePolicies", "RoleName", found="AttachedPolicies/0"),
     "CreateApiKey": (Read("GetApiKey", {"apiKey": REF}),),
@@ -46,20 +52,10 @@ READS: dict[str, tuple[Read, ...]] = {
         Read("DescribeKey", {"KeyId": REF}, "KeyMetadata"),
         Read("GetKeyPolicy", {"KeyId": REF}, fixed={"PolicyName": "default"}),
     ),
-    "CreateLogGroup": (
-        Read("DescribeLogGroups", {"logGroupNamePrefix": "logGroupName"}, "logGroups/0"),
-    ),
+    "CreateLogGroup": (_GROUP,),
     "CreateModel": _same("DescribeModel", "ModelName"),
     "CreateProject": (Read("BatchGetProjects", {"names": "name"}, "projects/0"),),
-    "CreateQueue": (
-        Read(
-            "GetQueueAttributes",
-            {"QueueUrl": REF},
-            under="Attributes",
-            found="Attributes",
-            fixed={"AttributeNames": ["All"]},
-        ),
-    ),
+    "CreateQueue": (_queue(REF),),
     "CreateRepository": (
         Read("DescribeRepositories", {"repositoryNames": "repositoryName"}, "repositories/0"),
     ),
@@ -82,34 +78,22 @@ READS: dict[str, tuple[Read, ...]] = {
     "PutMetricAlarm": (Read("DescribeAlarms", {"AlarmNames": "AlarmName"}, "MetricAlarms/0"),),
     "PutParameter": _same("GetParameter", "Name", found="Parameter"),
     "PutPublicAccessBlock": _same("GetPublicAccessBlock", "Bucket"),
-    "PutRetentionPolicy": (
-        Read("DescribeLogGroups", {"logGroupNamePrefix": "logGroupName"}, "logGroups/0"),
-    ),
+    "PutRetentionPolicy": (_GROUP,),
     "PutRolePolicy": _same("GetRolePolicy", "RoleName", "PolicyName"),
     "PutRule": _same("DescribeRule", "Name"),
     "PutTargets": _same("ListTargetsByRule", "Rule"),
-    "SetQueueAttributes": (
-        Read(
-            "GetQueueAttributes",
-            {"QueueUrl": "QueueUrl"},
-            under="Attributes",
-            found="Attributes",
-            fixed={"AttributeNames": ["All"]},
-        ),
-    ),
+    "SetQueueAttributes": (_queue("QueueUrl"),),
 }
 
 
 READ_OTHERWISE = frozenset({"AddPermission"})
 """Its answer is a policy."""
-NOT_IN_THE_ANSWER = frozenset(
-    {
-        ("CreateFunction", "Code"),
-        ("CreateQueue", "QueueName"),
-        ("CreateUsagePlanKey", "keyType"),
-        ("PutIntegration", "integrationHttpMethod"),  # it is "httpMethod" there
-        ("PutParameter", "Description"),
-    }
+NOT_IN_THE_ANSWER = (
+    ("CreateFunction", "Code"),
+    ("CreateQueue", "QueueName"),
+    ("CreateUsagePlanKey", "keyType"),
+    ("PutIntegration", "integrationHttpMethod"),  # it is "httpMethod" there
+    ("PutParameter", "Description"),
 )
 """Members by operation that AWS doesn't tell either."""
 

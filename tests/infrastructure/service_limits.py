@@ -17,45 +17,29 @@ Properties = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Limit:
-    """`of` gives the amounts, none where a resource hasn't got such a thing."""
+    """Of a number at `path`, or of what `counted` makes of a value there; a resource without one
+    keeps it. Both ends of the range belong to it."""
 
     kind: str
-    what: str
-    of: Callable[[Properties], list[float]]
+    path: str
     least: float
     most: float
     source: str
+    counted: Callable[[Any], Any] = float
 
-
-def _number(*path: str) -> Callable[[Properties], list[float]]:
-    def of(properties: Properties) -> list[float]:
+    def amounts(self, properties: Properties) -> list[float]:
         value: Any = properties
-        for name in path:
+        for name in filter(None, self.path.split("/")):
             value = (value or {}).get(name)
-        return [] if value is None else [float(value)]
-
-    return of
-
-
-def _length(*path: str) -> Callable[[Properties], list[float]]:
-    def of(properties: Properties) -> list[float]:
-        value: Any = properties
-        for name in path:
-            value = (value or {}).get(name)
-        if value is None:
-            return []
-        return [len(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))]
-
-    return of
+        found = [] if value is None else self.counted(value)
+        return found if isinstance(found, list) else [found]
 
 
-def _lambda_environment(properties: Properties) -> list[float]:
-    variables = properties.get("Environment", {}).get("Variables", {})
-    return [len(json.dumps(variables).encode())]
+def characters(value: Any) -> int:
+    return len(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))
 
 
-def _build_values(properties: Properties) -> list[float]:
-    variables = properties["Environment"].get("EnvironmentVariables", [])
+def _of_each_value(variables: Any) -> list[int]:
     return [len(each["Value"]) for each in variables]
 
 
@@ -63,127 +47,42 @@ def _without_whitespace(document: Any) -> int:
     return len(re.sub(r"\s", "", json.dumps(document)))
 
 
-_CFN = "docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide"
+_CFN = "docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-cloudformation-"
 _LAMBDA = "docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
-_GATEWAY = "docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html"  # noqa: E501
+_GATEWAY = "docs.aws.amazon.com/apigateway/latest/developerguide/"
 _IAM = "docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
+_S3 = "docs.aws.amazon.com/AmazonS3/latest/userguide/"
 
 LIMITS = (
-    Limit(
-        "AWS::ApiGateway::Method",
-        "Integration/TimeoutInMillis",
-        _number("Integration", "TimeoutInMillis"),
-        50,
-        29_000,
-        _GATEWAY,
-    ),
-    Limit(
-        "AWS::ApiGateway::Stage",
-        "characters of AccessLogSetting/Format",
-        _length("AccessLogSetting", "Format"),
-        1,
-        3072,
-        _GATEWAY.replace("api-gateway-execution-service-limits-table", "http-api-quotas"),
-    ),
-    Limit(
-        "AWS::CloudFormation::WaitCondition",
-        "Timeout",
-        _number("Timeout"),
-        0,
-        43_200,
-        f"{_CFN}/aws-resource-cloudformation-waitcondition.html",
-    ),
-    Limit(
-        "Custom::",
-        "ServiceTimeout",
-        _number("ServiceTimeout"),
-        1,
-        3600,
-        f"{_CFN}/aws-resource-cloudformation-customresource.html",
-    ),
-    Limit(
-        "AWS::CodeBuild::Project",
-        "characters of Source/BuildSpec",
-        _length("Source", "BuildSpec"),
-        1,
-        25_600,
-        "aws/aws-cdk#14974",
-    ),
-    Limit(
-        "AWS::CodeBuild::Project",
-        "characters of one of Environment/EnvironmentVariables",
-        _build_values,
-        0,
-        4096,
-        "wolfeidau/buildkite-serverless-agent#35: 'EnvironmentVariable should be at most 4096'",
-    ),
-    Limit(
-        "AWS::Events::Rule",
-        "Targets",
-        lambda properties: [len(properties.get("Targets", []))],
-        0,
-        5,
-        "docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html",
-    ),
-    Limit(
-        "AWS::IAM::Role",
-        "characters of AssumeRolePolicyDocument",
-        lambda properties: [_without_whitespace(properties["AssumeRolePolicyDocument"])],
-        1,
-        2048,
-        _IAM,
-    ),
-    Limit(
-        "AWS::IAM::Role",
-        "ManagedPolicyArns",
-        lambda properties: [len(properties.get("ManagedPolicyArns", []))],
-        0,
-        10,
-        _IAM,
-    ),
-    Limit(
-        "AWS::KMS::Key",
-        "characters of KeyPolicy",
-        _length("KeyPolicy"),
-        1,
-        32_768,
-        "docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html",
-    ),
+    Limit("AWS::ApiGateway::Method", "Integration/TimeoutInMillis", 50, 29_000,
+          f"{_GATEWAY}api-gateway-execution-service-limits-table.html"),
+    Limit("AWS::ApiGateway::Stage", "AccessLogSetting/Format", 1, 3072,
+          f"{_GATEWAY}http-api-quotas.html", characters),
+    Limit("AWS::CloudFormation::WaitCondition", "Timeout", 0, 43_200, f"{_CFN}waitcondition.html"),
+    Limit("Custom::", "ServiceTimeout", 1, 3600, f"{_CFN}customresource.html"),
+    Limit("AWS::CodeBuild::Project", "Source/BuildSpec", 1, 25_600, "aws/aws-cdk#14974",
+          characters),
+    Limit("AWS::CodeBuild::Project", "Environment/EnvironmentVariables", 0, 4096,
+          "wolfeidau/buildkite-serverless-agent#35: 'EnvironmentVariable should be at most 4096'",
+          _of_each_value),
+    Limit("AWS::Events::Rule", "Targets", 0, 5,
+          "docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html", len),
+    Limit("AWS::IAM::Role", "AssumeRolePolicyDocument", 1, 2048, _IAM, _without_whitespace),
+    Limit("AWS::IAM::Role", "ManagedPolicyArns", 0, 10, _IAM, len),
+    Limit("AWS::KMS::Key", "KeyPolicy", 1, 32_768,
+          "docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html", characters),
     # The service model allows the 90 minutes and 32 GB of managed instances.
-    Limit("AWS::Lambda::Function", "Timeout", _number("Timeout"), 1, 900, _LAMBDA),
-    Limit("AWS::Lambda::Function", "MemorySize", _number("MemorySize"), 128, 10_240, _LAMBDA),
-    Limit(
-        "AWS::Lambda::Function", "bytes of Environment", _lambda_environment, 0, 4096, _LAMBDA
-    ),
-    Limit(
-        "AWS::Lambda::Function", "characters of FunctionName", _length("FunctionName"), 1, 64,
-        _LAMBDA,
-    ),
-    Limit(
-        "AWS::S3::BucketPolicy",
-        "bytes of PolicyDocument",
-        _length("PolicyDocument"),
-        1,
-        20_480,
-        "docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html",
-    ),
-    Limit(
-        "AWS::S3::Bucket",
-        "characters of BucketName",
-        _length("BucketName"),
-        3,
-        63,
-        "docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html",
-    ),
+    Limit("AWS::Lambda::Function", "Timeout", 1, 900, _LAMBDA),
+    Limit("AWS::Lambda::Function", "MemorySize", 128, 10_240, _LAMBDA),
+    Limit("AWS::Lambda::Function", "Environment/Variables", 0, 4096, _LAMBDA,
+          lambda variables: len(json.dumps(variables).encode())),
+    Limit("AWS::Lambda::Function", "FunctionName", 1, 64, _LAMBDA, characters),
+    Limit("AWS::S3::BucketPolicy", "PolicyDocument", 1, 20_480, f"{_S3}bucket-policies.html",
+          characters),
+    Limit("AWS::S3::Bucket", "BucketName", 3, 63, f"{_S3}bucketnamingrules.html", characters),
     # A standard parameter's; advanced ones hold 8 KB and cost by the month.
-    Limit(
-        "AWS::SSM::Parameter",
-        "characters of Value",
-        _length("Value"),
-        1,
-        4096,
-        "docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html",
-    ),
+    Limit("AWS::SSM::Parameter", "Value", 1, 4096, "docs.aws.amazon.com/systems-manager/latest/"
+          "userguide/parameter-store-advanced-parameters.html", characters),
 )  # fmt: skip
 OF_A_ROLE = 10_240
 """Characters of all inline policies of a role together, whitespace not counted (IAM quotas)."""
@@ -198,12 +97,10 @@ def limits_exceeded(kind: str, properties: Properties) -> Iterator[str]:
     """What is said against one resource."""
     for limit in LIMITS:
         if kind == limit.kind or (limit.kind.endswith("::") and kind.startswith(limit.kind)):
-            for amount in limit.of(properties):
+            for amount in limit.amounts(properties):
                 if not limit.least <= amount <= limit.most:
-                    yield (
-                        f"{limit.what}: {amount:g} is not from {limit.least:g} to {limit.most:g} "
-                        f"({limit.source})"
-                    )
+                    allowed = f"from {limit.least:g} to {limit.most:g} ({limit.source})"
+                    yield f"{limit.path}: {amount:g} is not {allowed}"
 
 
 def template_limits_exceeded(stack: str, template: Mapping[str, Any]) -> Iterator[str]:

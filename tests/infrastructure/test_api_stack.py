@@ -2,29 +2,31 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from front_door.config import Config
-from tests.infrastructure.support import Synthesized, synthesize, text_of
+from tests.infrastructure.support import (
+    G5_ALONE,
+    Resource,
+    Synthesized,
+    synthesize,
+    text_of,
+)
 
 STACK = "SdApiStack"
-
-
-def front_door(aws: Synthesized) -> dict[str, Any]:
-    return dict(aws.only(STACK, "AWS::Lambda::Function")["Properties"])
+METHOD, STAGE = "AWS::ApiGateway::Method", "AWS::ApiGateway::Stage"
+FUNCTION, GROUP = "AWS::Lambda::Function", "AWS::Logs::LogGroup"
 
 
 def test_every_method_asks_for_a_key_and_goes_to_the_front_door(aws: Synthesized) -> None:
-    methods = aws.resources(STACK, "AWS::ApiGateway::Method").values()
-    assert {m["Properties"]["HttpMethod"] for m in methods} == {"POST", "GET"}
-    assert len(methods) == 2
-    for method in methods:
-        assert method["Properties"]["ApiKeyRequired"] is True
-        integration = method["Properties"]["Integration"]
-        assert integration["Type"] == "AWS_PROXY"
-        assert integration["TimeoutInMillis"] == 29_000
+    asked = {
+        "ApiKeyRequired": True,
+        "Integration": {"Type": "AWS_PROXY", "TimeoutInMillis": 29_000},
+    }
+    for verb in ("POST", "GET"):
+        assert aws.one(STACK, METHOD, {"HttpMethod": verb, **asked})
+    assert len(aws.resources(STACK, METHOD)) == 2
 
 
 def test_the_paths_are_the_public_ones(aws: Synthesized) -> None:
@@ -41,38 +43,36 @@ def test_the_paths_are_the_public_ones(aws: Synthesized) -> None:
 
 def test_the_address_ends_in_the_stage(aws: Synthesized) -> None:
     outputs = aws.templates[STACK]["Outputs"]
-    assert aws.only(STACK, "AWS::ApiGateway::Stage")["Properties"]["StageName"] == "v1"
-    (stage,) = aws.resources(STACK, "AWS::ApiGateway::Stage")
+    stage, _ = aws.one(STACK, STAGE, {"StageName": "v1"})
     assert text_of(outputs["ApiUrl"]["Value"]).endswith(f"/<{stage}>")
     assert [name for name in outputs if "Url" in name or "Endpoint" in name] == ["ApiUrl"]
-    (key,) = aws.resources(STACK, "AWS::ApiGateway::ApiKey")
+    key, _ = aws.one(STACK, "AWS::ApiGateway::ApiKey")
     assert outputs["ApiKeyId"]["Value"] == {"Ref": key}
 
 
 def test_a_key_is_throttled_and_has_a_daily_end(aws: Synthesized) -> None:
     """What a leaked key can cost is bounded."""
-    plan = aws.only(STACK, "AWS::ApiGateway::UsagePlan")["Properties"]
-    assert plan["Throttle"] == {"BurstLimit": 10, "RateLimit": 5}
-    assert plan["Quota"] == {"Limit": 10_000, "Period": "DAY"}
-    assert len(aws.resources(STACK, "AWS::ApiGateway::UsagePlanKey")) == 1
+    limits = {
+        "Throttle": {"BurstLimit": 10, "RateLimit": 5},
+        "Quota": {"Limit": 10_000, "Period": "DAY"},
+    }
+    plan, _ = aws.one(STACK, "AWS::ApiGateway::UsagePlan", limits)
+    assert aws.one(STACK, "AWS::ApiGateway::UsagePlanKey", {"UsagePlanId": {"Ref": plan}})
 
 
 def test_the_front_door_understands_its_environment(aws: Synthesized) -> None:
-    environment = {
-        name: text_of(value) for name, value in front_door(aws)["Environment"]["Variables"].items()
-    }
-    config = Config.from_env(environment)
+    given = aws.only(STACK, FUNCTION)["Properties"]["Environment"]["Variables"]
+    config = Config.from_env({name: text_of(value) for name, value in given.items()})
     assert config.variant_prefix == "/sd/variants"
     assert config.default_model == "g5"
     assert config.gateway_timeout_s == 29
     assert config.url_ttl_s == 3600
-    (bucket,) = aws.resources(STACK, "AWS::S3::Bucket")
+    bucket, _ = aws.one(STACK, "AWS::S3::Bucket")
     assert config.picture_bucket == f"<{bucket}>"
 
 
 def test_the_function_outlives_the_gateway_s_patience(aws: Synthesized) -> None:
-    assert front_door(aws)["Timeout"] == 30
-    assert front_door(aws)["Handler"] == "front_door.handler.handler"
+    assert aws.one(STACK, FUNCTION, {"Timeout": 30, "Handler": "front_door.handler.handler"})
 
 
 def test_pictures_are_private_encrypted_and_expire(aws: Synthesized) -> None:
@@ -93,7 +93,7 @@ ACCOUNT = "AWS::ApiGateway::Account"
 def test_the_account_s_logging_role_is_neither_needed_nor_touched(aws: Synthesized) -> None:
     """API Gateway keeps one for all APIs of an account; it refuses a stage that logs without it."""
     assert not aws.resources(STACK, ACCOUNT)
-    stage = aws.only(STACK, "AWS::ApiGateway::Stage")["Properties"]
+    stage = aws.only(STACK, STAGE)["Properties"]
     assert "AccessLogSetting" not in stage
     (settings,) = stage["MethodSettings"]
     assert settings.get("LoggingLevel", "OFF") == "OFF"
@@ -104,12 +104,12 @@ def test_the_account_s_logging_role_is_neither_needed_nor_touched(aws: Synthesiz
 def test_the_gateway_s_logs_have_every_request_and_no_prompt_where_they_are_on(
     tmp_path: Path, choice: str, sets_role: int
 ) -> None:
-    found = synthesize(tmp_path, **{"sd.variants": "g5", "sd.api.gateway_logs": choice})
+    found = synthesize(tmp_path, **G5_ALONE, **{"sd.api.gateway_logs": choice})
     assert len(found.resources(STACK, ACCOUNT)) == sets_role
     for account in found.resources(STACK, ACCOUNT).values():
         # Taken away, it would silence every other API of the account.
         assert account["DeletionPolicy"] == "Retain"
-    ((_, resource),) = found.resources(STACK, "AWS::ApiGateway::Stage").items()
+    resource = found.only(STACK, STAGE)
     stage = resource["Properties"]
     line = json.loads(stage["AccessLogSetting"]["Format"])
     assert {"request_id", "status", "api_key_id", "latency_ms"} <= line.keys()
@@ -117,17 +117,14 @@ def test_the_gateway_s_logs_have_every_request_and_no_prompt_where_they_are_on(
     assert settings["LoggingLevel"] == "ERROR"
     assert settings["DataTraceEnabled"] is False  # it would log bodies
     # The one that API Gateway would make itself, without an end.
-    groups = found.resources(STACK, "AWS::Logs::LogGroup")
-    (own,) = [
-        name
-        for name, group in groups.items()
-        if text_of(group["Properties"].get("LogGroupName", "")).startswith("API-Gateway-Execution")
-    ]
-    assert own in resource["DependsOn"]
-    assert {group["Properties"]["RetentionInDays"] for group in groups.values()} == {30}
+    api, _ = found.one(STACK, "AWS::ApiGateway::RestApi")
+    name = {"Fn::Join": ["", ["API-Gateway-Execution-Logs_", {"Ref": api}, "/v1"]]}
+    assert found.one(STACK, GROUP, {"LogGroupName": name})[0] in resource["DependsOn"]
+    kept = found.resources(STACK, GROUP, {"RetentionInDays": 30})
+    assert kept == found.resources(STACK, GROUP)
 
 
-def refusals(aws: Synthesized) -> dict[str, dict[str, Any]]:
+def refusals(aws: Synthesized) -> dict[str, Resource]:
     found = aws.resources(STACK, "AWS::ApiGateway::GatewayResponse").values()
     return {r["Properties"]["ResponseType"]: r["Properties"] for r in found}
 

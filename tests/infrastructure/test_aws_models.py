@@ -16,14 +16,9 @@ from cfnlint.api import lint_by_config
 from cfnlint.config import ManualArgs
 
 from local_cloud.api_shapes import pattern_is_checked, service_model
-from stacks.settings_sections import (
-    COMPILE_INSTANCES,
-    GPU_AMIS,
-    GPU_INSTANCES,
-    INF2_INSTANCES,
-    NEURON_AMIS,
-    VARIANTS,
-)
+from stacks.settings.compile import COMPILE_INSTANCES
+from stacks.settings.neuron import INF2_INSTANCES, NEURON_AMIS
+from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES
 from tests.infrastructure.botocore_shapes import patterns_used
 from tests.infrastructure.places import PROFILES, REGIONS, in_region
 from tests.infrastructure.support import Synthesized, synthesize
@@ -44,6 +39,7 @@ def test_no_service_would_refuse_a_property(app: Synthesized) -> None:
     assert list(problems(app.templates, app.settings.region)) == []
 
 
+VARIANTS = ("g5", "djl", "inf2")
 # As many as settings take.
 SIZES = [f"{width}x{height}" for width in range(64, 1025, 64) for height in range(64, 1025, 64)][
     :130
@@ -57,9 +53,9 @@ LEAST = {
     "sd.builds.weights_timeout_min": "5",
     "sd.builds.image_timeout_min": "5",
     "sd.builds.log_days": "1",
-    "sd.compile.timeout_min": "10",
-    "sd.g5.startup_timeout_s": "60",
-    **{f"sd.{variant}.download_timeout_s": "60" for variant in VARIANTS},
+    "sd.variants.inf2.compile.timeout_min": "10",
+    "sd.variants.g5.startup_timeout_s": "60",
+    **{f"sd.variants.{variant}.download_timeout_s": "60" for variant in VARIANTS},
 }
 MOST = {
     "sd.api.rate_per_s": "10000",
@@ -70,13 +66,13 @@ MOST = {
     "sd.builds.weights_timeout_min": "600",
     "sd.builds.image_timeout_min": "600",
     "sd.builds.log_days": "365",
-    "sd.compile.timeout_min": "600",
-    "sd.g5.sizes": ",".join(SIZES),
-    "sd.inf2.sizes": ",".join(SIZES),
-    **{f"sd.{variant}.instance_count": "20" for variant in VARIANTS},
-    **{f"sd.{variant}.startup_timeout_s": "3600" for variant in VARIANTS},
-    **{f"sd.{variant}.download_timeout_s": "3600" for variant in VARIANTS},
-    **{f"sd.{variant}.seconds_per_step_source": "s" * 200 for variant in VARIANTS},
+    "sd.variants.inf2.compile.timeout_min": "600",
+    "sd.variants.g5.sizes": ",".join(SIZES),
+    "sd.variants.inf2.sizes": ",".join(SIZES),
+    **{f"sd.variants.{variant}.instance_count": "20" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.startup_timeout_s": "3600" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.download_timeout_s": "3600" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.seconds_per_step_source": "s" * 200 for variant in VARIANTS},
 }
 
 

@@ -5,72 +5,81 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import pytest
 
 from build_trigger.builds import Step
 from inf2.compile import parse_job
 from inf2.parts import PARTS
-from stacks.builds.neuron_compile import CompileBuild
+from stacks.build_scripts.neuron_compile import CompileBuild
 from stacks.compile_key import PACKAGES, CompileKeys, compile_keys, compile_sources
 from stacks.settings import ROOT, load
-from tests.infrastructure.support import Synthesized, synthesize, text_of
+from stacks.settings.compile import CompiledSettings
+from tests.infrastructure.support import (
+    CONTEXT,
+    Resource,
+    Synthesized,
+    synthesize,
+    variables,
+)
 
-STACK = "SdCompileStack"
+STACK = "SdInf2CompileStack"
 MODEL_ASSETS = ROOT / "model_assets"
+NEURON = "huggingface-pytorch-inference-neuronx"
 IMAGE = (
-    "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference-neuronx:"
+    f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{NEURON}:"
     "2.8.0-transformers4.55.4-neuronx-py310-sdk2.26.0-ubuntu22.04"
+)
+PROJECT, RUN, READY = (
+    "AWS::CodeBuild::Project",
+    "Custom::BuildStep",
+    "AWS::CloudFormation::WaitCondition",
 )
 
 
-def project(synthesized: Synthesized) -> dict[str, Any]:
-    found = synthesized.resources(STACK, "AWS::CodeBuild::Project")
-    (properties,) = [p["Properties"] for name, p in found.items() if name.startswith("Neuron")]
-    return dict(properties)
+def project(app: Synthesized, log: str = "compile-inf2") -> tuple[str, Resource]:
+    """The build whose log's streams are called so."""
+    return app.one(STACK, PROJECT, {"LogsConfig": {"CloudWatchLogs": {"StreamName": log}}})
 
 
-def environment(synthesized: Synthesized) -> dict[str, str]:
+def run(app: Synthesized, log: str = "compile-inf2") -> tuple[str, Resource]:
+    """The custom resource that starts it."""
+    return app.one(STACK, RUN, {"Project": {"Ref": project(app, log)[0]}})
+
+
+def step(app: Synthesized) -> Resource:
+    return dict(run(app)[1]["Properties"])
+
+
+def environment(app: Synthesized) -> dict[str, str]:
     """As the build finds it: CodeBuild and the step's trigger add theirs."""
-    variables = project(synthesized)["Environment"]["EnvironmentVariables"]
     return {
-        **{variable["Name"]: text_of(variable["Value"]) for variable in variables},
-        "SD_KEY": step(synthesized)["Key"],
-        "SD_JOB_PREFIX": Step.parse(step(synthesized)).jobs,
+        **variables(project(app)[1]),
+        "SD_KEY": step(app)["Key"],
+        "SD_JOB_PREFIX": Step.parse(step(app)).jobs,
         "AWS_REGION": "us-east-1",
         "CODEBUILD_BUILD_ID": "sd-compile:1",
     }
 
 
-def step(synthesized: Synthesized) -> dict[str, Any]:
-    found = synthesized.resources(STACK, "Custom::BuildStep")
-    (properties,) = [p["Properties"] for name, p in found.items() if name.startswith("Neuron")]
-    return dict(properties)
-
-
-def commands(synthesized: Synthesized) -> str:
-    spec = json.loads(project(synthesized)["Source"]["BuildSpec"])
+def commands(app: Synthesized) -> str:
+    spec = json.loads(project(app)[1]["Properties"]["Source"]["BuildSpec"])
     return "\n".join(spec["phases"]["build"]["commands"])
 
 
-def policy(synthesized: Synthesized, role: str) -> dict[str, list[str]]:
-    """Resources by action, of the role whose name begins so."""
-    allowed: dict[str, list[str]] = {}
-    for name, found in synthesized.resources(STACK, "AWS::IAM::Policy").items():
-        if name.startswith(role):
-            for statement in found["Properties"]["PolicyDocument"]["Statement"]:
-                actions, resources = statement["Action"], statement["Resource"]
-                for action in [actions] if isinstance(actions, str) else actions:
-                    of_action = allowed.setdefault(action, [])
-                    listed = resources if isinstance(resources, list) else [resources]
-                    of_action += [text_of(resource) for resource in listed]
-    return allowed
+def build_may(app: Synthesized) -> dict[str, list[str]]:
+    return app.allowed(STACK, project(app)[1]["Properties"]["ServiceRole"])
+
+
+def job_may(app: Synthesized) -> dict[str, list[str]]:
+    role = environment(app)["SD_ROLE_ARN"]
+    return app.allowed(STACK, role.strip("<>").removesuffix(".Arn"))
 
 
 @pytest.fixture(scope="module")
 def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    return synthesize(tmp_path_factory.mktemp("cpu"), **{"sd.compile.compute": "codebuild-cpu"})
+    without = {"sd.variants.inf2.compile.compute": "codebuild-cpu"}
+    return synthesize(tmp_path_factory.mktemp("cpu"), **without)
 
 
 def test_the_build_starts_a_training_job_on_trainium_in_aws_s_own_container(
@@ -81,9 +90,9 @@ def test_the_build_starts_a_training_job_on_trainium_in_aws_s_own_container(
     assert build.job.image == IMAGE
     assert not build.job.spot
     assert build.job.max_seconds == 240 * 60
-    assert build.target == f"compiled/{build.key}/"
-    assert build.job.weights_uri.endswith(f"/{_prefix(aws)}")
-    assert "stacks.builds.neuron_compile" in commands(aws)
+    assert build.told.target_prefix == f"compiled/{build.key}/"
+    assert build.job.weights_uri.endswith(f"/{build.told.weights_prefix}")
+    assert "stacks.build_scripts.neuron_compile" in commands(aws)
 
 
 def test_the_job_is_told_what_the_compile_takes(aws: Synthesized, tmp_path: Path) -> None:
@@ -93,7 +102,7 @@ def test_the_job_is_told_what_the_compile_takes(aws: Synthesized, tmp_path: Path
     assert job.key == build.key
     assert [str(size) for size in job.sizes] == ["512x512"]
     assert (job.backend, job.dtype, job.sdk) == ("neuronx", "bfloat16", "2.26.0")
-    assert job.weights_key == _prefix(aws).split("/")[1]
+    assert job.weights_key == build.told.weights_prefix.split("/")[1]
     assert not job.on_cpu
     # The bar is measured; there is one more where the settings have it.
     assert job.parity_db is None
@@ -109,55 +118,42 @@ def test_locally_only_what_the_job_is_told_differs(aws: Synthesized, local: Synt
 
 def test_the_build_outlasts_its_job(aws: Synthesized) -> None:
     job_min = CompileBuild.from_env(environment(aws)).job.max_seconds / 60
-    build_min = project(aws)["TimeoutInMinutes"]
-    assert build_min == job_min + 30
+    assert project(aws)[1]["Properties"]["TimeoutInMinutes"] == job_min + 30
 
 
 def test_spot_is_a_setting(tmp_path: Path) -> None:
-    build = CompileBuild.from_env(environment(synthesize(tmp_path, **{"sd.compile.spot": "true"})))
-    assert build.job.spot
+    spot = synthesize(tmp_path, **{"sd.variants.inf2.compile.spot": "true"})
+    assert CompileBuild.from_env(environment(spot)).job.spot
 
 
 def test_the_build_may_start_and_stop_jobs_of_its_key_alone_with_the_job_s_role(
     aws: Synthesized,
 ) -> None:
-    allowed = policy(aws, "NeuronCompileRole")
-    jobs = f"training-job/sd-compile-{step(aws)['Key'][:12]}-*"
+    allowed, told = build_may(aws), CompileBuild.from_env(environment(aws)).told
+    jobs = f"training-job/sd-compile-inf2-{step(aws)['Key'][:12]}-????????"
     for action in ("Create", "Describe", "Stop"):
         (resource,) = allowed[f"sagemaker:{action}TrainingJob"]
         assert resource.endswith(f":{jobs}")
-    (role,) = allowed["iam:PassRole"]
-    assert role.startswith("<NeuronJobRole")
+    assert allowed["iam:PassRole"] == [told.role_arn]
     assert {resource.split("/", 1)[1] for resource in allowed["s3:PutObject"]} == {
-        f"{_work(aws)}*",
+        f"{told.work_prefix}*",
         f"compiled/{step(aws)['Key']}/*",
     }
     assert [resource.split("/", 1)[1] for resource in allowed["s3:DeleteObject"]] == [
-        f"{_work(aws)}*"
+        f"{told.work_prefix}*"
     ]
-
-
-def test_only_sagemaker_may_be_given_the_job_s_role(aws: Synthesized) -> None:
-    (found,) = [
-        statement
-        for resource in aws.resources(STACK, "AWS::IAM::Policy").values()
-        for statement in resource["Properties"]["PolicyDocument"]["Statement"]
-        if statement["Action"] == "iam:PassRole"
-    ]
-    assert found["Condition"] == {
-        "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}
-    }
 
 
 def test_the_job_reads_weights_and_writes_beside_the_artifact_never_into_it(
     aws: Synthesized,
 ) -> None:
-    allowed = policy(aws, "NeuronJobRole")
+    allowed, told = job_may(aws), CompileBuild.from_env(environment(aws)).told
     assert {resource.split("/", 1)[1] for resource in allowed["s3:GetObject"]} == {
-        f"{_prefix(aws)}*",
-        f"{_work(aws)}*",
+        f"{told.weights_prefix}*",
+        f"{told.work_prefix}*",
     }
-    assert [resource.split("/", 1)[1] for resource in allowed["s3:PutObject"]] == [f"{_work(aws)}*"]
+    (written,) = allowed["s3:PutObject"]
+    assert written.split("/", 1)[1] == f"{told.work_prefix}*"
     assert "s3:DeleteObject" not in allowed
     (image,) = allowed["ecr:BatchGetImage"]
     assert image.endswith(":763104351884:repository/huggingface-pytorch-inference-neuronx")
@@ -179,59 +175,58 @@ def test_the_compile_starts_after_the_image_build_but_neither_waits_for_the_othe
     aws: Synthesized,
 ) -> None:
     """In an account that may have one build at a time, the image doesn't wait for the compile."""
-    runs = {name[:5]: name for name in aws.resources(STACK, "Custom::BuildStep")}
-    ends = {name[:5]: name for name in aws.resources(STACK, "AWS::CloudFormation::WaitCondition")}
-    assert runs["Image"] in waited_for(aws, runs["Neuro"])
-    assert runs["Neuro"] not in waited_for(aws, ends["Image"])
-    for run in runs.values():
-        assert not set(ends.values()) & waited_for(aws, run)
+    compiling, imaging = run(aws)[0], run(aws, "image-inf2")[0]
+    assert imaging in waited_for(aws, compiling)
+    ends = aws.resources(STACK, READY)
+    (of_image,) = (name for name in ends if imaging in ends[name]["DependsOn"])
+    assert compiling not in waited_for(aws, of_image)
+    for name in (compiling, imaging):
+        assert not ends.keys() & waited_for(aws, name)
 
 
 def test_the_job_s_role_may_encrypt_its_output(aws: Synthesized) -> None:
     """OutputDataConfig.KmsKeyId in botocore's model of CreateTrainingJob says so."""
-    allowed = policy(aws, "NeuronJobRole")
+    allowed = job_may(aws)
     for action in ("kms:Encrypt", "kms:DescribeKey"):
         assert allowed[action] == allowed["kms:Decrypt"]
 
 
 def test_the_trigger_stops_the_jobs_that_the_build_starts(aws: Synthesized) -> None:
-    (stoppable,) = policy(aws, "BuildTriggerRole")["sagemaker:StopTrainingJob"]
-    (created,) = policy(aws, "NeuronCompileRole")["sagemaker:CreateTrainingJob"]
-    assert created.startswith(stoppable.removesuffix("*"))
-    build = CompileBuild.from_env(environment(aws))
-    assert build.job.name.startswith(created.rsplit("/", 1)[1].removesuffix("*"))
+    trigger = aws.function_role(STACK, "build_trigger")
+    (stoppable,) = aws.allowed(STACK, trigger)["sagemaker:StopTrainingJob"]
+    (created,) = build_may(aws)["sagemaker:CreateTrainingJob"]
+    job = CompileBuild.from_env(environment(aws)).job.name
+    for pattern in (stoppable, created):
+        name = pattern.rsplit("/", 1)[1]
+        assert len(name) == len(job)
+        assert job.startswith(name.split("?")[0])
 
 
-def test_the_image_is_built_on_the_container_that_compiles(aws: Synthesized) -> None:
-    projects = aws.resources(STACK, "AWS::CodeBuild::Project")
-    (image,) = [p["Properties"] for name, p in projects.items() if name.startswith("Image")]
-    variables = {v["Name"]: v["Value"] for v in image["Environment"]["EnvironmentVariables"]}
-    assert variables["SD_BASE_IMAGE"] == environment(aws)["SD_IMAGE"]
-
-
-def test_a_pinned_image_is_what_the_job_and_the_image_build_take(tmp_path: Path) -> None:
-    digest = "sha256:" + "a" * 64
-    pinned = synthesize(tmp_path, **{"sd.inf2.base_image_digest": digest})
+@pytest.mark.parametrize("digest", ["", "sha256:" + "a" * 64])
+def test_the_image_is_built_on_the_container_that_compiles(
+    aws: Synthesized, tmp_path: Path, digest: str
+) -> None:
+    pinned = {"sd.variants.inf2.base_image_digest": digest}
+    app = synthesize(tmp_path, **pinned) if digest else aws
     # SageMaker takes a tag or a digest, docker both.
-    assert environment(pinned)["SD_IMAGE"] == f"{IMAGE.split(':')[0]}@{digest}"
-    projects = pinned.resources(STACK, "AWS::CodeBuild::Project")
-    (image,) = [p["Properties"] for name, p in projects.items() if name.startswith("Image")]
-    variables = {v["Name"]: v["Value"] for v in image["Environment"]["EnvironmentVariables"]}
-    assert variables["SD_BASE_IMAGE"] == f"{IMAGE}@{digest}"
+    job, build = (f"{IMAGE.split(':')[0]}@{digest}", f"{IMAGE}@{digest}") if digest else [IMAGE] * 2
+    assert environment(app)["SD_IMAGE"] == job
+    assert variables(project(app, "image-inf2")[1])["SD_BASE_IMAGE"] == build
 
 
 def test_without_trainium_the_build_itself_compiles(on_cpu: Synthesized) -> None:
-    found = project(on_cpu)["Environment"]
+    found = project(on_cpu)[1]["Properties"]["Environment"]
     assert found["ComputeType"] == "BUILD_GENERAL1_2XLARGE"
     assert found["Image"] == IMAGE
     assert found["ImagePullCredentialsType"] == "SERVICE_ROLE"
-    assert commands(on_cpu).endswith("stacks.builds.cpu_compile'")
-    allowed = policy(on_cpu, "NeuronCompileRole")
+    assert commands(on_cpu).endswith("stacks.build_scripts.cpu_compile")
+    allowed = build_may(on_cpu)
     assert allowed["ecr:BatchGetImage"][0].endswith(
         ":repository/huggingface-pytorch-inference-neuronx"
     )
     assert not [action for action in allowed if action.startswith(("sagemaker:", "iam:"))]
-    assert not [name for name in on_cpu.resources(STACK, "AWS::IAM::Role") if "JobRole" in name]
+    # The two builds' and the trigger's: no job's.
+    assert len(on_cpu.resources(STACK, "AWS::IAM::Role")) == 3
 
 
 def test_where_it_is_compiled_does_not_matter_to_the_artifact(
@@ -249,8 +244,9 @@ ALL = {part.name for part in PARTS}
 def keys(
     changes: Mapping[str, object] = MappingProxyType({}), root: Path = MODEL_ASSETS
 ) -> CompileKeys:
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    return compile_keys(load({**context, **changes}), "weights", root)
+    variant = load({**CONTEXT, **changes}).variant("inf2")
+    assert isinstance(variant, CompiledSettings)
+    return compile_keys(variant, "weights", root)
 
 
 def changed(after: CompileKeys) -> set[str]:
@@ -262,16 +258,14 @@ def changed(after: CompileKeys) -> set[str]:
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"sd.inf2.dtype": "float32"}, {"unet", "text_encoder"}),  # the VAE always is
-        ({"sd.compile.backend": "torchscript"}, ALL),
+        # The VAE is float32 in either case.
+        ({"sd.variants.inf2.dtype": "float32"}, {"unet", "text_encoder"}),
+        ({"sd.variants.inf2.compile.backend": "torchscript"}, ALL),
         (
-            {
-                "sd.compile.sdk": "2.27.0",
-                "sd.inf2.base_image": "huggingface-pytorch-inference-neuronx:2.8.0-sdk2.27.0",
-            },
+            {"sd.variants.inf2.base_image": f"{NEURON}:2.8.0-sdk2.27.0"},
             ALL,
         ),
-        ({"sd.inf2.base_image_digest": "sha256:" + "a" * 64}, ALL),
+        ({"sd.variants.inf2.base_image_digest": "sha256:" + "a" * 64}, ALL),
     ],
     ids=["dtype", "backend", "sdk", "digest"],
 )
@@ -286,10 +280,10 @@ def test_what_determines_a_graph_recompiles_it(change: dict[str, object], parts:
 @pytest.mark.parametrize(
     "change",
     [
-        {"sd.inf2.steps": 30, "sd.inf2.guidance_scale": 9},
-        {"sd.inf2.instance_type": "ml.inf2.8xlarge", "sd.inf2.instance_count": 2},
-        {"sd.compile.spot": "true", "sd.compile.timeout_min": 300},
-        {"sd.compile.instance_type": "ml.trn1.32xlarge"},
+        {"sd.variants.inf2.steps": 30, "sd.variants.inf2.guidance_scale": 9},
+        {"sd.variants.inf2.instance_type": "ml.inf2.8xlarge", "sd.variants.inf2.instance_count": 2},
+        {"sd.variants.inf2.compile.spot": "true", "sd.variants.inf2.compile.timeout_min": 300},
+        {"sd.variants.inf2.compile.instance_type": "ml.trn1.32xlarge"},
     ],
     ids=["step defaults", "serving instances", "spot", "compiling instance"],
 )
@@ -299,7 +293,10 @@ def test_what_does_not_touch_the_artifact_compiles_nothing(change: dict[str, obj
 
 @pytest.mark.parametrize(
     "change",
-    [{"sd.compile.parity_db": 33}, {"sd.inf2.sizes": "512x512,768x768"}],
+    [
+        {"sd.variants.inf2.compile.parity_db": 33},
+        {"sd.variants.inf2.sizes": "512x512,768x768"},
+    ],
     ids=["another bar", "one more size"],
 )
 def test_another_artifact_of_the_same_graphs_leaves_them_as_they_are(
@@ -367,11 +364,3 @@ def test_the_code_channel_is_what_the_key_is_taken_from(aws: Synthesized) -> Non
     (folder,) = code
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert found == set(compile_sources())
-
-
-def _prefix(synthesized: Synthesized) -> str:
-    return environment(synthesized)["SD_WEIGHTS_PREFIX"]
-
-
-def _work(synthesized: Synthesized) -> str:
-    return environment(synthesized)["SD_WORK_PREFIX"]

@@ -1,6 +1,5 @@
 """Content keys: what changes them, what doesn't, and what that rebuilds."""
 
-import json
 import os
 import re
 import shutil
@@ -13,7 +12,9 @@ import pytest
 from stacks.components.weights import weights_key
 from stacks.content import content_key, files_below, staged
 from stacks.settings import ROOT, load
-from tests.infrastructure.support import Synthesized, synthesize
+from tests.infrastructure.support import CONTEXT, Synthesized, synthesize
+
+PROJECT = "AWS::CodeBuild::Project"
 
 
 @pytest.fixture
@@ -65,17 +66,20 @@ def model(tmp_path: Path) -> Path:
     return Path(shutil.copytree(ROOT / "model_assets" / "tiny" / "weights", tmp_path / "model"))
 
 
+def key_of(**changes: str) -> str:
+    """Of the one model's weights."""
+    context = {f"sd.models.sd21-base.{name}": value for name, value in changes.items()}
+    return weights_key(load({**CONTEXT, **context}).models["sd21-base"])
+
+
 def model_key(folder: Path, **changes: str) -> str:
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    context |= {"sd.model.source": "folder", "sd.model.folder": str(folder)}
-    return weights_key(load({**context, **{f"sd.model.{k}": v for k, v in changes.items()}}).model)
+    return key_of(source="folder", folder=str(folder), **changes)
 
 
 def test_weights_are_known_by_commit_or_by_content(model: Path) -> None:
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    hub = weights_key(load(context).model)
-    assert hub != weights_key(load({**context, "sd.model.revision": "f" * 40}).model)
-    assert hub == weights_key(load({**context, "sd.g5.steps": 30}).model)
+    hub = key_of()
+    assert hub != key_of(revision="f" * 40)
+    assert hub == key_of(license="mit", folder=str(model))
     local = model_key(model)
     assert local == model_key(model, license="mit")
     assert local == model_key(Path(model.rename(model.parent / "moved")))
@@ -118,13 +122,15 @@ def test_the_import_is_sent_what_is_used_and_what_it_needs_to_run(
 ) -> None:
     used = {p.relative_to(model).as_posix() for p in model.rglob("*") if p.is_file()}
     add_what_is_never_used(model)
-    made = synthesize(tmp_path / "out", profile="local", **{"sd.model.folder": str(model)})
+    made = synthesize(
+        tmp_path / "out", profile="local", **{"sd.models.sd21-base.folder": str(model)}
+    )
     (source,) = (path.parent for path in made.folder.glob("asset.*/weights"))
     sent = {p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()}
     assert {name.removeprefix("weights/") for name in sent if name.startswith("weights/")} == used
     # As the build runs it, in that folder, as far as its first need of AWS.
     done = subprocess.run(
-        [sys.executable, "-c", "from stacks.builds.import_weights import main"],
+        [sys.executable, "-c", "from stacks.build_scripts.import_weights import main"],
         cwd=source,
         env={},
         capture_output=True,
@@ -134,30 +140,38 @@ def test_the_import_is_sent_what_is_used_and_what_it_needs_to_run(
     assert done.returncode == 0, done.stderr
 
 
-def keys_of(synthesized: Synthesized) -> dict[str, str]:
-    """The keys of the builds in a synthesized app, by stack and step."""
-    return {
-        f"{stack}/{re.split('Run[0-9a-f]{12}', name)[0]}": run["Properties"]["Key"]
-        for stack in synthesized.templates
-        for name, run in synthesized.resources(stack, "Custom::BuildStep").items()
-    }
+def keys_of(app: Synthesized) -> dict[str, str]:
+    """The keys of the builds in a synthesized app, by their logs' names."""
+    found = {}
+    for stack, run in app.every("Custom::BuildStep"):
+        project = app.resources(stack, PROJECT)[run["Properties"]["Project"]["Ref"]]
+        log = project["Properties"]["LogsConfig"]["CloudWatchLogs"]["StreamName"]
+        found[log] = run["Properties"]["Key"]
+    return found
 
 
 @pytest.mark.parametrize(
     ("change", "rebuilt"),
     [
         # How it is asked for, not what it is.
-        ({"sd.g5.steps": "30", "sd.djl.guidance_scale": "8", "sd.g5.instance_count": "2"}, set()),
         (
-            {"sd.djl.base_image": "djl-inference:0.26.0-deepspeed0.12.6-cu121"},
-            {"SdDjlStack/ImageBuild"},
+            {
+                "sd.variants.g5.steps": "30",
+                "sd.variants.djl.guidance_scale": "8",
+                "sd.variants.g5.instance_count": "2",
+            },
+            set(),
         ),
-        ({"sd.g5.base_image_digest": "sha256:" + "a" * 64}, {"SdG5Stack/ImageBuild"}),
         (
-            {"sd.model.revision": "f" * 40},
-            {"SdArtifactsStack/WeightsImport", "SdCompileStack/NeuronCompile"},
+            {"sd.variants.djl.base_image": "djl-inference:0.26.0-deepspeed0.12.6-cu121"},
+            {"image-djl"},
         ),
-        ({"sd.inf2.sizes": "512x512,768x512"}, {"SdCompileStack/NeuronCompile"}),
+        ({"sd.variants.g5.base_image_digest": "sha256:" + "a" * 64}, {"image-g5"}),
+        (
+            {"sd.models.sd21-base.revision": "f" * 40},
+            {"weights-sd21-base", "compile-inf2"},
+        ),
+        ({"sd.variants.inf2.sizes": "512x512,768x512"}, {"compile-inf2"}),
     ],
     ids=["defaults", "base image", "base image's digest", "weights", "compiled sizes"],
 )

@@ -1,15 +1,19 @@
 """What guards an endpoint: the check before it is registered, its alarms, its log group."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from local_cloud.ministack.alarms import evaluated_state
-from tests.infrastructure.support import Synthesized, synthesize, text_of
+from tests.infrastructure.support import (
+    G5_ALONE,
+    Resource,
+    Synthesized,
+    synthesize,
+    text_of,
+)
 from tests.infrastructure.test_endpoint_stacks import (
     CONFIG,
     ENDPOINT,
@@ -20,28 +24,12 @@ from tests.infrastructure.test_endpoint_stacks import (
     production_variant,
 )
 
+CHECK = "Custom::EndpointCheck"
+
 
 @pytest.fixture(params=STACKS)
 def variant(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def permissions(aws: Synthesized, stack: str, role: str) -> dict[str, Any]:
-    """Resources by action, of the role's own policy."""
-    (policy,) = [
-        policy["Properties"]["PolicyDocument"]
-        for name, policy in aws.resources(stack, "AWS::IAM::Policy").items()
-        if name.startswith(role)
-    ]
-    return {
-        action: statement["Resource"]
-        for statement in policy["Statement"]
-        for action in listed(statement["Action"])
-    }
 
 
 def test_only_an_endpoint_on_the_configuration_asked_for_is_registered(
@@ -49,12 +37,10 @@ def test_only_an_endpoint_on_the_configuration_asked_for_is_registered(
 ) -> None:
     """hashicorp/terraform-provider-aws#48997: one in service may be on its old one."""
     stack = STACKS[variant]
-    ((name, check),) = aws.resources(stack, "Custom::EndpointCheck").items()
-    (endpoint,), (config,) = aws.resources(stack, ENDPOINT), aws.resources(stack, CONFIG)
+    name, check = aws.one(stack, CHECK, {"EndpointName": f"sd-{variant}"})
     assert f"<{name}.Built>" in text_of(aws.only(stack, PARAMETER)["Properties"]["Value"])
-    assert endpoint in check["DependsOn"]
-    properties = check["Properties"]
-    assert properties["EndpointName"] == f"sd-{variant}"
+    assert aws.one(stack, ENDPOINT)[0] in check["DependsOn"]
+    properties, config = check["Properties"], aws.one(stack, CONFIG)[0]
     assert text_of(properties["EndpointConfigName"]) == f"<{config}.EndpointConfigName>"
     key = text_of(container(aws, variant)["Image"]).rsplit(":", 1)[1]
     assert properties["ImageRecord"] == f"images/{key}.json"
@@ -67,11 +53,12 @@ def test_the_check_may_look_at_its_endpoint_and_read_what_it_is_told_of(
     aws: Synthesized, variant: str
 ) -> None:
     stack = STACKS[variant]
-    check = aws.only(stack, "Custom::EndpointCheck")["Properties"]
+    check = aws.only(stack, CHECK)["Properties"]
     objects = [check["ImageRecord"], *([check["Manifest"]] if "Manifest" in check else [])]
+    allowed = aws.allowed(stack, aws.function_role(stack, "endpoint_check"))
     granted = {
-        action: [text_of(resource).rsplit(":", 1)[-1] for resource in listed(resources)]
-        for action, resources in permissions(aws, stack, "CheckRole").items()
+        action: [resource.rsplit(":", 1)[-1] for resource in resources]
+        for action, resources in allowed.items()
     }
     assert granted["sagemaker:DescribeEndpoint"] == [f"endpoint/sd-{variant}"]
     assert [name.split("/", 1)[1] for name in granted["s3:GetObject"]] == objects
@@ -85,7 +72,7 @@ def test_the_check_may_look_at_its_endpoint_and_read_what_it_is_told_of(
     }
 
 
-def alarms(aws: Synthesized, variant: str) -> dict[str, dict[str, Any]]:
+def alarms(aws: Synthesized, variant: str) -> dict[str, Resource]:
     """Their properties by the names of their dimensions."""
     found = aws.resources(STACKS[variant], "AWS::CloudWatch::Alarm").values()
     return {
@@ -153,25 +140,20 @@ def test_the_alarm_of_a_failing_fleet_goes_off_well_before_the_old_one_ends(
 def test_sagemaker_may_look_at_the_alarm(aws: Synthesized, variant: str) -> None:
     """Developer guide, deployment-guardrails-configuration: the execution role has to."""
     stack = STACKS[variant]
-    policies = aws.resources(stack, "AWS::IAM::Policy")
-    ((name, policy),) = [
-        (name, policy)
-        for name, policy in policies.items()
-        if "cloudwatch:DescribeAlarms" in json.dumps(policy)
-    ]
-    deployment = aws.only(stack, ENDPOINT)["Properties"]["DeploymentConfig"]
-    (watched,) = deployment["AutoRollbackConfiguration"]["Alarms"]
-    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
-    assert statement["Resource"] == {"Fn::GetAtt": [watched["AlarmName"]["Ref"], "Arn"]}
-    (role,) = policy["Properties"]["Roles"]
-    model = aws.only(stack, MODEL)["Properties"]
-    assert model["ExecutionRoleArn"]["Fn::GetAtt"][0] == role["Ref"]
-    assert name in aws.only(stack, ENDPOINT)["DependsOn"]
+    endpoint = aws.only(stack, ENDPOINT)
+    (watched,) = endpoint["Properties"]["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    role = aws.only(stack, MODEL)["Properties"]["ExecutionRoleArn"]["Fn::GetAtt"][0]
+    looking = {
+        "Action": "cloudwatch:DescribeAlarms",
+        "Resource": {"Fn::GetAtt": [watched["AlarmName"]["Ref"], "Arn"]},
+        "Effect": "Allow",
+    }
+    policy = {"Roles": [{"Ref": role}], "PolicyDocument": {"Statement": [looking]}}
+    assert aws.one(stack, "AWS::IAM::Policy", policy)[0] in endpoint["DependsOn"]
 
 
 def test_one_deploy_may_go_without_the_rollback(tmp_path: Path) -> None:
-    context = {"sd.variants": "g5", "sd.g5.auto_rollback": "false"}
-    once = synthesize(tmp_path, **context)
+    once = synthesize(tmp_path, **G5_ALONE, **{"sd.variants.g5.auto_rollback": "false"})
     deployment = once.only("SdG5Stack", ENDPOINT)["Properties"]["DeploymentConfig"]
     assert "AutoRollbackConfiguration" not in deployment
     assert deployment["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] == 0
@@ -182,24 +164,22 @@ def test_a_container_s_log_group_is_ours_and_sagemaker_cannot_make_another(
 ) -> None:
     """In a stack that is there before the endpoint: the log of a first deploy that fails stays."""
     name = f"/aws/sagemaker/Endpoints/sd-{variant}"
-    groups = aws.resources("SdApiStack", "AWS::Logs::LogGroup").values()
-    (group,) = [group for group in groups if group["Properties"].get("LogGroupName") == name]
-    assert group["DeletionPolicy"] == "Delete"
-    assert group["Properties"]["RetentionInDays"] == aws.settings.api.log_days
+    kept = {"LogGroupName": name, "RetentionInDays": aws.settings.api.log_days}
+    assert aws.only("SdApiStack", "AWS::Logs::LogGroup", kept)["DeletionPolicy"] == "Delete"
     assert "SdApiStack" in aws.dependencies[STACKS[variant]]
     link = aws.templates["SdApiStack"]["Outputs"][f"ContainerLog{variant.capitalize()}"]["Value"]
     assert link.endswith(name.replace("/", "$252F"))
-    granted = permissions(aws, STACKS[variant], "ServingRole")
+    role = aws.only(STACKS[variant], MODEL)["Properties"]["ExecutionRoleArn"]
+    granted = aws.allowed(STACKS[variant], role)
     assert "logs:CreateLogGroup" not in granted
-    assert any(name in text_of(resource) for resource in listed(granted["logs:PutLogEvents"]))
+    assert any(name in resource for resource in granted["logs:PutLogEvents"])
 
 
 def test_every_function_s_asset_has_what_its_handler_imports(aws: Synthesized) -> None:
     """Packages that several share are staged into each."""
     entries = {
         (str(properties["Handler"]), str(properties["Code"]["S3Key"]).removesuffix(".zip"))
-        for stack in aws.templates
-        for function in aws.resources(stack, "AWS::Lambda::Function").values()
+        for _, function in aws.every("AWS::Lambda::Function")
         if (properties := function["Properties"])["Handler"].endswith(".handler.handler")
     }
     assert len({handler for handler, _ in entries}) == 3

@@ -50,5 +50,5 @@ def test_an_instance_type_the_region_may_not_have_is_a_warning_at_its_stack(
     found = warnings(abroad)
     assert found.keys() == {"SdInf2Stack"}
     assert "no ml.trn1.2xlarge for SageMaker training" in found["SdInf2Stack"]
-    assert "[ack: sd:compile.instance_type]" in found["SdInf2Stack"]
+    assert "[ack: sd:variants.inf2.compile.instance_type]" in found["SdInf2Stack"]
     assert warnings(aws) == {}

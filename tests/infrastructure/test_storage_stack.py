@@ -1,11 +1,11 @@
 """What is kept: encrypted, private, not deleted with the stack, and never overwritten."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.infrastructure.support import Synthesized, synthesize
+from stacks.settings import KINDS
+from tests.infrastructure.support import G5_ALONE, Resource, Synthesized, synthesize
 
 STACK = "SdStorageStack"
 # What may be in a stack that must not fail late.
@@ -23,7 +23,7 @@ def test_storage_has_nothing_in_it_that_can_fail_late(aws: Synthesized) -> None:
     assert types == AT_ONCE
 
 
-def kept(aws: Synthesized) -> list[tuple[str, dict[str, Any]]]:
+def kept(aws: Synthesized) -> list[tuple[str, Resource]]:
     """With the stack, what outlives it."""
     return [
         (stack, resource)
@@ -49,13 +49,13 @@ def test_what_is_kept_goes_with_a_creation_that_fails(aws: Synthesized) -> None:
         assert resource["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("variants", ["g5", "g5,djl"])
+@pytest.mark.parametrize("dropped", [G5_ALONE, {"sd.variants.inf2": ""}], ids=["two", "one"])
 def test_a_dropped_variant_loses_neither_its_exports_nor_the_front_door(
-    aws: Synthesized, tmp_path: Path, variants: str
+    aws: Synthesized, tmp_path: Path, dropped: dict[str, str]
 ) -> None:
     """It may still be deployed: CloudFormation refuses to take an export away that is in use, and
     an endpoint costs whether or not it may be invoked."""
-    narrowed = synthesize(tmp_path, **{"sd.variants": variants})
+    narrowed = synthesize(tmp_path, **dropped)
     for stack in (STACK, "SdApiStack", "SdArtifactsStack"):
         assert narrowed.templates[stack] == aws.templates[stack]
 
@@ -65,7 +65,7 @@ def test_models_are_private_and_encrypted_with_a_key_that_rotates(aws: Synthesiz
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
-    assert aws.only(STACK, "AWS::KMS::Key")["Properties"]["EnableKeyRotation"] is True
+    assert aws.one(STACK, "AWS::KMS::Key", {"EnableKeyRotation": True})
 
 
 def test_models_never_expire(aws: Synthesized) -> None:
@@ -76,20 +76,19 @@ def test_models_never_expire(aws: Synthesized) -> None:
 
 
 def test_an_image_tag_means_one_image_for_ever(aws: Synthesized) -> None:
-    repositories = aws.resources(STACK, "AWS::ECR::Repository").values()
-    assert len(repositories) == 3
-    for repository in repositories:
-        assert repository["Properties"]["ImageTagMutability"] == "IMMUTABLE"
-        assert repository["Properties"]["ImageScanningConfiguration"] == {"ScanOnPush": True}
+    kept = {"ImageTagMutability": "IMMUTABLE", "ImageScanningConfiguration": {"ScanOnPush": True}}
+    repositories = aws.resources(STACK, "AWS::ECR::Repository", kept)
+    assert len(repositories) == len(KINDS)
+    assert repositories == aws.resources(STACK, "AWS::ECR::Repository")
 
 
 def test_the_log_of_a_build_outlives_the_rollback_that_points_to_it(aws: Synthesized) -> None:
     """All builds write to one group, which no build's stack owns."""
-    assert aws.only(STACK, "AWS::Logs::LogGroup")["Properties"]["RetentionInDays"] == 30
+    assert aws.one(STACK, "AWS::Logs::LogGroup", {"RetentionInDays": 30})
     streams = set()
-    for stack in aws.templates:
-        for project in aws.resources(stack, "AWS::CodeBuild::Project").values():
-            log = project["Properties"]["LogsConfig"]["CloudWatchLogs"]
-            assert log["GroupName"]["Fn::ImportValue"].startswith(f"{STACK}:")
-            streams.add(log["StreamName"])
-    assert streams == {"weights", "image-g5", "image-djl", "image-inf2", "compile"}
+    for _, project in aws.every("AWS::CodeBuild::Project"):
+        log = project["Properties"]["LogsConfig"]["CloudWatchLogs"]
+        assert log["GroupName"]["Fn::ImportValue"].startswith(f"{STACK}:")
+        streams.add(log["StreamName"])
+    images = {f"image-{variant}" for variant in ("g5", "djl", "inf2")}
+    assert streams == {"weights-sd21-base", "compile-inf2", *images}

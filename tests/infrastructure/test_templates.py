@@ -14,18 +14,17 @@ from cfnlint.config import ManualArgs
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.infrastructure.support import Synthesized, masked, synthesize
+from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesize
 
 STACKS = (
     "SdApiStack",
     "SdArtifactsStack",
-    "SdCompileStack",
     "SdDjlStack",
     "SdG5Stack",
+    "SdInf2CompileStack",
     "SdInf2Stack",
     "SdStorageStack",
 )
-G5_ALONE = {"sd.variants": "g5"}
 LINT_LEFT = {
     "W3005": "CDK lets a function depend on its role and the role's policy; naming both harms none",
     "W6001": "a variant's stack prints the API's address and its image, which others export",
@@ -113,8 +112,8 @@ def test_what_differs_locally_follows_from_the_profile(
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_MODEL_ID",
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_REVISION",
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_SOURCE",
-        "SdCompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_HYPERPARAMETERS",
-        "SdCompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_POLL_S",
+        "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_HYPERPARAMETERS",
+        "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_POLL_S",
         *(
             f"Sd{variant}Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/{name}"
             for variant in ("G5", "Djl", "Inf2")
@@ -171,7 +170,7 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
         # What a check is about, no name of its own.
         *(("Custom::EndpointCheck", f"sd-{v}") for v in ("g5", "djl", "inf2")),
         # Not unique: two APIs may have it.
-        ("AWS::ApiGateway::RestApi", "Api"),
+        ("AWS::ApiGateway::RestApi", "sd"),
     }
 
 
@@ -180,8 +179,8 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
     [
         ("SdG5Stack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
         ("SdDjlStack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
-        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdCompileStack", "SdStorageStack"}),
-        ("SdCompileStack", {"SdArtifactsStack", "SdStorageStack"}),
+        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdInf2CompileStack", "SdStorageStack"}),
+        ("SdInf2CompileStack", {"SdArtifactsStack", "SdStorageStack"}),
         ("SdApiStack", set()),
         ("SdArtifactsStack", {"SdStorageStack"}),
         ("SdStorageStack", set()),

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from stacks.settings import ROOT
-from tests.infrastructure.support import Synthesized, synthesize, text_of
-from tests.infrastructure.test_permissions import statements
+from tests.infrastructure.support import Synthesized, synthesize
 
 Kept = set[tuple[str, str]]
 
@@ -61,10 +60,10 @@ def test_groups_that_a_service_makes_by_itself_are_listed(
     """Those of roles that may make one: no template deletes it."""
     made = {
         found[1]
-        for statement in statements(aws)
+        for statement in aws.statements()
         if "logs:CreateLogGroup" in statement.actions
         for resource in statement.resources
-        if (found := re.search(r":log-group:([^:]+)", text_of(resource)))
+        if (found := re.search(r":log-group:([^:]+)", resource))
     }
     assert made
     assert made <= {name for _, kinds, _, _ in rows for name in re.findall(r"`(/[^`]+)`", kinds)}

@@ -67,10 +67,10 @@ class Served:
     key: str
 
     @classmethod
-    def of(cls, up: UpCloud, variant: str) -> Served:
+    def of(cls, up: UpCloud, variant: str, prefix: str = "sd") -> Served:
         """Fails where the endpoint isn't in service."""
         sagemaker = up.client("sagemaker")
-        endpoint = sagemaker.describe_endpoint(EndpointName=f"sd-{variant}")
+        endpoint = sagemaker.describe_endpoint(EndpointName=f"{prefix}-{variant}")
         assert endpoint["EndpointStatus"] == "InService"
         name = endpoint["EndpointConfigName"]
         config = sagemaker.describe_endpoint_config(EndpointConfigName=name)
@@ -97,6 +97,12 @@ def builds(up: UpCloud) -> list[str]:
     return sorted(ids)
 
 
+def log_streams(up: UpCloud) -> dict[str, str]:
+    """What each build's log is named by, by the build's id."""
+    found = up.client("codebuild").batch_get_builds(ids=builds(up))["builds"]
+    return {build["id"]: build["logs"]["streamName"].split("/")[0] for build in found}
+
+
 def training_jobs(up: UpCloud) -> dict[str, str]:
     """Status by name."""
     found = up.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
@@ -107,7 +113,7 @@ def log_of_compile(up: UpCloud) -> list[str]:
     """Of the builds that compile."""
     described = up.client("cloudformation").describe_stacks(StackName="SdStorageStack")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described[0]["Outputs"]}
-    return log_lines(up, outputs["BuildLogGroup"], "compile/")
+    return log_lines(up, outputs["BuildLogGroup"], "compile-inf2/")
 
 
 def wait_until(true: Callable[[], bool]) -> None:

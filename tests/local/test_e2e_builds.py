@@ -21,9 +21,9 @@ pytestmark = pytest.mark.local
 IMPORT = "SdArtifactsStack"
 # Nothing listens there.
 UNREACHABLE = (
-    "sd.model.source=hub",
-    "sd.model.id=mine/model",
-    "sd.model.hub_url=http://127.0.0.1:9",
+    "sd.models.sd21-base.source=hub",
+    "sd.models.sd21-base.id=mine/model",
+    "sd.models.sd21-base.hub_url=http://127.0.0.1:9",
 )
 
 
@@ -95,7 +95,7 @@ def test_a_failed_first_import_and_a_good_one_leave_one_bucket_and_one_key(fresh
     # The log that the error points to is still there.
     group = fresh.deployment.outputs("SdStorageStack")["BuildLogGroup"]
     streams = fresh.cloud.client("logs").describe_log_streams(logGroupName=group)["logStreams"]
-    assert [stream["logStreamName"].split("/")[0] for stream in streams] == ["weights"]
+    assert [stream["logStreamName"].split("/")[0] for stream in streams] == ["weights-sd21-base"]
 
     fresh.deployment.deploy(IMPORT)
     assert fresh.storage() == after_failure
@@ -155,7 +155,7 @@ def test_an_image_that_sagemaker_would_refuse_is_deleted_and_the_next_deploy_is_
 def test_a_codebuild_quota_of_none_fails_the_deploy_at_once_and_is_named(fresh: Fresh) -> None:
     builds = fresh.builds()
     with fault(fresh.cloud, "codebuild-quota", "0"):
-        reason = fresh.fails("SdCompileStack", "sd.builds.weights_timeout_min=121")
+        reason = fresh.fails("SdInf2CompileStack", "sd.builds.weights_timeout_min=121")
 
     assert "'Concurrently running builds for Linux/Large environment'" in reason
     assert fresh.builds() == builds

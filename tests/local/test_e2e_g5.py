@@ -154,7 +154,7 @@ def test_a_model_that_cannot_load_fails_the_deploy_with_its_reason_and_the_old_o
     up: UpCloud,
 ) -> None:
     with pytest.raises(UpFailed) as caught:
-        up.deploy("SdG5Stack", "sd.api.cache_ttl_s=0", "sd.g5.dtype=float16")
+        up.deploy("SdG5Stack", "sd.api.cache_ttl_s=0", "sd.variants.g5.dtype=float16")
 
     assert "FATAL: SD_DTYPE=float16 needs a GPU" in str(caught.value)
     assert up.client("sagemaker").describe_endpoint(EndpointName="sd-g5")["FailureReason"]

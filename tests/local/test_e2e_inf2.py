@@ -81,7 +81,7 @@ def test_where_the_account_may_have_one_build_they_run_one_after_another_the_sho
 ) -> None:
     found = up.client("codebuild").batch_get_builds(ids=builds(up))["builds"]
     (image,) = [b for b in found if b["logs"]["streamName"].startswith("image-inf2/")]
-    (compiled,) = [b for b in found if b["logs"]["streamName"].startswith("compile/")]
+    (compiled,) = [b for b in found if b["logs"]["streamName"].startswith("compile-inf2/")]
     assert first.builds == 2
     assert image["endTime"] <= compiled["startTime"]
 
@@ -128,7 +128,7 @@ def test_a_second_deploy_and_another_default_compile_nothing(up: UpCloud) -> Non
     deploy(up, "SdInf2Stack")
     assert (builds(up), training_jobs(up), Served.of(up, "inf2")) == before
 
-    deploy(up, "SdInf2Stack", "sd.inf2.steps=20")
+    deploy(up, "SdInf2Stack", "sd.variants.inf2.steps=20")
     assert (builds(up), training_jobs(up)) == before[:2]
     now = Served.of(up, "inf2")
     assert now.key == before[2].key

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from build_trigger.sending import put_json
+from cfn_requests.sending import put_json
 from local_cloud.deployment import failure_reason
 from model_assets.tiny.picture_check import describe, expected
 from stacks.compile_key import compile_keys
 from stacks.components.weights import weights_key
 from stacks.settings import ROOT, load
+from stacks.settings.compile import CompiledSettings
 from tests.fakes.local_account import fault, log_lines
 from tests.local.support import (
     Served,
@@ -36,7 +37,7 @@ from tests.local.up_cloud import UpCloud, UpFailed
 pytestmark = pytest.mark.local
 
 PROMPT = "a red circle on a white background"
-COMPILE = "SdCompileStack"
+COMPILE = "SdInf2CompileStack"
 Fails = Callable[..., str]
 
 
@@ -74,8 +75,8 @@ def test_a_part_that_does_not_compile_and_pictures_below_the_bar(
 ) -> None:
     # Of graphs that nothing else here has; bfloat16 is off by more than the highest bar allows, and
     # by no more than what is measured where there is none.
-    half = "sd.inf2.dtype=bfloat16"
-    strict, measured = (f"sd.compile.parity_db={bar}" for bar in (80, ""))
+    half = "sd.variants.inf2.dtype=bfloat16"
+    strict, measured = (f"sd.variants.inf2.compile.parity_db={bar}" for bar in (80, ""))
     weights = manifest(up, good.bucket, good.prefix)["weights_key"]
 
     with _damaged(up, good.bucket, f"weights/{weights}/unet/diffusion_pytorch_model.safetensors"):
@@ -88,7 +89,10 @@ def test_a_part_that_does_not_compile_and_pictures_below_the_bar(
 
     # With the weights mended, only what had failed is compiled; now the pictures are compared.
     reason = fails(COMPILE, half, strict)
-    assert " dB below the bar of 80 dB that sd.compile.parity_db sets (64x64, seed " in reason
+    assert (
+        " dB below the bar of 80 dB that sd.kinds.neuron.compile.parity_db sets (64x64, seed "
+        in reason
+    )
     assert names_below(up, good.bucket, _prefix(half, strict)) == []
     assert _parts(up) == {**dict.fromkeys(before, "reused"), "unet/64x64": "compiled"}
 
@@ -108,17 +112,17 @@ def test_a_quota_of_none_is_named_with_what_to_request(
 ) -> None:
     jobs = training_jobs(up)
     with fault(up, "training-quota"):
-        reason = fails(COMPILE, "sd.compile.parity_db=42")
+        reason = fails(COMPILE, "sd.variants.inf2.compile.parity_db=42")
     assert "'ml.trn1.2xlarge for training job usage'" in reason
     assert "Request at least 1" in reason
     assert training_jobs(up) == jobs
-    assert names_below(up, good.bucket, _prefix("sd.compile.parity_db=42")) == []
+    assert names_below(up, good.bucket, _prefix("sd.variants.inf2.compile.parity_db=42")) == []
 
 
 def test_no_capacity_then_a_stop_by_hand_then_it_goes_on(
     up: UpCloud, good: Served, fails: Fails
 ) -> None:
-    bar = "sd.compile.parity_db=41"
+    bar = "sd.variants.inf2.compile.parity_db=41"
     with fault(up, "training-capacity"):
         reason = fails(COMPILE, bar)
     assert "AWS has no on-demand ml.trn1.2xlarge for training" in reason
@@ -138,7 +142,7 @@ def test_no_capacity_then_a_stop_by_hand_then_it_goes_on(
 def test_a_deploy_that_is_rolled_back_leaves_neither_build_nor_job(
     up: UpCloud, good: Served, fails: Fails
 ) -> None:
-    bar = "sd.compile.parity_db=44"
+    bar = "sd.variants.inf2.compile.parity_db=44"
 
     def fail_the_wait(build: str) -> None:
         """As if something else of the stack had failed: the build itself goes on."""
@@ -154,7 +158,7 @@ def test_a_deploy_that_is_rolled_back_leaves_neither_build_nor_job(
 def test_an_artifact_of_another_sdk_than_the_image_s_is_never_served(
     up: UpCloud, good: Served, fails: Fails
 ) -> None:
-    bar = "sd.compile.parity_db=43"
+    bar = "sd.variants.inf2.compile.parity_db=43"
     _copy_artifact(up, good, _key(bar), sdk="2.25.0")
 
     reason = fails("SdInf2Stack", bar)
@@ -187,7 +191,9 @@ def _key(*pairs: str) -> str:
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     context |= {"profile": "local", **dict(pair.split("=", 1) for pair in pairs)}
     settings = load(context)
-    return compile_keys(settings, weights_key(settings.model)).artifact
+    variant = settings.variant("inf2")
+    assert isinstance(variant, CompiledSettings)
+    return compile_keys(variant, weights_key(settings.models[variant.model])).artifact
 
 
 def _prefix(*pairs: str) -> str:

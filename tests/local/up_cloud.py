@@ -109,9 +109,10 @@ class UpCloud:
         line = self._facts["deploy_command"].format(stack=stack)
         return self._cdk(" ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)]))
 
-    def destroy(self, stack: str) -> str:
+    def destroy(self, stack: str, *context: str) -> str:
         """`cdk destroy` in the deploy command's place."""
         line = self._facts["deploy_command"].format(stack=stack)
+        line = " ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)])
         line = line.replace(" cdk deploy ", " cdk destroy ")
         return self._cdk(line.replace("--require-approval never", "--force"))
 

@@ -11,6 +11,7 @@ from build_trigger.builds import Builds
 from build_trigger.custom_resource import handle_request
 from build_trigger.deploys import Deploys
 from build_trigger.jobs import Jobs
+from build_trigger.logs import Logs
 from build_trigger.outputs import Outputs
 from build_trigger.services import Services
 from build_trigger.state_change import handle_state_change
@@ -20,7 +21,7 @@ URL, OLD_URL, RESPONSE_URL = "https://signal/new", "https://signal/old", "https:
 MANIFEST = f"weights/{KEY}/manifest.json"
 IN_S3 = {"Bucket": "models", "Manifest": MANIFEST}
 IN_ECR = {"Repository": "images", "Tag": KEY, **IN_S3}
-STACK_ID = "arn:aws:cloudformation:eu-west-1:111122223333:stack/SdCompileStack/0e9a"
+STACK_ID = "arn:aws:cloudformation:eu-west-1:111122223333:stack/SdInf2CompileStack/0e9a"
 QUOTA = "Concurrently running builds for Linux/Small environment"
 JOB_PREFIX = f"sd-compile-{KEY[:12]}-"
 WITH_JOBS = {"Jobs": {"NamePrefix": JOB_PREFIX}}
@@ -63,7 +64,11 @@ class FakeCodeBuild:
                     *request["environmentVariablesOverride"],
                 ]
             },
-            "logs": {"deepLink": f"https://console/{len(self.builds) + 1}"},
+            "logs": {
+                "groupName": "builds",
+                "streamName": "thing/1",
+                "deepLink": f"https://console/{len(self.builds) + 1}",
+            },
             "phases": [{"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED"}],
         }
         self.on_start()
@@ -167,6 +172,22 @@ class FakeLambda:
         self.events.append(json.loads(Payload))
 
 
+class FakeLogs:
+    """`pages` are what the build's log holds, one request after the other; the last one stays."""
+
+    def __init__(self) -> None:
+        self.pages: list[list[str]] = [[]]
+        self.refusal: ClientError | None = None
+
+    def get_log_events(self, **request: Any) -> dict[str, Any]:
+        assert (request["logGroupName"], request["logStreamName"]) == ("builds", "thing/1")
+        assert request["startFromHead"] is False
+        if self.refusal:
+            raise self.refusal
+        page = self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
+        return {"events": [{"message": f"{line}\n"} for line in page]}
+
+
 class FakeS3:
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -197,7 +218,7 @@ class Cloud:
     def __init__(self) -> None:
         self.codebuild, self.s3, self.ecr = FakeCodeBuild(), FakeS3(), FakeEcr()
         self.sagemaker, self.cloudformation = FakeSageMaker(), FakeCloudFormation()
-        self.functions = FakeLambda()
+        self.functions, self.logs = FakeLambda(), FakeLogs()
         self.sent: list[tuple[str, Mapping[str, Any]]] = []
         self.pauses: list[float] = []
         self.on_pause: Callable[[], None] = lambda: None
@@ -215,6 +236,7 @@ class Cloud:
             Outputs(self.s3, self.ecr),
             Jobs(self.sagemaker),
             Deploys(self.cloudformation, self.functions, "trigger"),
+            Logs(self.logs),
             self.put,
             lambda: sum(self.pauses),
             self.pause,

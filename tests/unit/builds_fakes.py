@@ -13,16 +13,10 @@ import numpy as np
 from botocore.exceptions import ClientError
 from safetensors.numpy import save
 
-from stacks.builds.import_weights import Source, import_weights, source_from
-from stacks.builds.upload import Store
+from stacks.build_scripts.import_weights import Source, WeightsJob, import_weights, source_of
+from stacks.build_scripts.upload import Store
 
 COMMIT = "4e63672c03103b6c636b8fb4119ba982469b2955"
-ENV = {
-    "SD_KEY": "k" * 64,
-    "SD_MODEL_ID": "owner/model",
-    "SD_REVISION": COMMIT,
-    "SD_LICENSE": "openrail++",
-}
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 VAE = "vae/diffusion_pytorch_model.safetensors"
@@ -279,8 +273,16 @@ class Import:
     def run(self, source: Source | None = None) -> dict[str, Any]:
         """The manifest."""
         store = Store(self.s3, "models", "weights/k/", self.said.append, self.waited.append)
-        env = {**ENV, "SD_SOURCE": self.hub.url}
-        import_weights(env, source or source_from(env, self.hub, store), store)
+        job = WeightsJob(
+            key="k" * 64,
+            source=self.hub.url,
+            model_id="owner/model",
+            revision=COMMIT,
+            license="openrail++",
+            bucket=store.bucket,
+            prefix=store.prefix,
+        )
+        import_weights(job, source or source_of(job, self.hub, store), store)
         manifest: dict[str, Any] = json.loads(self.s3.objects["weights/k/manifest.json"][0])
         return manifest
 

@@ -9,7 +9,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from benchmark.cli import main
 from benchmark.figures.prices import PricingClient
-from stacks.prices import read_prices
+from stacks.catalogue.prices import read_prices
 from tests.benchmark_fakes import refused
 
 

@@ -13,7 +13,7 @@ from benchmark.report.tables import failures_table, run_tables
 from benchmark.run.client import ApiClient
 from benchmark.run.load import closed
 from benchmark.run.records import WARM_UP, Key, ResultsFile, read_results
-from stacks.prices import Price, Prices
+from stacks.catalogue.prices import Price, Prices
 from tests.benchmark_fakes import (
     NO_PRICES,
     THREE,

@@ -185,6 +185,72 @@ def test_a_build_that_ends_badly_fails_the_deploy_with_phase_and_log(
         assert part in signal["Reason"]
 
 
+SAID = [
+    "[Container] 2026/11/25 10:00:00.000001 Running command python3 -m pip install",
+    "an earlier command's warning",
+    "[Container] 2026/11/25 10:00:01.000001 Running command python3 -m make",
+    "line 1",
+    "line 2",
+    "line 3",
+    "",
+    "  unet: no such file",
+]
+ENDED = [
+    "",
+    "[Container] 2026/11/25 10:00:02.000001 Command did not exit successfully: exit status 1",
+    "[Container] 2026/11/25 10:00:02.000002 Phase complete: BUILD State: FAILED",
+    "[Container] 2026/11/25 10:00:02.000003 Entering phase POST_BUILD",
+]
+
+
+def reason(cloud: Cloud, status: str = "FAILED") -> str:
+    """Of a build that ended badly."""
+    cloud.request("Create")
+    phase = {"phaseType": "BUILD", "phaseStatus": "FAILED", "contexts": [{"message": "exit 1"}]}
+    cloud.state_change(cloud.codebuild.end("project:uuid-1", status, phase))
+    ((_, signal),) = cloud.sent
+    assert len(json.dumps(signal)) < 4096
+    return str(signal["Reason"])
+
+
+def test_a_failing_command_s_last_words_are_the_reason(cloud: Cloud) -> None:
+    cloud.logs.pages = [[*SAID, *ENDED]]
+    assert reason(cloud) == "line 2 / line 3 / unet: no such file (log: https://console/1)"
+    assert cloud.pauses == []
+
+
+def test_a_log_that_arrives_late_is_waited_for(cloud: Cloud) -> None:
+    cloud.logs.pages = [[], SAID[:4], [*SAID, *ENDED]]
+    assert "unet: no such file" in reason(cloud)
+    assert len(cloud.pauses) == 2
+
+
+def test_a_command_that_said_nothing_has_the_phase_for_a_reason(cloud: Cloud) -> None:
+    cloud.logs.pages = [[*SAID[:3], *ENDED]]
+    assert reason(cloud) == "The build ended as FAILED in BUILD: exit 1 (log: https://console/1)"
+
+
+@pytest.mark.parametrize("status", ["STOPPED", "TIMED_OUT", "FAULT"])
+def test_of_a_build_that_was_ended_the_status_is_the_reason(cloud: Cloud, status: str) -> None:
+    cloud.logs.pages = [[*SAID, *ENDED]]
+    assert reason(cloud, status).startswith(f"The build ended as {status} in BUILD")
+
+
+def test_without_its_log_a_build_s_end_is_told_all_the_same(cloud: Cloud) -> None:
+    cloud.logs.refusal = denied()
+    assert reason(cloud).startswith("The build ended as FAILED in BUILD: exit 1")
+
+
+def test_lines_that_do_not_fit_are_left_out_whole_and_a_long_one_keeps_its_end(
+    cloud: Cloud,
+) -> None:
+    cloud.logs.pages = [["x" * 900, "why " * 50, "the end", *ENDED]]
+    assert reason(cloud).startswith("why why")
+    other = Cloud()
+    other.logs.pages = [["x" * 5000 + "the end", *ENDED]]
+    assert reason(other).endswith("xthe end (log: https://console/1)")
+
+
 def test_a_build_that_wrote_its_output_succeeds(cloud: Cloud) -> None:
     cloud.request("Create")
     cloud.s3.keys = [MANIFEST]

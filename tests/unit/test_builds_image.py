@@ -3,27 +3,28 @@
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from stacks.builds.build_image import MEDIA_TYPE, BuildFailed, ImageBuilder
+from stacks.build_scripts.build_image import MEDIA_TYPE, BuildFailed, ImageBuilder, ImageJob
 
 REGISTRY = "763104351884.dkr.ecr.eu-west-1.amazonaws.com"
 BASE = f"{REGISTRY}/huggingface-pytorch-inference:2.6.0"
 BASE_DIGEST, PINNED, EARLIER = ("sha256:" + digit * 64 for digit in "bcd")
 KEY = "a" * 64
 IMAGE = f"111122223333.dkr.ecr.eu-west-1.amazonaws.com/images:{KEY}"
-ENV = {
-    "SD_BASE_IMAGE": BASE,
-    "SD_IMAGE": IMAGE,
-    "SD_REPOSITORY": "images",
-    "SD_KEY": KEY,
-    "SD_DOCKERFILE": "context/g5/Dockerfile",
-    "SD_BUCKET": "models",
-    "SD_RECORD": f"images/{KEY}.json",
-}
+JOB = ImageJob(
+    key=KEY,
+    base_image=BASE,
+    image=IMAGE,
+    repository="images",
+    dockerfile="context/g5/Dockerfile",
+    bucket="models",
+    record=f"images/{KEY}.json",
+)
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CHILD = "sha256:" + "e" * 64
@@ -139,12 +140,12 @@ class Building:
             return int(self.overtaken)
         return 0
 
-    def run(self, **env: str) -> None:
-        ImageBuilder({**ENV, **env}, self.ecr, self.s3, self.docker, self.ecr.fetch).build()
+    def run(self, **job: str) -> None:
+        ImageBuilder(replace(JOB, **job), self.ecr, self.s3, self.docker, self.ecr.fetch).build()
 
-    def fails(self, **env: str) -> str:
+    def fails(self, **job: str) -> str:
         with pytest.raises(BuildFailed) as caught:
-            self.run(**env)
+            self.run(**job)
         assert not self.s3.objects
         return str(caught.value)
 
@@ -198,7 +199,7 @@ def test_what_is_recorded_is_the_digest_that_was_built_on() -> None:
 def test_a_pinned_digest_is_used_whatever_the_tag_stands_for_now() -> None:
     building = Building()
     building.ecr.base = {"imageDigest": PINNED}
-    building.run(SD_BASE_IMAGE=f"{BASE}@{PINNED}")
+    building.run(base_image=f"{BASE}@{PINNED}")
     assert f"BASE_IMAGE={BASE}@{PINNED}" in building.ran[2][0]
     assert building.recorded["base_digest"] == PINNED
     assert building.recorded["base_image"] == BASE
@@ -207,9 +208,9 @@ def test_a_pinned_digest_is_used_whatever_the_tag_stands_for_now() -> None:
 @pytest.mark.parametrize("base", [f"{BASE}@{PINNED}", BASE.replace("2.6.0", "2.6.1")])
 def test_a_base_that_aws_does_not_have_is_named_before_anything_is_built(base: str) -> None:
     building = Building()
-    assert f"has no {base}: Requested image not found" in building.fails(SD_BASE_IMAGE=base)
+    assert f"has no {base}: Requested image not found" in building.fails(base_image=base)
     building.ecr.denied = True
-    assert f"doesn't tell of {base}: " in building.fails(SD_BASE_IMAGE=base)
+    assert f"doesn't tell of {base}: " in building.fails(base_image=base)
     assert building.ran == []
 
 

@@ -12,8 +12,8 @@ import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
 
-from stacks.builds.retry import ATTEMPTS, TransferError
-from stacks.builds.upload import File, Store
+from stacks.build_scripts.retry import ATTEMPTS, TransferError
+from stacks.build_scripts.upload import File, Store
 
 # Above boto3's 8 MB, so that it goes up in parts.
 LARGE = b"x" * 9_000_000

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from sd_contract.model_folder import NotAModel
-from stacks.builds.hub import Hub, HubError
-from stacks.builds.import_weights import Folder
-from stacks.builds.retry import ATTEMPTS, MAX_WAIT_S, TransferError
+from stacks.build_scripts.hub import Hub, HubError
+from stacks.build_scripts.import_weights import Folder
+from stacks.build_scripts.retry import ATTEMPTS, MAX_WAIT_S, TransferError
 from tests.unit.builds_fakes import (
     BESIDES,
     COMMIT,
@@ -99,7 +99,7 @@ def test_a_file_that_stays_damaged_is_never_stored_and_leaves_no_manifest(job: I
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_model_that_was_taken_down_is_said_to_be(job: Import, status: int) -> None:
     job.hub.status = status
-    with pytest.raises(HubError, match=r"sd\.model\.id"):
+    with pytest.raises(HubError, match=r"in sd\.models, by id"):
         job.run()
 
 

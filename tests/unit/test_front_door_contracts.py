@@ -22,13 +22,14 @@ from sd_serving.engine import Engine
 from sd_serving.errors import NotReady
 from sd_serving.handler import Call, Handler, error_reply
 from stacks.serving_environment import registration, serving_environment
-from stacks.settings import ROOT, VARIANTS, Settings, load
+from stacks.settings import ROOT, Settings, load
 from tests import serving_fakes
 from tests.unit.front_door_fakes import FakeRuntime, generation_request, model_error
 from tests.unit.test_front_door_config import ENV
 
 CONFIG = Config.from_env(ENV)
 SERVED: Any = SimpleNamespace(artifact_key="9f2c", revision="4e63")
+VARIANTS = ("g5", "djl", "inf2")
 CONTEXTS: dict[str, dict[str, str]] = {"aws": {}, "local": {"profile": "local"}}
 
 
@@ -39,7 +40,7 @@ def settings(profile: str) -> Settings:
 def registered(profile: str, name: str) -> Registration:
     app = settings(profile)
     built = '{"base_image_digest":"sha256:0","quality":null}'
-    return Registration.from_json(registration(app, getattr(app, name), SERVED, built))
+    return Registration.from_json(registration(app, app.variant(name), SERVED, built))
 
 
 @pytest.mark.parametrize("profile", CONTEXTS)
@@ -72,7 +73,7 @@ def test_the_longest_legal_body_passes() -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
     app = settings(profile)
-    told = ServingConfig.from_env(serving_environment(app, getattr(app, name), "9f2c"))
+    told = ServingConfig.from_env(serving_environment(app.variant(name), "9f2c"))
     variant = registered(profile, name)
     assert (variant.sizes, variant.default_steps) == (told.sizes, told.default_steps)
     body = {

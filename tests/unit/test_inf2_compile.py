@@ -17,7 +17,7 @@ from inf2.compile import CompileError, compile_model, main, parse_job
 from inf2.parity import ParityTooLow
 from sd_contract.size import Size
 from sd_serving.model_unusable import ModelUnusable
-from stacks.builds.training_job import ARGUMENTS, ENTRY_POINT
+from stacks.build_scripts.training_job import ARGUMENTS, ENTRY_POINT
 from stacks.compile_key import compile_sources
 from tests.inf2_artifact import PART_KEYS, SIZES, WEIGHTS, artifact, job
 from tests.serving_fakes import write_manifest
@@ -120,7 +120,8 @@ def test_a_job_without_a_key_for_each_part_is_refused(root: Path) -> None:
 def test_pictures_below_a_bar_of_ones_own_fail_saying_by_how_much(tmp_path: Path) -> None:
     strict = job(tmp_path, parity_db=105.0)
     said = (
-        r"dB is \d+\.\d\d dB below the bar of 105 dB that sd.compile.parity_db sets \(64x64, seed"
+        r"dB is \d+\.\d\d dB below the bar of 105 dB that sd.kinds.neuron.compile.parity_db sets "
+        r"\(64x64, seed"
     )
     with pytest.raises(ParityTooLow, match=said):
         compile_model(strict)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from stacks.builds.cpu_compile import run
+from stacks.build_scripts.cpu_compile import CompileJob, run
 from tests.sagemaker_fake import FakeAws, fake_aws
 
-ENV = {
-    "SD_BUCKET": "models",
-    "SD_WEIGHTS_PREFIX": "weights/w/",
-    "SD_WORK_PREFIX": "compile-jobs/p/",
-    "SD_TARGET_PREFIX": "compiled/k/",
-    "SD_HYPERPARAMETERS": json.dumps({"key": "k", "backend": "neuronx"}),
-}
+JOB = CompileJob(
+    bucket="models",
+    weights_prefix="weights/w/",
+    work_prefix="compile-jobs/p/",
+    target_prefix="compiled/k/",
+    hyperparameters={"key": "k", "backend": "neuronx"},
+)
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_compiles_what_is_in_s3_and_publishes_it_the_manifest_last(
         (tmp_path / "out" / "unet" / "model.pt").write_text("graph")
         return 0
 
-    assert run(ENV, aws.client("s3"), tmp_path, compile_with) == 0
+    assert run(JOB, aws.client("s3"), tmp_path, compile_with) == 0
     assert names(aws, "compiled/k/") == ["unet/model.pt", "manifest.json"]
     # For a compile that has one more size.
     assert "unet/model.pt" in names(aws, "compile-jobs/p/checkpoints/")
@@ -66,9 +65,9 @@ def test_compiles_what_is_in_s3_and_publishes_it_the_manifest_last(
 def test_a_compiler_that_was_killed_says_that_memory_did_not_suffice(
     aws: FakeAws, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int
 ) -> None:
-    assert run(ENV, aws.client("s3"), tmp_path, lambda _: status) == status
+    assert run(JOB, aws.client("s3"), tmp_path, lambda _: status) == status
     said = capsys.readouterr().out
-    for part in ("killed", "Memory did not suffice", "sd.inf2.sizes", "ml.trn1.32xlarge"):
+    for part in ("killed", "Memory did not suffice", "sd.kinds.neuron.sizes", "ml.trn1.32xlarge"):
         assert part in said
 
 
@@ -80,7 +79,7 @@ def test_a_failure_publishes_nothing_and_keeps_what_is_done(aws: FakeAws, tmp_pa
         (tmp_path / "out" / "unet.pt").write_text("no artifact")
         return 1
 
-    assert run(ENV, aws.client("s3"), tmp_path, compile_with) == 1
+    assert run(JOB, aws.client("s3"), tmp_path, compile_with) == 1
     assert names(aws, "compiled/") == []
     assert sorted(names(aws, "compile-jobs/p/checkpoints/")) == [
         "text_encoder/model.pt",

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stacks.builds.follow_job import START_TIMEOUT_S, JobFollower
-from stacks.builds.neuron_compile import CompileBuild, run
-from stacks.builds.training_job import (
+from stacks.build_scripts.follow_job import START_TIMEOUT_S, JobFollower
+from stacks.build_scripts.neuron_compile import CompileBuild, run
+from stacks.build_scripts.training_job import (
     ARGUMENTS,
     ENTRY_POINT,
     CapacityMissing,
@@ -79,7 +79,7 @@ class Run:
         follower = JobFollower(
             sagemaker,
             self.aws.client("logs"),
-            build.poll_s,
+            build.told.poll_s,
             say=self.said.append,
             sleep=self.sleep,
             clock=lambda: self._now,
@@ -293,7 +293,8 @@ def test_a_job_that_was_killed_says_that_memory_did_not_suffice(
     aws.states = [{"TrainingJobStatus": "Failed", "FailureReason": reason}]
     with pytest.raises(CompileFailed) as failure:
         build()
-    for part in (reason, "ml.trn1.2xlarge", "sd.compile.instance_type=ml.trn1.32xlarge", "sizes"):
+    larger = "sd.kinds.neuron.compile.instance_type=ml.trn1.32xlarge"
+    for part in (reason, "ml.trn1.2xlarge", larger, "sizes"):
         assert part in str(failure.value)
 
 
@@ -346,11 +347,11 @@ def test_a_job_that_does_not_start_is_stopped(aws: FakeAws, build: Run) -> None:
     with pytest.raises(CapacityMissing, match=message):
         build()
     assert aws.named("StopTrainingJob") == [{"TrainingJobName": BUILD.job.name}]
-    assert len(aws.named("DescribeTrainingJob")) == START_TIMEOUT_S / BUILD.poll_s + 2
+    assert len(aws.named("DescribeTrainingJob")) == START_TIMEOUT_S / BUILD.told.poll_s + 2
 
 
 def test_spot_may_wait_for_capacity(aws: FakeAws, build: Run) -> None:
-    polls = int(START_TIMEOUT_S / BUILD.poll_s) + 5
+    polls = int(START_TIMEOUT_S / BUILD.told.poll_s) + 5
     aws.states = [*([in_progress("waiting")] * polls), COMPLETED]
     lay_out(aws)
     build(CompileBuild.from_env({**ENV, "SD_SPOT": "true"}))
@@ -360,7 +361,7 @@ def test_spot_may_wait_for_capacity(aws: FakeAws, build: Run) -> None:
 @pytest.mark.parametrize(
     ("secondary", "said"),
     [
-        ("MaxRuntimeExceeded", "longer than sd.compile.timeout_min"),
+        ("MaxRuntimeExceeded", "longer than sd.kinds.neuron.compile.timeout_min"),
         ("MaxWaitTimeExceeded", "spot capacity did not suffice"),
         ("Stopped", "by hand"),
     ],

@@ -240,7 +240,8 @@ def _allow_nothing(checks: list[dict[str, Any]]) -> None:
 def test_a_deferred_gate_can_refuse_pictures(copy: Path) -> None:
     edit(copy, defer)
     edit(copy, lambda document: document["parity"]["bar"].update(parity_db=105.0))
-    with pytest.raises(ModelUnusable, match=r"below the bar of 105 dB that sd\.compile\.parity_db"):
+    bar = r"below the bar of 105 dB that sd\.kinds\.neuron\.compile\.parity_db"
+    with pytest.raises(ModelUnusable, match=bar):
         load(copy, config())
 
 

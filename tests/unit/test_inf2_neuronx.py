@@ -101,10 +101,10 @@ F137 = (
     [
         (
             False,
-            "sd.compile.instance_type=ml.trn1.32xlarge (512 GiB), sd.compile.compute=codebuild-cpu "
-            "(144 GB), or smaller sd.inf2.sizes",
+            "sd.kinds.neuron.compile.instance_type=ml.trn1.32xlarge (512 GiB), its "
+            "compute=codebuild-cpu (144 GB), or smaller sd.kinds.neuron.sizes",
         ),
-        (True, "smaller sd.inf2.sizes"),
+        (True, "smaller sd.kinds.neuron.sizes"),
     ],
 )
 @pytest.mark.parametrize(("status", "log"), [(-9, ""), (137, ""), (70, F137)])

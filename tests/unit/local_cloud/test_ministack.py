@@ -89,6 +89,7 @@ def test_a_circle_is_an_error() -> None:
         ("ssm", "DescribeParameters", {"Path": "/sd/v"}, "*"),
         ("ecr", "BatchGetImage", {}, "ecr:REGION:OURS:repository/r"),
         ("ecr", "BatchGetImage", {"registryId": "7"}, "ecr:REGION:7:repository/r"),
+        ("logs", "PutLogEvents", {"logStreamName": "a/1"}, "logs:REGION:OURS:log-stream:a/1"),
         ("codebuild", "StopBuild", {"id": "p:1"}, "codebuild:REGION:OURS:project/p"),
         ("codebuild", "BatchGetBuilds", {"ids": ["p:1"]}, "codebuild:REGION:OURS:project/p"),
         (

@@ -1,0 +1,37 @@
+"""What builds make and endpoints serve, and where it is kept."""
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The model bucket, the key of all that is in it, and the log of all builds."""
+
+    bucket: s3.Bucket
+    encryption_key: kms.IKey
+    build_log: logs.ILogGroup
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What an endpoint serves: `prefix` of the bucket ends in "/"; `artifact_key` is what its
+    manifest says; `revision` the model's commit or content."""
+
+    storage: Storage
+    prefix: str
+    artifact_key: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class ServingImage:
+    """`record` is the object in the model bucket that says what it was built on."""
+
+    repository: ecr.IRepository
+    uri: str
+    record: str

@@ -1,0 +1,56 @@
+"""What one copy of the app is called by, in an account that may have others.
+
+A prefix may have hyphens, a variant's name has none, and the parts that follow are of fixed
+lengths: so a name says which copy's it is, and what a role may touch by a pattern of names ends
+where the next copy's begin ("sd-g5" is of "sd", "sd-x-g5" of "sd-x").
+"""
+
+from dataclasses import dataclass
+
+from stacks.settings.rules import text
+
+# SageMaker's names have 63 characters at most; a training job's has both of these and 31 more.
+PREFIX = text(
+    r"[a-z](-?[a-z0-9]){0,15}",
+    "up to 16 lower-case letters, digits and single hyphens, a letter first",
+)
+VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")
+# Stacks of the app itself: Sd<Name>Stack.
+TAKEN = ("api", "artifacts", "storage")
+
+
+@dataclass(frozen=True)
+class Names:
+    prefix: str
+
+    def stack(self, name: str) -> str:
+        """Of the stack of that name in capitals: "SdG5Stack"."""
+        parts = (part.capitalize() for part in self.prefix.split("-"))
+        return f"{'-'.join(parts)}{name}Stack"
+
+    @property
+    def registrations(self) -> str:
+        """Where variants register themselves; the front door reads this folder of the parameter
+        store."""
+        return f"/{self.prefix}/variants"
+
+    def endpoint(self, variant: str) -> str:
+        return f"{self.prefix}-{variant}"
+
+    @property
+    def endpoints(self) -> str:
+        """A pattern of all endpoints, and of those of longer prefixes."""
+        return f"{self.prefix}-*"
+
+    @property
+    def others_endpoints(self) -> str:
+        """A pattern of what only longer prefixes' endpoints are called by."""
+        return f"{self.prefix}-*-*"
+
+    def container_log(self, variant: str) -> str:
+        """SageMaker writes the containers' logs there, and nowhere else."""
+        return f"/aws/sagemaker/Endpoints/{self.endpoint(variant)}"
+
+    def jobs(self, variant: str) -> str:
+        """What the names of a variant's training jobs begin with."""
+        return f"{self.prefix}-compile-{variant}-"
