@@ -15,7 +15,7 @@ ELSEWHERE = {"torch_neuronx", "djl_python", "sagemaker"}
 
 def imported() -> dict[str, str]:
     """One of the files that import it, by package."""
-    found = {}
+    found: dict[str, str] = {}
     below = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
     for path in (ROOT / "app.py", ROOT / "api_client.py", *below):
         for node in ast.walk(ast.parse(path.read_text())):
