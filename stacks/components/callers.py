@@ -37,7 +37,7 @@ class Callers(Construct):
             arn = settings.cognito_user_pool or ""
             pool = cognito.UserPool.from_user_pool_arn(self, "UserPool", arn)
             self.method_options["authorizer"] = apigateway.CognitoUserPoolsAuthorizer(
-                self, "Tokens", cognito_user_pools=[pool]
+                self, "Tokens", authorizer_name="tokens", cognito_user_pools=[pool]
             )
 
     def acknowledge(self, method: apigateway.Method) -> None:
@@ -56,6 +56,7 @@ class Callers(Construct):
         return apigateway.RequestAuthorizer(
             self,
             "Keys",
+            authorizer_name="keys",
             handler=function.function,
             # With a cache the gateway itself refuses a request that lacks any of the sources, and
             # callers send one of two headers; without one it asks the function whatever is there
