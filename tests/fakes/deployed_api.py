@@ -38,7 +38,10 @@ class DeployedApi:
             return found if not found["StackStatus"].endswith("_IN_PROGRESS") else None
 
         described = wait_for(made)
-        assert described["StackStatus"] == "CREATE_COMPLETE", described
+        if described["StackStatus"] != "CREATE_COMPLETE":
+            events = cloudformation.describe_stack_events(StackName=self.stack)["StackEvents"]
+            reasons = [each.get("ResourceStatusReason", "") for each in events]
+            raise AssertionError("; ".join(filter(None, reasons)))
         outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
         key = cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
         self.url = api_url(cloud.settings, outputs["ApiUrl"])

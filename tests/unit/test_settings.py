@@ -438,6 +438,49 @@ def test_what_is_no_setting_is_refused_by_what_to_write_instead(key: str, meant:
     assert list(found) == [key]
 
 
+POOL = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_AbC"
+ORIGINS = ("https://a.example", "http://localhost:5173")
+
+
+def test_who_may_call_the_api_is_closed_by_default() -> None:
+    api = loaded().api
+    assert (api.authorization, api.cors_origins, api.waf, api.tracing) == (
+        "keys",
+        None,
+        False,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"), [("", None), ([], None), (",".join(ORIGINS), ORIGINS), (["*"], ("*",))]
+)
+def test_origins_are_a_list_or_none(value: object, origins: object) -> None:
+    assert loaded({"api.cors_origins": value}).api.cors_origins == origins
+
+
+@pytest.mark.parametrize("value", ["a.example", "https://a.example/", "https://*.example", "null"])
+def test_an_origin_is_a_scheme_and_a_host(value: str) -> None:
+    assert "https://app.example.com" in said("api.cors_origins", value)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "pool"),
+    [("cognito", ""), ("iam", POOL), ("keys", POOL), ("cognito", "a-pool")],
+)
+def test_cognito_and_nothing_else_has_a_user_pool(authorization: str, pool: str) -> None:
+    refused = said("api.cognito_user_pool", pool, {"api.authorization": authorization})
+    assert "the ARN of a Cognito user pool" in refused
+    loaded({"api.authorization": "cognito", "api.cognito_user_pool": POOL})
+
+
+def test_a_web_acl_must_see_all_of_a_body() -> None:
+    waf = {"api.waf": "true"}
+    assert "at most 65536 with sd.api.waf" in said("api.max_body_bytes", 65_537, waf)
+    loaded({"api.max_body_bytes": 65_536, **waf})
+    loaded({"api.max_body_bytes": 1_048_576})
+
+
 @pytest.mark.parametrize("value", ["g5,inf2", ["g5", "inf2"]])
 def test_a_list_of_variants_is_refused_by_how_to_leave_one_out(value: object) -> None:
     assert "-c sd.variants.<name>= leaves one out" in said("variants", value)

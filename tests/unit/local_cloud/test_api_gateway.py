@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +14,6 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from local_cloud.child import ChildCloud
-from local_cloud.settings import REPOSITORY
 from tests.fakes.deployed_api import DeployedApi
 from tests.fakes.local_account import allow, arn, client_of_user, log_lines, wait_for
 
@@ -351,12 +348,3 @@ def test_with_cognito_a_token_of_the_pool_needs_a_key(
     assert error(api.send("GET", "/models", headers=key), 401)["code"] == "invalid_token"
     wrong = {"Authorization": "Bearer no.token.atall", **key}
     assert error(api.send("GET", "/models", headers=wrong), 401)["code"] == "invalid_token"
-
-
-def test_the_authorizer_imports_no_sdk() -> None:
-    """It would be most of a cold start."""
-    code = "import sys, authorizer.handler; print(*sorted(sys.modules))"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY / "lambda", capture_output=True, check=True
-    )
-    assert not {b"boto3", b"botocore", b"json", b"urllib"} & set(run.stdout.split())
