@@ -23,7 +23,7 @@ from front_door.errors import (
     FrontDoorError,
     InvalidRequest,
 )
-from tests.unit.front_door_fakes import (
+from tests.fakes.front_door import (
     PNG,
     REQUEST_ID,
     FakeRuntime,

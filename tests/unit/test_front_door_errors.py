@@ -9,7 +9,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from front_door.handler import serve
 from sd_contract.environment import ConfigError
-from tests.unit.front_door_fakes import (
+from tests.fakes.front_door import (
     REQUEST_ID,
     World,
     client_error,

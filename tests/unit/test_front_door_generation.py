@@ -9,7 +9,7 @@ from front_door.generation import GenerationFields, complete, parse_fields
 from sd_contract.fields import PUBLIC
 from sd_contract.invocation import Invocation
 from sd_contract.size import Size
-from tests.unit.front_door_fakes import variant
+from tests.fakes.front_door import variant
 
 
 def parse(**body: Any) -> GenerationFields:

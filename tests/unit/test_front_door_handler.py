@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 from front_door.handler import serve
-from tests.unit.front_door_fakes import (
+from tests.fakes.front_door import (
     CONFIG,
     PNG,
     REGISTRATION,

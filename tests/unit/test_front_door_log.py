@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ParamValidationError
 
-from tests.unit.front_door_fakes import REQUEST_ID, FakeRuntime, World, model_error, post
+from tests.fakes.front_door import REQUEST_ID, FakeRuntime, World, model_error, post
 
 CALLED = {"api_key_id": "key-1", "method": "POST", "path": "/images/generations"}
 

@@ -10,7 +10,7 @@ import pytest
 from front_door.openapi import filled, text
 from sd_contract.fields import PUBLIC
 from stacks.components.inference_api import REFUSALS
-from tests.unit.front_door_fakes import REGISTRATION, World, get_models, post, registration
+from tests.fakes.front_door import REGISTRATION, World, get_models, post, registration
 from tests.unit.test_front_door_errors import FAILURES, MISTAKES, breaking
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text()

@@ -17,7 +17,7 @@ from front_door.picture_time import (
 from front_door.time_limit import check_time, estimate_s
 from sd_contract.invocation import Answer
 from sd_contract.size import Size
-from tests.unit.front_door_fakes import (
+from tests.fakes.front_door import (
     FakeClock,
     FakeRuntime,
     World,

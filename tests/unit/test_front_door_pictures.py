@@ -5,7 +5,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from front_door.errors import StorageError
 from front_door.pictures import store
-from tests.unit.front_door_fakes import NOW, FakeObjectStore, client_error
+from tests.fakes.front_door import NOW, FakeObjectStore, client_error
 
 
 def store_two(s3: FakeObjectStore, now_s: float = NOW) -> list[str]:

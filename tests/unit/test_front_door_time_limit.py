@@ -8,7 +8,7 @@ from front_door.errors import InvalidRequest
 from front_door.generation import GenerationRequest
 from front_door.picture_time import PictureTime
 from front_door.time_limit import check_time, estimate_s
-from tests.unit.front_door_fakes import generation_request
+from tests.fakes.front_door import generation_request
 
 LIMIT_S = 26.0
 

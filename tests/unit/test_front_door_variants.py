@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from front_door.errors import ModelNotFound, RegistryError
-from tests.unit.front_door_fakes import FakeParameterStore, World, client_error, registration
+from tests.fakes.front_door import FakeParameterStore, World, client_error, registration
 
 
 def world(**documents: Any) -> World:
