@@ -102,17 +102,14 @@ def ok_response(request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def error_response(request_id: str, error: Exception) -> dict[str, Any]:
     """Only a RequestError's text reaches the caller; every other error is told by its kind."""
+    param = None
     if isinstance(error, RequestError):
-        body = {
-            "message": str(error),
-            "type": "invalid_request_error",
-            "param": error.param,
-            "code": error.code,
-        }
-        return _response(request_id, _REQUEST_STATUS[type(error)], {"error": body})
-    kinds = (answer for kind, answer in _TRY_AGAIN.items() if isinstance(error, kind))
-    answer = next(kinds, _INTERNAL)
-    body = {"message": answer.message, "type": answer.type, "param": None, "code": answer.code}
+        status, param = _REQUEST_STATUS[type(error)], error.param
+        answer = _Answer(status, "invalid_request_error", error.code, str(error))
+    else:
+        kinds = (answer for kind, answer in _TRY_AGAIN.items() if isinstance(error, kind))
+        answer = next(kinds, _INTERNAL)
+    body = {"message": answer.message, "type": answer.type, "param": param, "code": answer.code}
     response = _response(request_id, answer.status, {"error": body})
     if answer.retry_after_s is not None:
         response["headers"]["Retry-After"] = str(answer.retry_after_s)

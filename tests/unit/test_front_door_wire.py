@@ -17,8 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from front_door.handler import build_front_door, handler
-from tests.fakes.front_door import PNG, REGISTRATION, REQUEST_ID, post
-from tests.unit.test_front_door_config import ENV
+from tests.fakes.front_door import ENV, PNG, REGISTRATION, REQUEST_ID, post
 
 CONTEXT = SimpleNamespace(aws_request_id="invocation")
 
