@@ -61,7 +61,6 @@ _INTERNAL = _Answer(
 class Request:
     """`route` is the method and the resource's template, such as "GET /models"."""
 
-    id: str
     route: str
     body: RawBody
 
@@ -71,10 +70,9 @@ def request_id(event: Mapping[str, Any], fallback: str) -> str:
     return (event.get("requestContext") or {}).get("requestId") or fallback
 
 
-def read_event(event: Mapping[str, Any], request_id: str) -> Request:
+def read_event(event: Mapping[str, Any]) -> Request:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     return Request(
-        id=request_id,
         route=f"{event['httpMethod']} {event['resource']}",
         body=RawBody(
             text=event.get("body") or "",

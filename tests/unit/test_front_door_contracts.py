@@ -129,5 +129,5 @@ def test_the_container_s_real_answer_is_understood() -> None:
 def test_a_real_not_ready_of_the_container_is_unavailable() -> None:
     reply = error_reply(NotReady("the model is not loaded"))
     runtime = FakeRuntime(fails=model_error(reply.body.decode(), reply.status))
-    with pytest.raises(EndpointUnavailable):
+    with pytest.raises(EndpointUnavailable, match="engine_error: the model is not loaded"):
         endpoint.generate(runtime, generation_request(), "id-1")

@@ -5,6 +5,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from front_door.errors import StorageError
 from front_door.pictures import store
+from sd_contract.invocation import Answer
 from tests.fakes.front_door import NOW, FakeObjectStore, client_error
 
 
@@ -12,7 +13,7 @@ def store_two(s3: FakeObjectStore, now_s: float = NOW) -> list[str]:
     return store(
         s3,
         "pictures",
-        [(4294967295, b"first"), (0, b"second")],
+        Answer((b"first", b"second"), (4294967295, 0), {}, {}),
         request_id="id-1",
         now_s=now_s,
         url_ttl_s=600,
@@ -22,19 +23,12 @@ def store_two(s3: FakeObjectStore, now_s: float = NOW) -> list[str]:
 def test_each_image_is_stored_by_date_request_and_seed() -> None:
     s3 = FakeObjectStore()
     urls = store_two(s3)
+    keys = ["2026-11-22/id-1/4294967295.png", "2026-11-22/id-1/0.png"]
     assert list(s3.objects.values()) == [
-        {
-            "Bucket": "pictures",
-            "Key": f"2026-11-22/id-1/{seed}.png",
-            "Body": body,
-            "ContentType": "image/png",
-        }
-        for seed, body in ((4294967295, b"first"), (0, b"second"))
+        {"Bucket": "pictures", "Key": key, "Body": body, "ContentType": "image/png"}
+        for key, body in zip(keys, (b"first", b"second"), strict=True)
     ]
-    assert urls == [
-        "https://pictures/2026-11-22/id-1/4294967295.png?get_object&600",
-        "https://pictures/2026-11-22/id-1/0.png?get_object&600",
-    ]
+    assert urls == [f"https://pictures/{key}?get_object&600" for key in keys]
 
 
 def test_the_date_is_utc() -> None:
