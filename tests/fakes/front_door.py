@@ -176,6 +176,7 @@ class World:
     s3: FakeObjectStore = field(default_factory=FakeObjectStore)
     clock: FakeClock = field(default_factory=FakeClock)
     config: Config = CONFIG
+    timer: Callable[[], float] = lambda: 5.0
     logged: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -197,15 +198,15 @@ class World:
             draw_seed=lambda: SEEDS - 1,
         )
 
+    def respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        def emit(line: str) -> None:
+            self.logged.append(json.loads(line))
+
+        return serve(event, "invocation", lambda: self.front_door, emit, self.timer)
+
     def send(self, event: Mapping[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
         """Status, headers and parsed body of the response."""
-        response = serve(
-            event,
-            "invocation",
-            lambda: self.front_door,
-            lambda line: self.logged.append(json.loads(line)),
-            timer=lambda: 5.0,
-        )
+        response = self.respond(event)
         return response["statusCode"], response["headers"], json.loads(response["body"])
 
     def generate(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
@@ -216,14 +217,9 @@ def post(body: Any, **changes: Any) -> dict[str, Any]:
     """API Gateway's REST proxy event for a generation."""
     return {
         "resource": "/images/generations",
-        "path": "/images/generations",
         "httpMethod": "POST",
         "headers": {"Content-Type": "application/json", "x-api-key": "key"},
-        "requestContext": {
-            "requestId": REQUEST_ID,
-            "stage": "v1",
-            "identity": {"apiKeyId": "key-1"},
-        },
+        "requestContext": {"requestId": REQUEST_ID, "identity": {"apiKeyId": "key-1"}},
         "body": body if isinstance(body, str) or body is None else json.dumps(body),
         "isBase64Encoded": False,
         **changes,
@@ -231,7 +227,7 @@ def post(body: Any, **changes: Any) -> dict[str, Any]:
 
 
 def get_models() -> dict[str, Any]:
-    return post(None, resource="/models", path="/models", httpMethod="GET", headers=None)
+    return post(None, resource="/models", httpMethod="GET", headers=None)
 
 
 def client_error(code: str, message: str = "", **details: Any) -> ClientError:

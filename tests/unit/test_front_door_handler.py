@@ -3,8 +3,8 @@
 import base64
 import json
 from dataclasses import replace
+from itertools import count
 
-from front_door.handler import serve
 from tests.fakes.front_door import (
     CONFIG,
     PNG,
@@ -41,7 +41,15 @@ def test_a_picture_by_url() -> None:
             "total": 0,
         },
     }
-    assert world.s3.objects[f"{key}/8.png"]["Body"] == PNG + b"8"
+    assert list(world.s3.objects.values()) == [
+        {
+            "Bucket": "pictures",
+            "Key": f"{key}/{seed}.png",
+            "Body": PNG + str(seed).encode(),
+            "ContentType": "image/png",
+        }
+        for seed in (7, 8)
+    ]
 
 
 def test_a_seed_is_drawn_and_echoed() -> None:
@@ -78,12 +86,9 @@ def test_a_base64_body() -> None:
 
 
 def test_timings_come_from_the_timer() -> None:
-    ticks = iter(range(100))
-    world = World()
-    response = serve(
-        post({"prompt": "x"}), "", lambda: world.front_door, lambda _: None, lambda: next(ticks)
-    )
-    timings = json.loads(response["body"])["timings_ms"]
+    ticks = count()
+    _, _, body = World(timer=lambda: next(ticks)).generate(prompt="x")
+    timings = body["timings_ms"]
     assert (timings["endpoint"], timings["storage"], timings["total"]) == (1000, 1000, 5000)
 
 
@@ -126,8 +131,7 @@ def test_a_response_lambda_couldn_t_return_points_to_url() -> None:
 def test_a_response_just_within_lambda_s_limit_passes() -> None:
     def size(padding: int) -> tuple[int, int]:
         world = World(runtime=FakeRuntime(padding=padding))
-        event = post({"prompt": "x", "response_format": "b64_json"})
-        response = serve(event, "", lambda: world.front_door, lambda _: None)
+        response = world.respond(post({"prompt": "x", "response_format": "b64_json"}))
         return response["statusCode"], len(json.dumps(response))
 
     limit = 6 * 1024 * 1024

@@ -20,17 +20,6 @@ def store_two(s3: FakeObjectStore, now_s: float = NOW) -> list[str]:
     )
 
 
-def test_each_image_is_stored_by_date_request_and_seed() -> None:
-    s3 = FakeObjectStore()
-    urls = store_two(s3)
-    keys = ["2026-11-22/id-1/4294967295.png", "2026-11-22/id-1/0.png"]
-    assert list(s3.objects.values()) == [
-        {"Bucket": "pictures", "Key": key, "Body": body, "ContentType": "image/png"}
-        for key, body in zip(keys, (b"first", b"second"), strict=True)
-    ]
-    assert urls == [f"https://pictures/{key}?get_object&600" for key in keys]
-
-
 def test_the_date_is_utc() -> None:
     midnight = 1795392000
     s3 = FakeObjectStore()
