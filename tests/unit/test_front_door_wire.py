@@ -6,7 +6,7 @@ and the clients to their settings: one attempt, a read time-out, URLs that S3 ac
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +38,7 @@ class FakeAwsHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         target = self.headers.get("X-Amz-Target", self.path)
-        self.server.requests.append(target)
+        self.server.requests.append(f"{self.command} {target}")
         if target == "AmazonSSM.GetParametersByPath":
             assert json.loads(body)["Path"] == "/sd/variants"
             parameter = {
@@ -47,27 +47,25 @@ class FakeAwsHandler(BaseHTTPRequestHandler):
                 "LastModifiedDate": 1795377600.0,
             }
             self._answer(200, {"Parameters": [parameter]})
+        elif self.command == "PUT":
+            self._answer(200)
         elif self.server.hangs:
             self.server.stopping.wait(60)
             self.close_connection = True
         elif self.server.failure:
             status, error, answer = self.server.failure
-            self._answer(status, answer, {"x-amzn-ErrorType": error})
+            self._answer(status, answer, error)
         else:
             self._answer(200, json.load(FakeRuntime().invoke_endpoint(Body=body)["Body"]))
 
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append(f"PUT {self.path} {self.headers['Content-Type']}")
-        self._answer(200, None)
+    do_PUT = do_POST
 
-    def _answer(self, status: int, body: Any, headers: Mapping[str, str] = {}) -> None:
-        payload = b"" if body is None else json.dumps(body).encode()
+    def _answer(self, status: int, body: Any = None, error: str = "") -> None:
+        payload = json.dumps(body).encode() if body else b""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
-        for name, value in headers.items():
-            self.send_header(name, value)
+        self.send_header("x-amzn-ErrorType", error)
         self.end_headers()
         self.wfile.write(payload)
 
@@ -116,9 +114,9 @@ def test_a_picture_by_a_url_signed_for_the_time_configured(
     assert "/eu-central-1/s3/" in query["X-Amz-Credential"][0]
     # Once each, whatever was retried: on a busy machine SSM's and S3's short time-outs may strike.
     assert list(dict.fromkeys(aws.requests)) == [
-        "AmazonSSM.GetParametersByPath",
-        "/endpoints/sd-g5/invocations",
-        f"PUT {url.path} image/png",
+        "POST AmazonSSM.GetParametersByPath",
+        "POST /endpoints/sd-g5/invocations",
+        f"PUT {url.path}",
     ]
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["request_id"] == REQUEST_ID
@@ -168,7 +166,7 @@ def test_errors_of_the_endpoint_are_told_apart_and_not_retried(
     aws.failure = failure
     status, body = generate()
     assert (status, body["error"]["code"]) == expected
-    assert aws.requests.count("/endpoints/sd-g5/invocations") == 1
+    assert aws.requests.count("POST /endpoints/sd-g5/invocations") == 1
 
 
 def test_an_endpoint_that_never_answers_is_given_up_in_time(
@@ -178,14 +176,14 @@ def test_an_endpoint_that_never_answers_is_given_up_in_time(
     aws.hangs = True
     status, body = generate()
     assert (status, body["error"]["code"]) == (504, "timeout")
-    assert aws.requests.count("/endpoints/sd-g5/invocations") == 1
+    assert aws.requests.count("POST /endpoints/sd-g5/invocations") == 1
 
 
 def test_an_endpoint_that_can_t_be_reached(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "http://127.0.0.1:1")
     status, body = generate()
     assert (status, body["error"]["code"]) == (503, "model_unavailable")
-    assert set(aws.requests) == {"AmazonSSM.GetParametersByPath"}
+    assert set(aws.requests) == {"POST AmazonSSM.GetParametersByPath"}
 
 
 @pytest.mark.usefixtures("aws")
