@@ -94,9 +94,9 @@ class FakeClock:
 
 @dataclass
 class FakeParameterStore:
-    """SSM holding `documents` by name; a page holds `page_size` of them."""
+    """SSM holding `documents` by name, text as it stands; a page holds `page_size` of them."""
 
-    documents: dict[str, str]
+    documents: dict[str, dict[str, Any] | str]
     page_size: int = 10
     fails: Exception | None = None
     calls: int = 0
@@ -113,7 +113,7 @@ class FakeParameterStore:
         parameters = [
             {
                 "Name": f"/sd/variants/{name}",
-                "Value": document,
+                "Value": document if isinstance(document, str) else json.dumps(document),
                 "LastModifiedDate": datetime(2026, 11, 22, 20, tzinfo=UTC),
             }
             for name, document in sorted(self.documents.items())
@@ -170,7 +170,7 @@ class World:
     """A front door with all its surroundings faked; `logged` has its log, parsed."""
 
     ssm: FakeParameterStore = field(
-        default_factory=lambda: FakeParameterStore({"g5": json.dumps(REGISTRATION)})
+        default_factory=lambda: FakeParameterStore({"g5": REGISTRATION})
     )
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     s3: FakeObjectStore = field(default_factory=FakeObjectStore)

@@ -1,6 +1,5 @@
 """What goes wrong as the caller sees it, with nothing internal, and as the log has it."""
 
-import json
 from typing import Any
 
 import pytest
@@ -109,7 +108,7 @@ def test_a_variant_just_destroyed_is_a_404_at_once() -> None:
 def test_a_default_that_has_moved_on_is_for_the_next_request() -> None:
     world = World()
     world.generate(prompt="x")
-    world.ssm.documents = {"inf2": json.dumps(registration("inf2", default=True))}
+    world.ssm.documents = {"inf2": registration("inf2", default=True)}
     world.runtime.fails = no_endpoint()
     assert world.generate(prompt="x")[0] == 503
     world.runtime.fails = None

@@ -72,7 +72,7 @@ def test_pictures_in_the_response_each_equal_the_one_made_alone() -> None:
 
 def test_the_model_asked_for_serves() -> None:
     world = World()
-    world.ssm.documents["inf2"] = json.dumps(registration("inf2", default_steps=9))
+    world.ssm.documents["inf2"] = registration("inf2", default_steps=9)
     _, _, body = world.generate(prompt="a red fox", model="inf2")
     assert body["model"] == "inf2"
     [call] = world.runtime.invocations
@@ -94,7 +94,7 @@ def test_timings_come_from_the_timer() -> None:
 
 def test_models_are_listed_in_openai_s_shape_with_what_they_registered() -> None:
     world = World()
-    world.ssm.documents["djl"] = json.dumps(registration("djl"))
+    world.ssm.documents["djl"] = registration("djl")
     status, headers, body = world.send(get_models())
     assert (status, headers["x-request-id"]) == (200, REQUEST_ID)
     assert body["object"] == "list"

@@ -119,8 +119,8 @@ def test_a_real_list_is_valid() -> None:
     world = World()
     unpriced = {"price_usd_per_hour": None, "price_date": None, "price_source": None}
     built = {"base_image_digest": None, "quality": None}
-    world.ssm.documents["djl"] = json.dumps(registration("djl", **unpriced, built=built))
-    world.ssm.documents["old"] = json.dumps(registration("old", built=None))
+    world.ssm.documents["djl"] = registration("djl", **unpriced, built=built)
+    world.ssm.documents["old"] = registration("old", built=None)
     models = world.send(get_models())[2]
     check("ModelList", models)
     assert len(models["data"]) == 3
@@ -138,8 +138,8 @@ def check_error(world: World, event: dict[str, Any]) -> None:
 def test_real_mistakes_are_as_documented(event: dict[str, Any]) -> None:
     # What is deployed where the examples come from.
     g5 = registration(sizes=["512x512"], seconds_per_step=0.0782)
-    deployed = {"g5": json.dumps(g5), "inf2": json.dumps(registration("inf2"))}
-    check_error(World(ssm=FakeParameterStore(deployed)), event)
+    ssm = FakeParameterStore({"g5": g5, "inf2": registration("inf2")})
+    check_error(World(ssm=ssm), event)
 
 
 @pytest.mark.parametrize(("part", "error"), [failure[:2] for failure in FAILURES])

@@ -10,16 +10,13 @@ from front_door.errors import ModelNotFound, RegistryError
 from tests.fakes.front_door import FakeParameterStore, World, client_error, registration
 
 
-def world(**documents: Any) -> World:
+def world(**documents: dict[str, Any] | str) -> World:
     """Registrations by name: a dict of changes, or text that stands as it is."""
-    return World(
-        ssm=FakeParameterStore(
-            {
-                name: given if isinstance(given, str) else json.dumps(registration(name, **given))
-                for name, given in documents.items()
-            }
-        )
-    )
+    held = {
+        name: given if isinstance(given, str) else registration(name, **given)
+        for name, given in documents.items()
+    }
+    return World(ssm=FakeParameterStore(held))
 
 
 def test_every_page_is_read() -> None:
