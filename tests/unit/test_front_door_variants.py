@@ -147,7 +147,8 @@ def test_the_last_reading_outlives_a_failed_one(failure: Exception) -> None:
     here.registry.resolve("g5")
     here.ssm.fails = failure
     here.clock.now += 61
-    assert here.registry.resolve("g5").name == "g5"
+    for _ in range(2):
+        assert here.registry.resolve("g5").name == "g5"
     assert here.logged == [{"event": "registrations_not_refreshed", "reason": str(failure)}]
     here.ssm.fails = None
     here.clock.now += 61
