@@ -66,6 +66,7 @@ LEAKS = [
     lambda text: RuntimeError(f"while drawing {text}"),
     lambda text: RuntimeError(f"while drawing {text!r}"),
     lambda text: ParamValidationError(report=f"Body, value: {json.dumps(text)}"),
+    lambda text: RuntimeError(json.dumps(text, ensure_ascii=False)),
     lambda text: model_error({"error": {"type": "engine_error", "message": f"at {text}"}}),
     lambda text: model_error({"error": {"type": "invalid_request", "message": f"at {text}"}}),
     lambda text: model_error(f"Traceback {text}"),
