@@ -26,10 +26,10 @@ from sd_contract.registration import Registration
 
 class ApiError(Exception):
     """The API has refused, or has answered something else than it should: then `kind` is
-    bad_answer. `text` is the body as it came."""
+    bad_answer and `why` isn't empty. `text` is the body as it came."""
 
     def __init__(self, response: httpx.Response, why: str = "") -> None:
-        self.status, self.text = response.status_code, response.text
+        self.status, self.text, self.why = response.status_code, response.text, why
         self.kind = "bad_answer" if why else f"http_{self.status}"
         super().__init__(f"{response.url.path}: HTTP {self.status}: {why or self.text}")
 

@@ -106,7 +106,7 @@ def requests_table(results: Results) -> Table[RequestRecord]:
             Column("overhead_latency_ms", "", partial(sagemaker, "OverheadLatency")),
             Column("model_id", "", lambda r: r.variant.model_id),
             Column("artifact_key", "", lambda r: r.variant.artifact_key),
-            Column("usd_per_hour", "", lambda r: r.variant.usd_per_hour),
+            Column("usd_per_hour", "", lambda r: r.variant.price_usd_per_hour),
             Column("price_date", "", lambda r: r.variant.price_date),
         ],
         results.measured,

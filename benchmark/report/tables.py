@@ -58,7 +58,7 @@ def latency_columns(of: Callable[[Row], Summary | None], *headers: str) -> list[
 
 
 def money(header: str, spec: str, of: Callable[[VariantFigures], Cell]) -> Column[VariantFigures]:
-    return Column(header, spec, lambda f: NO_PRICE if f.served.usd_per_hour is None else of(f))
+    return Column(header, spec, lambda f: NO_PRICE if f.usd_per_hour is None else of(f))
 
 
 def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigures]:
@@ -81,7 +81,7 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
             Column("instance", "", instances),
             Column("answered", "", lambda f: f"{f.base.ok}/{f.base.sent}"),
             *latency_columns(lambda f: f.base.latency, *LATENCIES),
-            money("USD/h", "$.4f", lambda f: f.served.usd_per_hour),
+            money("USD/h", "$.4f", lambda f: f.served.price_usd_per_hour),
             money("USD per million", "$,.2f", lambda f: f.cost_per_million),
             *(score(name) for name in dict.fromkeys(n for f in figures for n in f.scores.means)),
         ],

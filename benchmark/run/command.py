@@ -14,27 +14,28 @@ from urllib.parse import urlsplit
 import httpx
 from tqdm import tqdm
 
+from api_client import Api
 from benchmark.errors import BenchmarkError
 from benchmark.options import RunOptions
 from benchmark.prompts import PromptSet, load_prompts
 from benchmark.run import cloudwatch, load
-from benchmark.run.client import ApiClient, ListedVariant
+from benchmark.run.client import Caller
 from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
 from benchmark.run.session import Plan, Progress, Session
+from sd_contract.registration import Registration
 from stacks.catalogue.prices import read_prices
 
 
 @dataclass(frozen=True)
 class Target:
-    """`url` ends in /v1. `aws_endpoint_url` is the local cloud's, for CloudWatch."""
+    """`aws_endpoint_url` is the local cloud's, for CloudWatch."""
 
-    url: str
-    key: str
+    api: Api
     aws_endpoint_url: str | None = None
 
     @property
     def local(self) -> bool:
-        return urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
+        return urlsplit(self.api.url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 async def run(options: RunOptions) -> int:
@@ -43,11 +44,11 @@ async def run(options: RunOptions) -> int:
     prompt_set = replace(prompt_set, prompts=prompt_set.prompts[: options.prompt_count])
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
-        api = ApiClient(http, target.url, target.key, options.timeout, options.response_format)
-        chosen = _choose(await api.models(read_prices()), options.models)
+        caller = Caller(http, target.api, options.timeout, options.response_format)
+        chosen = _choose(await caller.variants(read_prices()), options.models)
         info = _info(options, target, prompt_set, chosen)
         plan = Plan(
-            variants=[variant.served for variant in chosen],
+            variants=chosen,
             phases=[
                 *(load.closed(callers) for callers in options.concurrency),
                 *(load.open_(rate) for rate in sorted(options.rates)),
@@ -60,7 +61,7 @@ async def run(options: RunOptions) -> int:
         path = options.results
         with ResultsFile(path, info) as results:
             pictures = None if options.no_pictures else path.parent / "pictures"
-            session = Session(api, results, info, plan, pictures, _progress, tqdm.write)
+            session = Session(caller, results, info, plan, pictures, _progress, tqdm.write)
             with _stopping_on_signals(session.stop):
                 await session.run()
             if session.stop.is_set():
@@ -75,8 +76,8 @@ def _target(options: RunOptions) -> Target:
     if options.local:
         try:
             found = json.loads(options.local.read_text())
-            url = found["api_url"].rstrip("/")
-            return Target(url, found["api_key"], found.get("aws_endpoint_url"))
+            api = Api(found["api_url"].rstrip("/"), found["api_key"])
+            return Target(api, found.get("aws_endpoint_url"))
         except (OSError, KeyError, ValueError) as error:
             raise BenchmarkError(
                 f"--local {options.local}: {error!r}; is the local cloud up (make up)?"
@@ -84,10 +85,10 @@ def _target(options: RunOptions) -> Target:
     key = options.key or os.environ.get("SD_API_KEY")
     if not options.url or not key:
         raise BenchmarkError("give --url and --key (or SD_API_KEY), or --local out/local.json")
-    return Target(options.url.rstrip("/"), key)
+    return Target(Api(options.url.rstrip("/"), key))
 
 
-def _choose(listed: Mapping[str, ListedVariant], names: Sequence[str]) -> list[ListedVariant]:
+def _choose(listed: Mapping[str, Registration], names: Sequence[str]) -> list[Registration]:
     missing = [name for name in names if name not in listed]
     if missing:
         known = ", ".join(listed) or "none"
@@ -98,17 +99,17 @@ def _choose(listed: Mapping[str, ListedVariant], names: Sequence[str]) -> list[L
 
 
 def _info(
-    options: RunOptions, target: Target, prompt_set: PromptSet, chosen: Sequence[ListedVariant]
+    options: RunOptions, target: Target, prompt_set: PromptSet, chosen: Sequence[Registration]
 ) -> RunInfo:
     """The same steps, size and guidance for every variant, whatever each one's defaults are."""
     first = chosen[0]
     common = [size for size in first.sizes if all(size in other.sizes for other in chosen)]
-    size = options.size or next(iter(common), "")
-    if size not in common:
-        served = "; ".join(f"{v.served.name}: {', '.join(v.sizes)}" for v in chosen)
+    size = options.size or next(map(str, common), "")
+    if size not in map(str, common):
+        served = "; ".join(f"{v.name}: {', '.join(map(str, v.sizes))}" for v in chosen)
         raise BenchmarkError(f"no common size {size}: {served}")
     return RunInfo(
-        url=target.url,
+        url=target.api.url,
         local=target.local,
         prompts=prompt_set.name,
         prompts_digest=prompt_set.digest,

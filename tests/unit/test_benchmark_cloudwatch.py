@@ -11,7 +11,7 @@ from benchmark.report.tables import stages_table
 from benchmark.run import cloudwatch
 from benchmark.run.load import closed
 from benchmark.run.records import CloudWatchRecord, ResultsFile
-from tests.benchmark_fakes import FakeApi, Ran, prompts, run_info, run_session
+from tests.fakes.benchmark import FakeApi, Ran, prompts, run_info, run_session
 
 
 class ServedOnMain:

@@ -18,7 +18,7 @@ from benchmark.figures.cost import (
     monthly,
     running_share,
 )
-from tests.benchmark_fakes import refused
+from tests.fakes.benchmark import refused
 
 INF2 = Candidate("inf2", "ml.inf2.xlarge", 2.36, 0.99, "", "")
 ASSUME = Assumptions()

@@ -11,7 +11,7 @@ from benchmark.cli import main
 from benchmark.figures.flops import count_work
 from benchmark.figures.limit import accelerator_of, least_seconds, read_accelerators
 from benchmark.run.load import closed
-from tests.benchmark_fakes import FakeApi, prompts, refused, run_session
+from tests.fakes.benchmark import FakeApi, prompts, refused, run_session
 
 TERA = 1e12
 

@@ -8,7 +8,7 @@ import pytest
 from benchmark.figures.stats import summarise
 from benchmark.run import load
 from benchmark.run.phase_summary import PhaseSummary, summarise_phase
-from tests.benchmark_fakes import FakeApi, Ran, prompts, run_jumping, run_session
+from tests.fakes.benchmark import FakeApi, Ran, prompts, run_jumping, run_session
 
 
 def test_arrivals_are_poisson() -> None:

@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from benchmark.cli import main
 from benchmark.figures.prices import PricingClient
 from stacks.catalogue.prices import read_prices
-from tests.benchmark_fakes import refused
+from tests.fakes.benchmark import refused
 
 
 def product(

@@ -21,22 +21,21 @@ from benchmark.report.command import END, START, put_into, write_report
 from benchmark.report.contents import Report, make_report
 from benchmark.report.page import page
 from benchmark.report.statement import LAPTOP
-from benchmark.run.client import listed_variant
 from benchmark.run.load import closed, open_
 from benchmark.table import Cell, Column, Table
 from model_assets.tiny.data import Picture, draw
 from model_assets.tiny.picture_check import expected
-from tests.benchmark_fakes import (
-    NO_PRICES,
+from tests.fakes.benchmark import (
+    NO_PRICE,
     THREE,
     FakeApi,
     Ran,
     Status,
     prompts,
     refused,
-    registration,
     run_info,
     run_session,
+    served,
 )
 
 TINY = load_prompts("tiny")
@@ -108,7 +107,7 @@ def test_every_table_says_its_conditions(report: Report) -> None:
             assert re.search(said, table.statement), (table.slug, said)
         if table.slug.startswith(("study", "limit", "flops", "least")):
             continue
-        for said in ("25 steps", "64x64", "measured 20", "a test", "2026-11-22", LAPTOP):
+        for said in ("25 steps", "64x64", "measured 20", "a price list", "2026-11-22", LAPTOP):
             assert said in table.statement, table.slug
     wanted = {"headline", "cost", "latency-matrix", "cost-matrix", "load", "failures"}
     assert wanted <= by_slug(report).keys()
@@ -213,7 +212,7 @@ def test_csv_of_requests(written: Path, local_run: Ran) -> None:
     assert len(rows) == len(local_run.results.measured)
     failed = [row for row in rows if row["phase"] == "closed-1" and row["outcome"] == "failed"]
     assert [row["failure"] for row in failed] == ["http_500"] * 3
-    assert rows[0]["artifact_key"] == "key-of-g5"
+    assert rows[0]["artifact_key"] == "9f2c"
     assert (rows[0]["model_latency_ms"], rows[0]["denoise_ms"]) == ("", "700.0")
 
 
@@ -264,8 +263,7 @@ def test_cells(report: Report) -> None:
 
 def test_a_run_without_prices_says_no_price_and_no_sum(tmp_path: Path) -> None:
     api = FakeApi("g5", "inf2", seconds=0.5)
-    nothing = {"price_usd_per_hour": None, "price_date": "", "price_source": ""}
-    api.variants = [{**entry, **nothing, "region": "eu-west-1"} for entry in api.variants]
+    api.variants = [served(name, region="eu-west-1", **NO_PRICE) for name in ("g5", "inf2")]
     ran = run_session(tmp_path, api, [closed(1), open_(1.0)], TINY, load_requests=5)
     report = make_report(ran.results, TINY, tmp_path / "pictures", 10.0)
     said = {table.slug: table.markdown() for table in report.tables}
@@ -277,9 +275,3 @@ def test_a_run_without_prices_says_no_price_and_no_sum(tmp_path: Path) -> None:
         assert "$" not in said[slug]
     assert "no price" in report.charts[-1].svg
     assert write_report(report, ran.results, tmp_path / "report")
-
-
-def test_a_registration_s_null_price_reads_as_no_price() -> None:
-    entry = registration("g5", price_usd_per_hour=None, price_date=None, price_source=None)
-    served = listed_variant(entry, NO_PRICES).served
-    assert (served.usd_per_hour, served.price_date, served.price_source) == (None, "", "")

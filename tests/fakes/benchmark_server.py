@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.benchmark_fakes import FakeApi
+from tests.fakes.benchmark import FakeApi
 
 
 @contextmanager
