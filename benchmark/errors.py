@@ -1,16 +1,11 @@
 """What the benchmark refuses or fails on, all caught once in `benchmark.cli`.
 
 BenchmarkError            shown to the user as one line, exit status 1
-├── PriceRefreshFailed    the Price List API gave no answer; the dated file is untouched
 └── RequestFailed         one request's failure: recorded and counted, never fatal to a run
 """
 
 
 class BenchmarkError(Exception):
-    pass
-
-
-class PriceRefreshFailed(BenchmarkError):
     pass
 
 

@@ -51,10 +51,7 @@ def test_failures_and_timeouts_are_counted_and_bend_no_latency(failing: Ran) -> 
     failures = {"http_500": 2, "http_503": 1, "http_429": 1, "http_504": 1, "timeout": 2}
     assert base.failures == failures
     assert base.latency is not None
-    assert base.latency.count == 93
-    assert (base.latency.mean, base.latency.p99, base.latency.most) == pytest.approx(
-        (1.0, 1.0, 1.0), abs=1e-3
-    )
+    assert (base.latency.mean, base.latency.p99) == pytest.approx((1.0, 1.0), abs=1e-3)
 
     (row,) = failures_table([figures], "said").cells
     assert row[2:7] == [100, 5, 5.0, 2, 2.0]
