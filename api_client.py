@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -22,6 +22,8 @@ import httpx
 sys.path.append(str(Path(__file__).parent / "model_assets"))
 
 from sd_contract.registration import Registration
+
+Answer = TypeVar("Answer")
 
 
 class ApiError(Exception):
@@ -74,37 +76,34 @@ class GenerationAnswer:
     @classmethod
     def of(cls, response: httpx.Response) -> GenerationAnswer:
         """Raises ApiError."""
-        document = _document(response)
-        try:
-            return cls(
+        return _read(
+            response,
+            lambda document: cls(
                 tuple(map(_picture, document["data"])),
                 {stage: float(ms) for stage, ms in document["timings_ms"].items()},
                 response.headers.get("x-request-id"),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ApiError(response, repr(error)) from error
+            ),
+        )
 
 
 def listed_models(response: httpx.Response) -> dict[str, Registration]:
     """What `GET /models` answers, by id. Raises ApiError."""
-    document = _document(response)
-    try:
-        return {
+    return _read(
+        response,
+        lambda document: {
             entry["id"]: Registration.from_document({**entry, "name": entry["id"]})
             for entry in document["data"]
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise ApiError(response, repr(error)) from error
+        },
+    )
 
 
-def _document(response: httpx.Response) -> Mapping[str, Any]:
+def _read(response: httpx.Response, parse: Callable[[Any], Answer]) -> Answer:
     if response.status_code != 200:
         raise ApiError(response)
     try:
-        document: Mapping[str, Any] = response.json()
-    except ValueError as error:
+        return parse(response.json())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ApiError(response, repr(error)) from error
-    return document
 
 
 def _picture(item: Mapping[str, Any]) -> GeneratedPicture:

@@ -1,10 +1,5 @@
 """Two ways to put load on a variant: closed loop (so many callers) and open loop (such a rate).
 
-Our own hundred lines on asyncio, not locust: the work is a finite list in which every request has
-a key and is either in the results file or still to do. Locust's users draw tasks without end,
-pace themselves by their own answers (so arrivals slow down when the server does, which an open
-loop must not), and would bring gevent and a web server along.
-
 All times come from the running event loop's clock, so tests run on a loop whose time jumps.
 """
 

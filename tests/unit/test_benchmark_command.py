@@ -12,8 +12,7 @@ import pytest
 from benchmark.cli import main
 from benchmark.prompts import load_prompts
 from benchmark.run.records import WARM_UP, read_results
-from tests.fakes.benchmark import FakeApi, png, refused, served
-from tests.fakes.benchmark_server import serving
+from tests.fakes.benchmark import FakeApi, png, refused, served, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,7 +108,7 @@ def test_killed_at_prompt_40_it_goes_on_to_100_without_repeating_one(tmp_path: P
             release.set()
         before = read_results(path).measured
         assert [record.prompt for record in before] == list(range(HELD))
-        texts = [body["prompt"] for body in api.bodies]
+        texts = api.asked
 
         resumed = start(url)
         output = resumed.communicate()[0]
@@ -122,6 +121,6 @@ def test_killed_at_prompt_40_it_goes_on_to_100_without_repeating_one(tmp_path: P
     # Each session warmed up with the first prompt; the resumed one then began with the one that
     # was in flight, and asked for no other a second time.
     assert [r.phase for r in results.requests].count(WARM_UP) == 2
-    again = [body["prompt"] for body in api.bodies[len(texts) :]]
+    again = api.asked[len(texts) :]
     assert again[:2] == [texts[0], texts[-1]]
     assert not set(again[2:]) & set(texts)

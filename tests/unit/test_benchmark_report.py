@@ -30,7 +30,6 @@ from tests.fakes.benchmark import (
     THREE,
     FakeApi,
     Ran,
-    Status,
     prompts,
     refused,
     run_info,
@@ -66,7 +65,7 @@ def local_run(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     )
     return run_session(
         tmp_path_factory.mktemp("run"),
-        FakeApi(*THREE, seconds=0.5, draw=drawn, misbehave={TINY.prompts[50].text: Status(500)}),
+        FakeApi(*THREE, seconds=0.5, draw=drawn, misbehave={TINY.prompts[50].text: 500}),
         [closed(1), closed(3), open_(1.0), open_(8.0)],
         TINY,
         info=info,
