@@ -6,25 +6,24 @@ from typing import Any
 
 from benchmark.figures.cost import (
     MOST_PER_DAY,
-    Assumptions,
+    PEAK_SHARE,
     Candidate,
     Demand,
     Mode,
     Monthly,
     Range,
     compare,
+    demand_of,
     monthly,
 )
+from benchmark.options import CostOptions
 from benchmark.table import NO_PRICE, Column, Table
 
 
 def cost_tables(
-    candidates: Sequence[Candidate],
-    demand: Demand,
-    assume: Assumptions,
-    peak_given: bool,
-    conditions: str,
+    candidates: Sequence[Candidate], assume: CostOptions, conditions: str
 ) -> list[Table[Any]]:
+    demand = demand_of(assume)
     said = (
         f"{demand.images_per_day:,.0f} pictures a day, busiest hour {demand.peak_per_hour:,.0f}; "
         f"{conditions}"
@@ -66,7 +65,7 @@ def cost_tables(
                 Column("value", "", lambda row: row[1]),
                 Column("from, or to change it", "", lambda row: row[2]),
             ],
-            _assumptions(candidates, assume, peak_given),
+            _assumptions(candidates, assume),
             said,
         ),
     ]
@@ -77,7 +76,7 @@ def _or_no_price(usd: float | None) -> float | str:
 
 
 def _break_evens(
-    candidates: Sequence[Candidate], assume: Assumptions, peak_share: float
+    candidates: Sequence[Candidate], assume: CostOptions, peak_share: float
 ) -> list[tuple[str, str, str]]:
     def cost(candidate: Candidate, mode: Mode, usd_per_hour: float) -> Callable[[float], float]:
         def usd(per_day: float) -> float:
@@ -119,12 +118,12 @@ def _told(ranges: Sequence[Range], most_parts: int = 4) -> str:
 
 
 def _assumptions(
-    candidates: Sequence[Candidate], assume: Assumptions, peak_given: bool
+    candidates: Sequence[Candidate], assume: CostOptions
 ) -> list[tuple[str, str, str]]:
     def price(c: Candidate) -> str:
         return NO_PRICE if c.usd_per_hour is None else f"${c.usd_per_hour:g}/h"
 
-    peak = "as given" if peak_given else f"{assume.peak_share:.0%} of the day's pictures"
+    peak = "as given" if assume.peak_per_hour else f"{PEAK_SHARE:.0%} of the day's pictures"
     return [
         *(
             (f"{c.name}: seconds a picture", f"{c.seconds_per_image:.3f}", c.basis)

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark.figures.flops import Calls, ComponentWork, Work, count_work
 from benchmark.figures.study import Published, read_study
+from benchmark.options import LimitOptions
 from benchmark.table import Cell, Column, Table, columns
 
 ACCELERATORS = Path(__file__).parents[1] / "data" / "accelerators.json"
@@ -75,8 +76,9 @@ def least_seconds(work: Work, accelerator: Accelerator, steps: int, guidance_sca
     return Limit(accelerator, compute, weights, least)
 
 
-def limit_tables(width: int, height: int, steps: int, guidance_scale: float) -> list[Table[Any]]:
+def limit_tables(options: LimitOptions) -> list[Table[Any]]:
     """Raises ValueError if the size doesn't fit the model's latents."""
+    (width, height), steps, guidance_scale = options.size, options.steps, options.guidance
     work = count_work(width, height)
     read = f"data sheets read {READ}; no prices in it"
     said = (
