@@ -23,26 +23,17 @@ class Accelerator:
     """Peak is dense FP16/BF16; `source` says where both figures are from."""
 
     name: str
-    instance_types: tuple[str, ...]
-    flops_per_s: float
-    bytes_per_s: float
+    instance_types: Sequence[str]
+    peak_tflops: float
+    bandwidth_gb_per_s: float
     peak_note: str
     source: str
 
 
 @cache
 def read_accelerators() -> dict[str, Accelerator]:
-    return {
-        name: Accelerator(
-            name,
-            tuple(entry["instance_types"]),
-            entry["peak_tflops"] * 1e12,
-            entry["bandwidth_gb_per_s"] * 1e9,
-            entry["peak_note"],
-            entry["source"],
-        )
-        for name, entry in json.loads(ACCELERATORS.read_text())["accelerators"].items()
-    }
+    entries = json.loads(ACCELERATORS.read_text())["accelerators"]
+    return {name: Accelerator(name, **entry) for name, entry in entries.items()}
 
 
 def accelerator_of(instance_type: str) -> Accelerator | None:
@@ -69,7 +60,8 @@ def least_seconds(work: Work, accelerator: Accelerator, steps: int, guidance_sca
     compute = weights = least = 0.0
     for calls in work.per_image(steps, guidance_scale):
         read = calls.times * calls.component.parameters * BYTES_PER_PARAMETER
-        computing, reading = calls.flops / accelerator.flops_per_s, read / accelerator.bytes_per_s
+        computing = calls.flops / (accelerator.peak_tflops * 1e12)
+        reading = read / (accelerator.bandwidth_gb_per_s * 1e9)
         compute += computing
         weights += reading
         least += max(computing, reading)
@@ -93,8 +85,8 @@ def limit_tables(options: LimitOptions) -> list[Table[Any]]:
             "Least seconds a picture",
             [
                 Column("accelerator", "", lambda limit: limit.accelerator.name),
-                Column("peak TFLOPS", ".1f", lambda limit: limit.accelerator.flops_per_s / 1e12),
-                Column("GB/s", ".0f", lambda limit: limit.accelerator.bytes_per_s / 1e9),
+                Column("peak TFLOPS", ".1f", lambda limit: limit.accelerator.peak_tflops),
+                Column("GB/s", ".0f", lambda limit: limit.accelerator.bandwidth_gb_per_s),
                 Column("arithmetic s", ".3f", lambda limit: limit.compute),
                 Column("weights s", ".3f", lambda limit: limit.weights),
                 Column("least s", ".3f", lambda limit: limit.least),

@@ -46,8 +46,8 @@ class Study:
         }
 
 
-def read_study(path: Path = STUDY) -> Study:
-    document = json.loads(path.read_text())
+def read_study() -> Study:
+    document = json.loads(STUDY.read_text())
     return Study(
         source=document["source"],
         region=document["region"],

@@ -21,7 +21,7 @@ from benchmark.prompts import PromptSet, load_prompts
 from benchmark.run import cloudwatch, load
 from benchmark.run.client import Caller
 from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
-from benchmark.run.session import Plan, Progress, Session
+from benchmark.run.session import Plan, Session
 from sd_contract.registration import Registration
 from stacks.catalogue.prices import read_prices
 
@@ -61,7 +61,7 @@ async def run(options: RunOptions) -> int:
         path = options.results
         with ResultsFile(path, info) as results:
             pictures = None if options.no_pictures else path.parent / "pictures"
-            session = Session(caller, results, info, plan, pictures, _progress, tqdm.write)
+            session = Session(caller, results, info, plan, pictures, tqdm.write)
             with _stopping_on_signals(session.stop):
                 await session.run()
             if session.stop.is_set():
@@ -118,11 +118,6 @@ def _info(
         guidance_scale=options.guidance or first.default_guidance_scale,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _progress(title: str, total: int) -> Progress:
-    bar: Progress = tqdm(total=total, desc=title, unit="picture", mininterval=1, dynamic_ncols=True)
-    return bar
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+
+from tqdm import tqdm
 
 from api_client import GeneratedPicture, GenerationAnswer
 from benchmark.errors import BenchmarkError, RequestFailed
@@ -22,13 +23,6 @@ from benchmark.run.records import (
     check_same_variant,
 )
 from sd_contract.registration import Registration
-
-
-class Progress(Protocol):
-    """The part of tqdm that is used."""
-
-    def update(self, n: int, /) -> object: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,6 @@ class Session:
     info: RunInfo
     plan: Plan
     pictures: Path | None
-    progress: Callable[[str, int], Progress]
     say: Callable[[str], None]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     _id: str = field(default_factory=lambda: f"{time.time_ns():x}")
@@ -135,21 +128,19 @@ class Session:
     async def _run_phase(
         self, variant: Registration, phase: LoadPhase, planned: Sequence[PlannedRequest]
     ) -> None:
-        bar = self.progress(f"{variant.name} {phase.name}", len(planned))
+        title = f"{variant.name} {phase.name}"
 
         async def send(request: PlannedRequest, due: float) -> None:
             self.results.add(await self._send(request, due))
-            bar.update(1)
+            bar.update()
 
-        try:
+        with tqdm(planned, title, unit="picture", mininterval=1, dynamic_ncols=True) as bar:
             if phase.rate is not None:
                 # A resumed phase draws its arrivals afresh: what is left is a Poisson stream too.
                 arrivals = arrival_times(len(planned), phase.rate, self.plan.arrival_seed)
                 await open_loop(planned, arrivals, send, self.stop)
             else:
                 await closed_loop(planned, phase.concurrency or 1, send, self.stop)
-        finally:
-            bar.close()
 
     async def _send(self, request: PlannedRequest, due: float) -> RequestRecord:
         variant, phase, prompt = request.variant, request.phase, request.prompt

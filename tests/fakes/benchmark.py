@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import io
-import itertools
 import selectors
 import socket
 import threading
@@ -104,7 +103,9 @@ class FakeApi(Starlette):
         self.seconds, self.misbehave, self.draw = seconds, misbehave, draw
         self.variants = [served(name) for name in variants or ("g5",)]
         self.bodies: list[dict[str, Any]] = []
-        self.most_at_once = self._at_once = 0
+        self.most_at_once = self._at_once = self._answered = 0
+        self.on_answer: Callable[[int], None] = lambda _: None
+        """Told how many there have been."""
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -127,6 +128,8 @@ class FakeApi(Starlette):
             return await self._answer(**body)
         finally:
             self._at_once -= 1
+            self._answered += 1
+            self.on_answer(self._answered)
 
     async def _answer(
         self, model: str, prompt: str, seed: int, response_format: str, **_: Any
@@ -215,29 +218,14 @@ def run_session(
     ran = Ran(folder / "results.jsonl", [])
     info = info or run_info()
     plan = Plan(api.variants, phases, prompt_set or prompts(100), warm_up, 1, load_requests)
-    answered = itertools.count(1)
 
     async def go() -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(api)) as http:
             caller = Caller(http, Api(URL, "the-key"), timeout_s, response_format)
             with ResultsFile(ran.path, info) as results:
-                session = Session(
-                    caller,
-                    results,
-                    info,
-                    plan,
-                    folder / "pictures",
-                    lambda *_: Progress(),
-                    ran.said.append,
-                )
-
-                class Progress:
-                    def update(self, _: int) -> None:
-                        if next(answered) == stop_after:
-                            session.stop.set()
-
-                    def close(self) -> None: ...
-
+                pictures, say = folder / "pictures", ran.said.append
+                session = Session(caller, results, info, plan, pictures, say)
+                api.on_answer = lambda n: session.stop.set() if n == stop_after else None
                 await session.run()
 
     run_jumping(go())

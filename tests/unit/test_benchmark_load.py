@@ -11,8 +11,9 @@ from benchmark.run.phase_summary import PhaseSummary, summarise_phase
 from tests.fakes.benchmark import FakeApi, Ran, prompts, run_jumping, run_session
 
 
-def test_arrivals_are_poisson() -> None:
+def test_arrivals_are_poisson_and_repeat() -> None:
     times = load.arrival_times(20_000, rate=4.0, seed=1)
+    assert times[:5] == load.arrival_times(5, 4.0, seed=1) != load.arrival_times(5, 4.0, seed=2)
     gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
     summary = summarise(gaps)
     assert summary is not None
@@ -20,11 +21,6 @@ def test_arrivals_are_poisson() -> None:
     assert summary.mean == pytest.approx(0.25, rel=0.03)
     assert summary.p50 == pytest.approx(0.25 * 0.6931, rel=0.03)
     assert summary.p99 == pytest.approx(0.25 * 4.6052, rel=0.06)
-
-
-def test_arrivals_repeat() -> None:
-    assert load.arrival_times(5, 1.0, seed=3) == load.arrival_times(5, 1.0, seed=3)
-    assert load.arrival_times(5, 1.0, seed=3) != load.arrival_times(5, 1.0, seed=4)
 
 
 def phase_of(ran: Ran, name: str) -> PhaseSummary:
@@ -85,14 +81,12 @@ def test_a_variant_that_saturates_is_not_loaded_further(tmp_path: Path) -> None:
     assert ran.said[-1] == "g5 open-4: skipped, saturated at a lower rate"
 
 
-def test_stopping_lets_answers_in_flight_come_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("phase", "stop_after", "most"), [(load.closed(4), 10, 13), (load.open_(0.1), 5, 5)]
+)
+def test_stopping_sends_no_more_and_lets_answers_in_flight_come_in(
+    phase: load.LoadPhase, stop_after: int, most: int, tmp_path: Path
+) -> None:
     api = FakeApi()
-    ran = run_session(tmp_path, api, [load.closed(4)], prompts(50), stop_after=10)
-    assert 10 <= len(ran.results.requests) < 50
-    assert len(api.asked) == len(ran.results.requests)
-
-
-def test_stopping_ends_an_open_loop_before_its_next_arrival(tmp_path: Path) -> None:
-    api = FakeApi()
-    ran = run_session(tmp_path, api, [load.open_(0.1)], prompts(50), stop_after=5)
-    assert len(ran.results.requests) == len(api.asked) == 5
+    ran = run_session(tmp_path, api, [phase], prompts(50), stop_after=stop_after)
+    assert stop_after <= len(ran.results.requests) == len(api.asked) <= most

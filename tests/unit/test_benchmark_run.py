@@ -13,14 +13,13 @@ from benchmark.report.analysis import analyse
 from benchmark.report.tables import failures_table, run_tables
 from benchmark.run.client import Caller
 from benchmark.run.load import closed
-from benchmark.run.records import WARM_UP, Key, ResultsFile, read_results
+from benchmark.run.records import Key, ResultsFile, read_results
 from stacks.catalogue.prices import Price, Prices
 from tests.fakes.benchmark import (
     NO_PRICE,
     THREE,
     URL,
     FakeApi,
-    Ran,
     prompts,
     run_info,
     run_jumping,
@@ -32,19 +31,13 @@ ONE = [closed(1)]
 NO_PRICES = Prices("2026-11-22", {})
 
 
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def test_failures_and_timeouts_are_counted_and_bend_no_latency(tmp_path: Path) -> None:
     """Of 100 prompts, 5 fail (at once or slowly) and 2 hang; all others take exactly 1 s."""
-    failures = {3: 500, 20: 500, 41: 503, 77: 429, 99: 504}
-    api = FakeApi(
-        misbehave={f"prompt {i}": status for i, status in failures.items()}
-        | {"prompt 10": 10_000.0, "prompt 60": 10_000.0}
-    )
-    return run_session(tmp_path_factory.mktemp("failing"), api, ONE, timeout_s=30.0)
-
-
-def test_failures_and_timeouts_are_counted_and_bend_no_latency(failing: Ran) -> None:
-    (figures,) = analyse(failing.results)
+    statuses = {3: 500, 20: 500, 41: 503, 77: 429, 99: 504}
+    misbehave = {f"prompt {i}": status for i, status in statuses.items()}
+    api = FakeApi(misbehave=misbehave | {"prompt 10": 10_000.0, "prompt 60": 10_000.0})
+    results = run_session(tmp_path, api, ONE, timeout_s=30.0).results
+    (figures,) = analyse(results)
     base = figures.base
     assert (base.sent, base.ok, base.failed, base.timeouts) == (100, 93, 5, 2)
     failures = {"http_500": 2, "http_503": 1, "http_429": 1, "http_504": 1, "timeout": 2}
@@ -54,13 +47,11 @@ def test_failures_and_timeouts_are_counted_and_bend_no_latency(failing: Ran) -> 
 
     (row,) = failures_table([figures], "said").cells
     assert row[2:7] == [100, 5, 5.0, 2, 2.0]
-    assert "| 93/100 |" in run_tables(failing.results, [figures], 10.0)[0].markdown()
+    assert "| 93/100 |" in run_tables(results, [figures], 10.0)[0].markdown()
     # The time the two hung is lost to throughput all the same: 93 in 93 s and twice 30 s.
     assert base.throughput == pytest.approx(93 / 153, rel=1e-3)
 
-
-def test_a_failure_is_kept_with_its_reason(failing: Ran) -> None:
-    records = {record.prompt: record for record in failing.results.requests}
+    records = {record.prompt: record for record in results.requests}
     assert (records[41].outcome, records[41].http_status) == ("failed", 503)
     assert records[41].message is not None
     assert '"no"' in records[41].message
@@ -97,12 +88,6 @@ def test_every_variant_gets_the_same_request(tmp_path: Path) -> None:
     assert [body.pop("model") for body in api.bodies] == ["g5", "djl", "inf2"]
     assert api.bodies[0] == api.bodies[1] == api.bodies[2]
     assert api.bodies[0]["num_inference_steps"] == 25
-
-
-def test_warm_up_is_recorded_but_not_measured(tmp_path: Path) -> None:
-    results = run_session(tmp_path, FakeApi(), ONE, prompts(5), warm_up=2).results
-    assert [r.phase for r in results.requests].count(WARM_UP) == 2
-    assert len(results.measured) == 5
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
