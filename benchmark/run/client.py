@@ -7,6 +7,7 @@ import httpx
 
 from api_client import Api, ApiError, GenerationAnswer, listed_models
 from benchmark.errors import BenchmarkError, RequestFailed
+from benchmark.options import RunOptions
 from benchmark.prompts import Prompt
 from benchmark.run.records import RunInfo
 from sd_contract.registration import Registration
@@ -17,14 +18,13 @@ from stacks.catalogue.prices import Prices
 class Caller:
     """Every failure of `generate` is a RequestFailed; there are no retries, so none is hidden.
 
-    `timeout_s` bounds the whole request: httpx bounds each read and write instead, which an
+    `options.timeout` bounds the whole request: httpx bounds each read and write instead, which an
     endpoint that trickles would outlast.
     """
 
     http: httpx.AsyncClient
     api: Api
-    timeout_s: float
-    response_format: str = "b64_json"
+    options: RunOptions
 
     async def variants(self, prices: Prices) -> dict[str, Registration]:
         """By name; those without a price of their own with that of the price file.
@@ -56,14 +56,15 @@ class Caller:
             seed=prompt.seed,
             num_inference_steps=info.steps,
             guidance_scale=info.guidance_scale,
-            response_format=self.response_format,
+            response_format=self.options.response_format,
         )
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(self.options.timeout):
                 response = await self.http.send(request)
             answer = GenerationAnswer.of(response)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise RequestFailed("timeout", f"no answer within {self.timeout_s:g} s") from error
+            said = f"no answer within {self.options.timeout:g} s"
+            raise RequestFailed("timeout", said) from error
         except httpx.HTTPError as error:
             raise RequestFailed("connection", f"{type(error).__name__}: {error}") from error
         except ApiError as error:
@@ -77,7 +78,7 @@ class Caller:
     async def fetch(self, url: str) -> bytes:
         """The picture behind a presigned URL, outside of any latency figure."""
         try:
-            response = await self.http.get(url, timeout=self.timeout_s)
+            response = await self.http.get(url, timeout=self.options.timeout)
             response.raise_for_status()
         except httpx.HTTPError as error:
             raise RequestFailed("picture_download", str(error)) from error

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -18,10 +18,10 @@ from api_client import Api
 from benchmark.errors import BenchmarkError
 from benchmark.options import RunOptions
 from benchmark.prompts import PromptSet, load_prompts
-from benchmark.run import cloudwatch, load
+from benchmark.run import cloudwatch
 from benchmark.run.client import Caller
 from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
-from benchmark.run.session import Plan, Session
+from benchmark.run.session import Session
 from sd_contract.registration import Registration
 from stacks.catalogue.prices import read_prices
 
@@ -41,27 +41,15 @@ class Target:
 async def run(options: RunOptions) -> int:
     target = _target(options)
     prompt_set = load_prompts(options.prompts)
-    prompt_set = replace(prompt_set, prompts=prompt_set.prompts[: options.prompt_count])
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
-        caller = Caller(http, target.api, options.timeout, options.response_format)
+        caller = Caller(http, target.api, options)
         chosen = _choose(await caller.variants(read_prices()), options.models)
         info = _info(options, target, prompt_set, chosen)
-        plan = Plan(
-            variants=chosen,
-            phases=[
-                *(load.closed(callers) for callers in options.concurrency),
-                *(load.open_(rate) for rate in sorted(options.rates)),
-            ],
-            prompt_set=prompt_set,
-            warm_up=options.warm_up,
-            repetitions=options.repetitions,
-            load_requests=options.load_requests,
-        )
         path = options.results
         with ResultsFile(path, info) as results:
-            pictures = None if options.no_pictures else path.parent / "pictures"
-            session = Session(caller, results, info, plan, pictures, tqdm.write)
+            prompts = prompt_set.prompts[: options.prompt_count]
+            session = Session(caller, results, info, options, chosen, prompts, tqdm.write)
             with _stopping_on_signals(session.stop):
                 await session.run()
             if session.stop.is_set():

@@ -28,14 +28,6 @@ Send = Callable[[Request, float], Coroutine[Any, Any, None]]
 """Sends a request and records it; the float is when it was due, in the loop's time."""
 
 
-def closed(concurrency: int) -> LoadPhase:
-    return LoadPhase(f"closed-{concurrency}", concurrency=concurrency)
-
-
-def open_(rate: float) -> LoadPhase:
-    return LoadPhase(f"open-{rate:g}", rate=rate)
-
-
 def arrival_times(count: int, rate: float, seed: int) -> list[float]:
     """Seconds from the start, of a Poisson process: independent exponential gaps."""
     draw = random.Random(seed)

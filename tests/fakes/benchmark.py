@@ -7,7 +7,7 @@ import selectors
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,11 @@ from starlette.routing import Route
 
 from api_client import Api
 from benchmark.cli import main
+from benchmark.options import RunOptions
 from benchmark.prompts import Prompt, PromptSet
 from benchmark.run.client import Caller
-from benchmark.run.load import LoadPhase, closed
 from benchmark.run.records import Results, ResultsFile, RunInfo, read_results
-from benchmark.run.session import Plan, Session
+from benchmark.run.session import Session
 from sd_contract.registration import Registration
 from tests.fakes.front_door import variant
 
@@ -172,6 +172,9 @@ def prompts(count: int) -> PromptSet:
     return PromptSet("real", "digest", [Prompt(i, f"prompt {i}", 100 + i) for i in range(count)])
 
 
+HUNDRED = prompts(100)
+
+
 def run_info(**changes: Any) -> RunInfo:
     values: dict[str, Any] = {
         "url": URL,
@@ -201,30 +204,27 @@ class Ran:
 def run_session(
     folder: Path,
     api: FakeApi,
-    phases: Sequence[LoadPhase] = (closed(1),),
-    prompt_set: PromptSet | None = None,
+    prompt_set: PromptSet = HUNDRED,
     *,
     info: RunInfo | None = None,
-    warm_up: int = 0,
-    timeout_s: float = 60.0,
-    load_requests: int = 100,
-    response_format: str = "b64_json",
     stop_after: int | None = None,
+    warm_up: int = 0,
+    **options: Any,
 ) -> Ran:
-    """Runs a session over the fake in jumping time.
+    """Runs a session over the fake in jumping time; `options` are RunOptions'.
 
     With `stop_after`, it is asked to stop once that many requests have been answered.
     """
     ran = Ran(folder / "results.jsonl", [])
-    info = info or run_info()
-    plan = Plan(api.variants, phases, prompt_set or prompts(100), warm_up, 1, load_requests)
+    asked = RunOptions(results=ran.path, warm_up=warm_up, **options)
+    info, sent = info or run_info(), prompt_set.prompts
 
     async def go() -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(api)) as http:
-            caller = Caller(http, Api(URL, "the-key"), timeout_s, response_format)
+            caller = Caller(http, Api(URL, "the-key"), asked)
             with ResultsFile(ran.path, info) as results:
-                pictures, say = folder / "pictures", ran.said.append
-                session = Session(caller, results, info, plan, pictures, say)
+                say = ran.said.append
+                session = Session(caller, results, info, asked, api.variants, sent, say)
                 api.on_answer = lambda n: session.stop.set() if n == stop_after else None
                 await session.run()
 

@@ -10,7 +10,6 @@ import pytest
 from benchmark.report.analysis import analyse
 from benchmark.report.tables import stages_table
 from benchmark.run import cloudwatch
-from benchmark.run.load import closed
 from benchmark.run.records import CloudWatchRecord, ResultsFile
 from tests.fakes.benchmark import FakeApi, Ran, prompts, run_info, run_session
 
@@ -50,7 +49,7 @@ class FakeAws:
 
 @pytest.fixture
 def ran(tmp_path: Path) -> Ran:
-    return run_session(tmp_path, FakeApi(), [closed(1)], prompts(3), warm_up=1)
+    return run_session(tmp_path, FakeApi(), prompts(3), warm_up=1)
 
 
 def collected(ran: Ran, aws: FakeAws) -> list[CloudWatchRecord]:

@@ -8,7 +8,6 @@ import pytest
 from benchmark.cli import main
 from benchmark.figures.flops import count_work
 from benchmark.figures.limit import accelerator_of, least_seconds, read_accelerators
-from benchmark.run.load import closed
 from tests.fakes.benchmark import FakeApi, prompts, refused, run_session
 
 TERA = 1e12
@@ -97,7 +96,7 @@ def test_every_accelerator_has_a_source() -> None:
 def test_command_refuses_sizes_that_do_not_fit(
     size: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = run_session(tmp_path, FakeApi(), [closed(1)], prompts(1)).path
+    path = run_session(tmp_path, FakeApi(), prompts(1)).path
     results = ["--results", str(path)] if size == "768x768" else []
     assert said in refused(capsys, "limit", "--size", size, *results)
 
@@ -105,7 +104,7 @@ def test_command_refuses_sizes_that_do_not_fit(
 def test_command_sets_a_run_beside_the_limit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = run_session(tmp_path, FakeApi(seconds=2.0), [closed(1)], prompts(1)).path
+    path = run_session(tmp_path, FakeApi(seconds=2.0), prompts(1)).path
     assert main(["limit", "--results", str(path)]) == 0
     assert "| g5 | A10G | 2.000 | 0.612 | 30.6% |" in capsys.readouterr().out
     assert main(["cost", "--images-per-day", "2000", "--results", str(path)]) == 0

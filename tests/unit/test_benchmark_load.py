@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,8 @@ from benchmark.figures.stats import summarise
 from benchmark.run import load
 from benchmark.run.phase_summary import PhaseSummary, summarise_phase
 from tests.fakes.benchmark import FakeApi, Ran, prompts, run_jumping, run_session
+
+OPEN: dict[str, Any] = {"concurrency": (), "timeout": 1000.0}
 
 
 def test_arrivals_are_poisson_and_repeat() -> None:
@@ -29,7 +32,7 @@ def phase_of(ran: Ran, name: str) -> PhaseSummary:
 
 def test_closed_loop_latency_and_throughput(tmp_path: Path) -> None:
     api = FakeApi(seconds=2.0)
-    ran = run_session(tmp_path, api, [load.closed(1), load.closed(4)], prompts(20))
+    ran = run_session(tmp_path, api, prompts(20), concurrency=(1, 4))
     alone, four = phase_of(ran, "closed-1"), phase_of(ran, "closed-4")
     assert alone.latency is not None
     assert four.latency is not None
@@ -66,15 +69,14 @@ def test_open_loop_latency_is_that_of_an_m_d_1_queue() -> None:
 
 def test_open_loop_does_not_wait_for_a_slow_server(tmp_path: Path) -> None:
     api = FakeApi(seconds=10.0)
-    ran = run_session(tmp_path, api, [load.open_(2.0)], prompts(40), timeout_s=1000)
+    ran = run_session(tmp_path, api, prompts(40), rates=(2.0,), **OPEN)
     due = [record.due_s for record in ran.results.requests]
     assert max(due) < 40  # all were due, and sent, long before the 400 s of work were done
     assert api.most_at_once > 30
 
 
 def test_a_variant_that_saturates_is_not_loaded_further(tmp_path: Path) -> None:
-    phases = [load.open_(rate) for rate in (0.5, 2.0, 4.0)]
-    ran = run_session(tmp_path, FakeApi(), phases, timeout_s=1000)
+    ran = run_session(tmp_path, FakeApi(), rates=(4.0, 0.5, 2.0), **OPEN)
     assert {record.phase for record in ran.results.requests} == {"open-0.5", "open-2"}
     assert not phase_of(ran, "open-0.5").saturated
     assert phase_of(ran, "open-2").saturated
@@ -82,11 +84,12 @@ def test_a_variant_that_saturates_is_not_loaded_further(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "stop_after", "most"), [(load.closed(4), 10, 13), (load.open_(0.1), 5, 5)]
+    ("phases", "stop_after", "most"),
+    [({"concurrency": (4,)}, 10, 13), ({"concurrency": (), "rates": (0.1,)}, 5, 5)],
 )
 def test_stopping_sends_no_more_and_lets_answers_in_flight_come_in(
-    phase: load.LoadPhase, stop_after: int, most: int, tmp_path: Path
+    phases: dict[str, Any], stop_after: int, most: int, tmp_path: Path
 ) -> None:
     api = FakeApi()
-    ran = run_session(tmp_path, api, [phase], prompts(50), stop_after=stop_after)
+    ran = run_session(tmp_path, api, prompts(50), stop_after=stop_after, **phases)
     assert stop_after <= len(ran.results.requests) == len(api.asked) <= most

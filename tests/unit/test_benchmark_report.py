@@ -21,7 +21,6 @@ from benchmark.report.command import END, START, put_into, write_report
 from benchmark.report.contents import Report, make_report
 from benchmark.report.page import page
 from benchmark.report.statement import LAPTOP
-from benchmark.run.load import closed, open_
 from benchmark.table import Cell, Column, Table
 from model_assets.tiny.data import Picture, draw
 from model_assets.tiny.picture_check import expected
@@ -66,10 +65,11 @@ def local_run(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return run_session(
         tmp_path_factory.mktemp("run"),
         FakeApi(*THREE, seconds=0.5, draw=drawn, misbehave={TINY.prompts[50].text: 500}),
-        [closed(1), closed(3), open_(1.0), open_(8.0)],
         TINY,
         info=info,
         warm_up=1,
+        concurrency=(1, 3),
+        rates=(1.0, 8.0),
         load_requests=30,
     )
 
@@ -134,7 +134,7 @@ def test_best_throughput_is_bound_by_latency(local_run: Ran) -> None:
 def test_on_aws_the_share_of_the_limit_is_there_and_the_laptop_is_not(tmp_path: Path) -> None:
     real = load_prompts("real")
     info = run_info(prompts_digest=real.digest)
-    ran = run_session(tmp_path, FakeApi(*THREE, seconds=2.0), [closed(1)], real, info=info)
+    ran = run_session(tmp_path, FakeApi(*THREE, seconds=2.0), real, info=info)
     report = make_report(ran.results, real, tmp_path / "pictures", 10.0)
     rows = by_slug(report)
     shares = {row["variant"]: row["share of the limit"] for row in rows["limit-measured"]}
@@ -231,7 +231,7 @@ def test_the_first_table_goes_into_the_readme(report: Report, tmp_path: Path) ->
 def test_other_prompts_than_the_run_had_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = run_session(tmp_path, FakeApi(), [closed(1)], prompts(1)).path
+    path = run_session(tmp_path, FakeApi(), prompts(1)).path
     assert "made with other prompts" in refused(capsys, "report", "--results", str(path))
 
 
@@ -251,7 +251,7 @@ def test_cells(report: Report) -> None:
 def test_a_run_without_prices_says_no_price_and_no_sum(tmp_path: Path) -> None:
     api = FakeApi("g5", "inf2", seconds=0.5)
     api.variants = [served(name, region="eu-west-1", **NO_PRICE) for name in ("g5", "inf2")]
-    ran = run_session(tmp_path, api, [closed(1), open_(1.0)], TINY, load_requests=5)
+    ran = run_session(tmp_path, api, TINY, rates=(1.0,), load_requests=5)
     report = make_report(ran.results, TINY, tmp_path / "pictures", 10.0)
     said = {table.slug: table.markdown() for table in report.tables}
     assert said["headline"].count("no price | no price") == 2

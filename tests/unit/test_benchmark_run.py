@@ -9,10 +9,10 @@ import pytest
 
 from api_client import Api
 from benchmark.errors import BenchmarkError
+from benchmark.options import RunOptions
 from benchmark.report.analysis import analyse
 from benchmark.report.tables import failures_table, run_tables
 from benchmark.run.client import Caller
-from benchmark.run.load import closed
 from benchmark.run.records import Key, ResultsFile, read_results
 from stacks.catalogue.prices import Price, Prices
 from tests.fakes.benchmark import (
@@ -27,7 +27,6 @@ from tests.fakes.benchmark import (
     served,
 )
 
-ONE = [closed(1)]
 NO_PRICES = Prices("2026-11-22", {})
 
 
@@ -36,7 +35,7 @@ def test_failures_and_timeouts_are_counted_and_bend_no_latency(tmp_path: Path) -
     statuses = {3: 500, 20: 500, 41: 503, 77: 429, 99: 504}
     misbehave = {f"prompt {i}": status for i, status in statuses.items()}
     api = FakeApi(misbehave=misbehave | {"prompt 10": 10_000.0, "prompt 60": 10_000.0})
-    results = run_session(tmp_path, api, ONE, timeout_s=30.0).results
+    results = run_session(tmp_path, api, timeout=30.0).results
     (figures,) = analyse(results)
     base = figures.base
     assert (base.sent, base.ok, base.failed, base.timeouts) == (100, 93, 5, 2)
@@ -62,7 +61,7 @@ def test_failures_and_timeouts_are_counted_and_bend_no_latency(tmp_path: Path) -
 @pytest.mark.parametrize("response_format", ["b64_json", "url"])
 def test_what_is_recorded_of_a_request(response_format: str, tmp_path: Path) -> None:
     api = FakeApi("inf2")
-    ran = run_session(tmp_path, api, ONE, prompts(1), response_format=response_format)
+    ran = run_session(tmp_path, api, prompts(1), response_format=response_format)
     (record,) = ran.results.requests
     assert record.key == Key("inf2", 0, "closed-1", 0)
     assert (record.steps, record.size) == (25, "512x512")
@@ -75,7 +74,7 @@ def test_what_is_recorded_of_a_request(response_format: str, tmp_path: Path) -> 
 
 
 def test_stages_add_up_to_the_latency(tmp_path: Path) -> None:
-    ran = run_session(tmp_path, FakeApi(), ONE, prompts(3))
+    ran = run_session(tmp_path, FakeApi(), prompts(3))
     (figures,) = analyse(ran.results)
     container = {"text_encoder": 20, "denoise": 700, "vae_decode": 80, "png": 10}
     around = {"endpoint overhead": 90, "storage": 0, "front door": 50, "gateway and network": 50}
@@ -84,7 +83,7 @@ def test_stages_add_up_to_the_latency(tmp_path: Path) -> None:
 
 def test_every_variant_gets_the_same_request(tmp_path: Path) -> None:
     api = FakeApi(*THREE)
-    run_session(tmp_path, api, ONE, prompts(1))
+    run_session(tmp_path, api, prompts(1))
     assert [body.pop("model") for body in api.bodies] == ["g5", "djl", "inf2"]
     assert api.bodies[0] == api.bodies[1] == api.bodies[2]
     assert api.bodies[0]["num_inference_steps"] == 25
@@ -92,12 +91,12 @@ def test_every_variant_gets_the_same_request(tmp_path: Path) -> None:
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
     api = FakeApi()
-    assert len(run_session(tmp_path, api, ONE, stop_after=40).results.requests) == 40
-    results = run_session(tmp_path, api, ONE).results
+    assert len(run_session(tmp_path, api, stop_after=40).results.requests) == 40
+    results = run_session(tmp_path, api).results
     assert [record.prompt for record in results.requests] == list(range(100))
     assert api.asked == [prompt.text for prompt in prompts(100).prompts]
     # A third time there is nothing to do.
-    run_session(tmp_path, api, ONE, warm_up=2)
+    run_session(tmp_path, api, warm_up=2)
     assert len(api.asked) == 100
     # The pause between the sessions isn't part of the time that throughput is of.
     (figures,) = analyse(results)
@@ -105,18 +104,18 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_short_is_dropped_and_asked_again(tmp_path: Path) -> None:
-    path = run_session(tmp_path, FakeApi(), ONE, prompts(4)).path
+    path = run_session(tmp_path, FakeApi(), prompts(4)).path
     path.write_bytes(path.read_bytes()[:-20])
     assert len(read_results(path).requests) == 3
     api = FakeApi()
-    run_session(tmp_path, api, ONE, prompts(4))
+    run_session(tmp_path, api, prompts(4))
     assert api.asked == ["prompt 3"]
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["run", *["request"] * 4]
 
 
 def test_a_message_may_hold_any_line_break(tmp_path: Path) -> None:
-    ran = run_session(tmp_path, FakeApi(), ONE, prompts(1))
+    ran = run_session(tmp_path, FakeApi(), prompts(1))
     record = replace(ran.results.requests[0], prompt=1, message="a\u2028b\x85c\r\nd")
     with ResultsFile(ran.path, run_info()) as file:
         file.add(record)
@@ -124,25 +123,25 @@ def test_a_message_may_hold_any_line_break(tmp_path: Path) -> None:
 
 
 def test_other_settings_do_not_go_into_the_same_file(tmp_path: Path) -> None:
-    path = run_session(tmp_path, FakeApi(), ONE, prompts(1)).path
+    path = run_session(tmp_path, FakeApi(), prompts(1)).path
     with pytest.raises(BenchmarkError, match=r"steps was 25, is now 50; size was '512x512'"):
         ResultsFile(path, run_info(steps=50, size="768x768"))
 
 
 def test_another_artifact_does_not_go_into_the_same_file(tmp_path: Path) -> None:
     api = FakeApi()
-    run_session(tmp_path, api, ONE, prompts(2), stop_after=1)
+    run_session(tmp_path, api, prompts(2), stop_after=1)
     api.variants = [served("g5", price_usd_per_hour=2.0)]
-    run_session(tmp_path, api, ONE, prompts(2))
+    run_session(tmp_path, api, prompts(2))
     api.variants = [served("g5", artifact_key="rebuilt")]
     with pytest.raises(BenchmarkError, match=r"artifact_key '9f2c', now 'rebuilt' is served"):
-        run_session(tmp_path, api, ONE, prompts(2))
+        run_session(tmp_path, api, prompts(2))
 
 
 def test_a_variant_that_never_answers_ends_the_run_at_its_warm_up(tmp_path: Path) -> None:
     api = FakeApi(misbehave={"prompt 0": 503})
     with pytest.raises(BenchmarkError, match="g5 answers no warm-up request: http_503"):
-        run_session(tmp_path, api, ONE, warm_up=2)
+        run_session(tmp_path, api, warm_up=2)
     assert len(api.asked) == 2
 
 
@@ -154,7 +153,7 @@ def test_no_results_is_said_plainly(tmp_path: Path) -> None:
 def listed_price(api: FakeApi, key: str = "the-key", prices: Prices = NO_PRICES) -> float | None:
     async def go() -> float | None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(api)) as http:
-            (variant,) = (await Caller(http, Api(URL, key), 10.0).variants(prices)).values()
+            (variant,) = (await Caller(http, Api(URL, key), RunOptions()).variants(prices)).values()
             return variant.price_usd_per_hour
 
     return run_jumping(go())
