@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -26,26 +25,14 @@ from sd_contract.registration import Registration
 from stacks.catalogue.prices import read_prices
 
 
-@dataclass(frozen=True)
-class Target:
-    """`aws_endpoint_url` is the local cloud's, for CloudWatch."""
-
-    api: Api
-    aws_endpoint_url: str | None = None
-
-    @property
-    def local(self) -> bool:
-        return urlsplit(self.api.url).hostname in ("127.0.0.1", "localhost", "::1")
-
-
 async def run(options: RunOptions) -> int:
-    target = _target(options)
+    api, aws_endpoint_url = _target(options)
     prompt_set = load_prompts(options.prompts)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
-        caller = Caller(http, target.api, options)
+        caller = Caller(http, api, options)
         chosen = _choose(await caller.variants(read_prices()), options.models)
-        info = _info(options, target, prompt_set, chosen)
+        info = _info(options, api.url, prompt_set, chosen)
         path = options.results
         with ResultsFile(path, info) as results:
             prompts = prompt_set.prompts[: options.prompt_count]
@@ -55,17 +42,20 @@ async def run(options: RunOptions) -> int:
             if session.stop.is_set():
                 print(f"stopped; the same command goes on from {path}", file=sys.stderr)
                 return 130
-            results.add_cloudwatch(await _cloudwatch(options, target, results))
+            results.add_cloudwatch(
+                await _cloudwatch(options, info.local, aws_endpoint_url, results)
+            )
     print(f"{len(results.requests)} requests in {path}; python -m benchmark report")
     return 0
 
 
-def _target(options: RunOptions) -> Target:
+def _target(options: RunOptions) -> tuple[Api, str | None]:
+    """With the local cloud's own URL, for CloudWatch."""
     if options.local:
         try:
             found = json.loads(options.local.read_text())
             api = Api(found["api_url"].rstrip("/"), found["api_key"])
-            return Target(api, found.get("aws_endpoint_url"))
+            return api, found.get("aws_endpoint_url")
         except (OSError, KeyError, ValueError) as error:
             raise BenchmarkError(
                 f"--local {options.local}: {error!r}; is the local cloud up (make up)?"
@@ -73,7 +63,7 @@ def _target(options: RunOptions) -> Target:
     key = options.key or os.environ.get("SD_API_KEY")
     if not options.url or not key:
         raise BenchmarkError("give --url and --key (or SD_API_KEY), or --local out/local.json")
-    return Target(Api(options.url.rstrip("/"), key))
+    return Api(options.url.rstrip("/"), key), None
 
 
 def _choose(listed: Mapping[str, Registration], names: Sequence[str]) -> list[Registration]:
@@ -87,7 +77,7 @@ def _choose(listed: Mapping[str, Registration], names: Sequence[str]) -> list[Re
 
 
 def _info(
-    options: RunOptions, target: Target, prompt_set: PromptSet, chosen: Sequence[Registration]
+    options: RunOptions, url: str, prompt_set: PromptSet, chosen: Sequence[Registration]
 ) -> RunInfo:
     """The same steps, size and guidance for every variant, whatever each one's defaults are."""
     first = chosen[0]
@@ -97,8 +87,8 @@ def _info(
         served = "; ".join(f"{v.name}: {', '.join(map(str, v.sizes))}" for v in chosen)
         raise BenchmarkError(f"no common size {size}: {served}")
     return RunInfo(
-        url=target.api.url,
-        local=target.local,
+        url=url,
+        local=urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1"),
         prompts=prompt_set.name,
         prompts_digest=prompt_set.digest,
         steps=options.steps or first.default_steps,
@@ -131,7 +121,7 @@ def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 async def _cloudwatch(
-    options: RunOptions, target: Target, results: ResultsFile
+    options: RunOptions, local: bool, endpoint_url: str | None, results: ResultsFile
 ) -> list[CloudWatchRecord]:
     """Never fails a run: what could not be read is recorded with the reason."""
     import boto3
@@ -140,7 +130,7 @@ async def _cloudwatch(
 
     seconds = options.cloudwatch_wait
     if seconds is None:
-        seconds = 0 if target.local else 120
+        seconds = 0 if local else 120
     requests = results.requests
     config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
     try:
@@ -148,7 +138,7 @@ async def _cloudwatch(
         if aws.get_credentials() is None:
             return cloudwatch.unavailable(requests, "no AWS credentials were given")
         metrics, sagemaker = (
-            aws.client(name, config=config, endpoint_url=target.aws_endpoint_url)
+            aws.client(name, config=config, endpoint_url=endpoint_url)
             for name in ("cloudwatch", "sagemaker")
         )
     except BotoCoreError as error:

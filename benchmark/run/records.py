@@ -89,9 +89,6 @@ class RequestRecord:
     due_s: float
     done_s: float
     latency_s: float
-    steps: int
-    size: str
-    guidance_scale: float
     seed: int
     variant: Registration
     concurrency: int | None = None

@@ -45,7 +45,7 @@ def test_local_json_names_the_target(tmp_path: Path) -> None:
         + [("inf2", "closed-2")] * 2
     )
     # One step count for all, the first variant's, whatever the others' defaults are.
-    assert {record.steps for record in found.requests} == {30}
+    assert {body["num_inference_steps"] for body in api.bodies} == {found.info.steps} == {30}
     reasons = {record.reason for record in found.cloudwatch.values()}
     assert reasons == {"no AWS credentials were given"}
 

@@ -7,15 +7,12 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.figures.cost import (
-    HOURS_PER_MONTH,
     MOST_PER_DAY,
     Candidate,
-    Demand,
     Mode,
     Range,
     compare,
     demand_of,
-    instances_for,
     monthly,
     running_share,
 )
@@ -26,31 +23,28 @@ INF2 = Candidate("inf2", "ml.inf2.xlarge", 2.36, 0.99, "", "")
 ASSUME = CostOptions(images_per_day=1)
 
 
-def test_capacity_for_the_peak() -> None:
-    # 3600 / 2.36 · 0.7 = 1067.8 pictures an hour an instance.
-    assert instances_for(INF2, 1000, 0.7) == 1
-    assert instances_for(INF2, 1068, 0.7) == 2
-    assert instances_for(INF2, 0, 0.7) == 1
-
-
-def test_always_on() -> None:
-    month = monthly(INF2, Mode.ALWAYS_ON, Demand(10_000, peak_per_hour=2000), ASSUME)
-    assert (month.instances, month.instance_hours) == (2, 2 * HOURS_PER_MONTH)
-    assert month.usd == pytest.approx(2 * 730 * 0.99)
-    assert month.usd_per_thousand == pytest.approx(2 * 730 * 0.99 / (10_000 * 730 / 24) * 1000)
-
-
-def test_scheduled_takes_the_whole_week_into_its_hours() -> None:
-    # 20,000 a day are 140,000 a week, in 50 hours: 2,800 an hour, so three instances.
-    month = monthly(INF2, Mode.SCHEDULED, demand_of(CostOptions(20_000)), ASSUME)
-    assert month.instances == 3
-    assert month.instance_hours == pytest.approx(3 * 50 * 730 / 168)
-
-
-def test_scale_to_zero_follows_the_load_once_one_instance_is_not_enough() -> None:
-    month = monthly(INF2, Mode.SCALE_TO_ZERO, demand_of(CostOptions(100_000)), ASSUME)
-    busy_hours = 100_000 * 2.36 / 3600 / 24 * 730
-    assert month.instance_hours == pytest.approx(busy_hours / 0.7)
+# 3600 / 2.36 · 0.7 = 1067.8 pictures an hour an instance; without a peak, a tenth of the day's.
+# Scheduled, 20,000 a day are 140,000 a week in 50 hours: 2,800 an hour. Scaled to zero, hours
+# follow the load once one instance isn't enough.
+@pytest.mark.parametrize(
+    ("mode", "per_day", "peak", "instances", "hours"),
+    [
+        (Mode.ALWAYS_ON, 10_000, 1067, 1, 730),
+        (Mode.ALWAYS_ON, 10_000, 1068, 2, 2 * 730),
+        (Mode.ALWAYS_ON, 20_000, None, 2, 2 * 730),
+        (Mode.ALWAYS_ON, 1, None, 1, 730),
+        (Mode.SCHEDULED, 20_000, None, 3, 3 * 50 * 730 / 168),
+        (Mode.SCALE_TO_ZERO, 100_000, None, 10, 100_000 * 2.36 / 3600 / 24 * 730 / 0.7),
+    ],
+)
+def test_a_month(
+    mode: Mode, per_day: float, peak: float | None, instances: int, hours: float
+) -> None:
+    month = monthly(INF2, mode, demand_of(CostOptions(per_day, peak)), ASSUME)
+    assert month.instances == instances
+    assert month.instance_hours == pytest.approx(hours)
+    assert month.usd == pytest.approx(hours * 0.99)
+    assert month.usd_per_thousand == pytest.approx(hours * 0.99 / (per_day * 730 / 24) * 1000)
 
 
 @pytest.mark.parametrize("images_per_day", [1, 20, 96, 400])

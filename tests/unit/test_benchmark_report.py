@@ -5,7 +5,6 @@ import io
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -146,30 +145,15 @@ def test_on_aws_the_share_of_the_limit_is_there_and_the_laptop_is_not(tmp_path: 
     assert costs["inf2"] == pytest.approx(2.0 * 0.99 / 3600 * 1e6, rel=1e-3)
 
 
-class References(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.ids: list[str] = []
-        self.tags: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-
-
 def test_the_page_has_every_picture_and_loads_nothing(written: Path) -> None:
     text = (written / "report.html").read_text()
     assert text.count("data:image/webp") == 3 * 99
     assert text.count("data:image/svg+xml") == 3
-    page = References(text)
-    assert [ref for ref in page.found if not ref.startswith(("data:", "#"))] == []
-    assert not page.tags & {"script", "link", "iframe"}
-    assert not re.search(r"url\(|@import", text)
-    anchors = [ref[1:] for ref in page.found if ref.startswith("#")]
-    assert sorted(anchors) == sorted(page.ids)
+    references = re.findall(r"""\b(?:src|href|srcset)\s*=\s*["']?([^"'\s>]*)""", text)
+    assert [ref for ref in references if not ref.startswith(("data:", "#"))] == []
+    assert not re.search(r"<(script|link|iframe)\b|url\(|@import", text)
+    anchors = [ref[1:] for ref in references if ref.startswith("#")]
+    assert sorted(anchors) == sorted(re.findall(r'\sid="([^"]*)"', text))
     assert len(set(anchors)) == len(anchors)
     assert LAPTOP in text
 
@@ -179,7 +163,7 @@ def test_the_page_shows_text_as_text(report: Report) -> None:
     table = replace(report.headline, title=hostile, statement=hostile, notes=[hostile])
     sheet = [replace(report.sheet[0], prompt=Prompt(0, hostile, 1))]
     text = page(replace(report, lead=hostile, tables=[table], sheet=sheet))
-    assert "script" not in References(text).tags
+    assert "<script" not in text
     assert text.count("&lt;script&gt;") == 6
 
 

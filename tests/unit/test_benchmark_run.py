@@ -64,8 +64,7 @@ def test_what_is_recorded_of_a_request(response_format: str, tmp_path: Path) -> 
     ran = run_session(tmp_path, api, prompts(1), response_format=response_format)
     (record,) = ran.results.requests
     assert record.key == Key("inf2", 0, "closed-1", 0)
-    assert (record.steps, record.size) == (25, "512x512")
-    assert (record.seed, record.guidance_scale) == (100, 7.5)
+    assert record.seed == 100
     assert record.variant == served("inf2")
     assert record.stages_ms["denoise"] == 700.0
     assert record.request_id == "r-1"
