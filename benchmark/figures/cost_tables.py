@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from operator import itemgetter
 from typing import Any
 
 from benchmark.figures.cost import (
@@ -18,6 +19,8 @@ from benchmark.figures.cost import (
 )
 from benchmark.options import CostOptions
 from benchmark.table import NO_PRICE, Column, Table
+
+Texts = tuple[str, str, str]
 
 
 def cost_tables(
@@ -45,30 +48,26 @@ def cost_tables(
             [monthly(each, mode, demand, assume) for each in candidates for mode in Mode],
             said,
         ),
-        Table[tuple[str, str, str]](
+        Table[Texts](
             "break-even",
             "Break-even volumes, pictures a day",
-            [
-                Column("of", "", lambda row: row[0]),
-                Column("choice", "", lambda row: row[1]),
-                Column("cheaper", "", lambda row: row[2]),
-            ],
+            _text_columns("of", "choice", "cheaper"),
             _break_evens(candidates, assume, peak_share),
             said,
             ["Alike: within 5 % of each other. The modes differ in service: see the assumptions."],
         ),
-        Table[tuple[str, str, str]](
+        Table[Texts](
             "assumptions",
             "Assumptions",
-            [
-                Column("what", "", lambda row: row[0]),
-                Column("value", "", lambda row: row[1]),
-                Column("from, or to change it", "", lambda row: row[2]),
-            ],
+            _text_columns("what", "value", "from, or to change it"),
             _assumptions(candidates, assume),
             said,
         ),
     ]
+
+
+def _text_columns(*headers: str) -> list[Column[Texts]]:
+    return [Column(header, "", itemgetter(i)) for i, header in enumerate(headers)]
 
 
 def _or_no_price(usd: float | None) -> float | str:
@@ -77,7 +76,7 @@ def _or_no_price(usd: float | None) -> float | str:
 
 def _break_evens(
     candidates: Sequence[Candidate], assume: CostOptions, peak_share: float
-) -> list[tuple[str, str, str]]:
+) -> list[Texts]:
     def cost(candidate: Candidate, mode: Mode, usd_per_hour: float) -> Callable[[float], float]:
         def usd(per_day: float) -> float:
             month = monthly(candidate, mode, Demand(per_day, peak_share * per_day), assume)
@@ -117,9 +116,7 @@ def _told(ranges: Sequence[Range], most_parts: int = 4) -> str:
     return "; ".join(parts)
 
 
-def _assumptions(
-    candidates: Sequence[Candidate], assume: CostOptions
-) -> list[tuple[str, str, str]]:
+def _assumptions(candidates: Sequence[Candidate], assume: CostOptions) -> list[Texts]:
     def price(c: Candidate) -> str:
         return NO_PRICE if c.usd_per_hour is None else f"${c.usd_per_hour:g}/h"
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from benchmark.figures.study import Published, read_study
 from benchmark.options import LimitOptions
 from benchmark.table import Cell, Column, Table, columns
 
-ACCELERATORS = Path(__file__).parents[1] / "data" / "accelerators.json"
-READ = json.loads(ACCELERATORS.read_text())["read"]
 BYTES_PER_PARAMETER = 2
 STEPS_IN_QUESTION = (25, 50)
 
@@ -30,16 +27,12 @@ class Accelerator:
     source: str
 
 
-@cache
-def read_accelerators() -> dict[str, Accelerator]:
-    entries = json.loads(ACCELERATORS.read_text())["accelerators"]
-    return {name: Accelerator(name, **entry) for name, entry in entries.items()}
+DATA = json.loads((Path(__file__).parents[1] / "data" / "accelerators.json").read_text())
+ACCELERATORS = [Accelerator(name, **entry) for name, entry in DATA["accelerators"].items()]
 
 
 def accelerator_of(instance_type: str) -> Accelerator | None:
-    return next(
-        (a for a in read_accelerators().values() if instance_type in a.instance_types), None
-    )
+    return next((a for a in ACCELERATORS if instance_type in a.instance_types), None)
 
 
 @dataclass(frozen=True)
@@ -72,12 +65,11 @@ def limit_tables(options: LimitOptions) -> list[Table[Any]]:
     """Raises ValueError if the size doesn't fit the model's latents."""
     (width, height), steps, guidance_scale = options.size, options.steps, options.guidance
     work = count_work(width, height)
-    read = f"data sheets read {READ}; no prices in it"
+    read = f"data sheets read {DATA['read']}; no prices in it"
     said = (
         f"SD 2.1 base, {width}x{height}, {steps} steps, guidance {guidance_scale:g}, "
         f"concurrency 1; counted with torch's flop counter, {read}"
     )
-    accelerators = read_accelerators().values()
     return [
         arithmetic_table(work.per_image(steps, guidance_scale), said),
         Table[Limit](
@@ -91,9 +83,9 @@ def limit_tables(options: LimitOptions) -> list[Table[Any]]:
                 Column("weights s", ".3f", lambda limit: limit.weights),
                 Column("least s", ".3f", lambda limit: limit.least),
             ],
-            [least_seconds(work, a, steps, guidance_scale) for a in accelerators],
+            [least_seconds(work, a, steps, guidance_scale) for a in ACCELERATORS],
             said,
-            [f"{a.name}: {a.peak_note}. Source: {a.source}." for a in accelerators],
+            [f"{a.name}: {a.peak_note}. Source: {a.source}." for a in ACCELERATORS],
         ),
         published_table(
             work,

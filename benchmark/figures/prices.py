@@ -28,9 +28,7 @@ def pricing_client() -> PricingClient:
     return client
 
 
-def prices(
-    options: PricesOptions, make_client: Callable[[], PricingClient] = pricing_client
-) -> str:
+def prices(options: PricesOptions, make_client: Callable[[], PricingClient]) -> str:
     """What to print. Raises BenchmarkError, the file untouched, if AWS gave no prices."""
     old = read_prices(options.file)
     if not options.refresh:
@@ -59,12 +57,9 @@ def refreshed(
     old: Prices, client: PricingClient, today: str, extra_regions: Iterable[str] = ()
 ) -> Prices:
     """Every price of `old`, asked again; `extra_regions` get those of all its instance types that
-    they have.
+    they have. All or nothing, so that one date stands for the whole file.
 
-    All or nothing, so that one date stands for the whole file.
-
-    Raises:
-        BenchmarkError: a price of `old` is missing, one is ambiguous, or a region has none.
+    Raises BenchmarkError if a price of `old` is missing, one is ambiguous, or a region has none.
     """
     every = sorted({name for entries in old.regions.values() for name in entries})
     regions = {}

@@ -72,6 +72,12 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
 
     scored = sorted({f.scores.pictures for f in figures if f.scores.means})
     pictures = " to ".join(dict.fromkeys(str(count) for count in (*scored[:1], *scored[-1:])))
+    notes = [
+        "p99 of a hundred requests rests on the slowest two; latency is the client's, of "
+        "answered requests only."
+    ]
+    if scored:
+        notes.append(f"Quality is of {pictures} pictures a variant, same prompts and seeds.")
     return Table(
         "headline",
         "Latency, price and quality",
@@ -87,15 +93,7 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
         ],
         figures,
         said,
-        [
-            "p99 of a hundred requests rests on the slowest two; latency is the client's, of "
-            "answered requests only.",
-            *(
-                [f"Quality is of {pictures} pictures a variant, same prompts and seeds."]
-                if scored
-                else []
-            ),
-        ],
+        notes,
     )
 
 

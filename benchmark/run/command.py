@@ -102,22 +102,16 @@ def _info(
 def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
     """The first Ctrl-C lets answers in flight come in; the second one ends the process."""
     loop = asyncio.get_running_loop()
-    caught = (signal.SIGINT, signal.SIGTERM)
+    with contextlib.ExitStack() as handlers:
 
-    def let_go() -> None:
-        for number in caught:
-            loop.remove_signal_handler(number)
+        def ask_to_stop() -> None:
+            stop.set()
+            handlers.close()
 
-    def ask_to_stop() -> None:
-        stop.set()
-        let_go()
-
-    for number in caught:
-        loop.add_signal_handler(number, ask_to_stop)
-    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ask_to_stop)
+            handlers.callback(loop.remove_signal_handler, number)
         yield
-    finally:
-        let_go()
 
 
 async def _cloudwatch(

@@ -147,29 +147,32 @@ def by_phase(records: Iterable[RequestRecord]) -> dict[tuple[str, str], list[Req
 
 
 def read_results(path: Path) -> Results:
-    """Raises BenchmarkError if there is no such file or it holds no run."""
+    """Raises BenchmarkError if there is no such file, it holds no run or isn't of this version."""
     try:
         text = path.read_text()
     except OSError as error:
         raise BenchmarkError(f"no results at {path}: {error.strerror}") from error
-    info: RunInfo | None = None
+    infos: list[RunInfo] = []
     requests: dict[Key, RequestRecord] = {}
     cloudwatch: dict[tuple[str, str], CloudWatchRecord] = {}
-    # What comes after the last newline was cut short; other line breaks may stand in a message.
-    for line in map(json.loads, text.split("\n")[:-1]):
-        match line.pop("kind"):
-            case "run":
-                info = info or RunInfo(**line)
-            case "request":
-                variant = Registration.from_document(line["variant"])
-                record = RequestRecord(**line | {"variant": variant})
-                requests[record.key] = record
-            case "cloudwatch":
-                seen = CloudWatchRecord(**line)
-                cloudwatch[seen.model, seen.phase] = seen
-    if info is None:
+    try:
+        # What comes after the last newline was cut short; other line breaks may be in a message.
+        for line in map(json.loads, text.split("\n")[:-1]):
+            match line.pop("kind"):
+                case "run":
+                    infos.append(RunInfo(**line))
+                case "request":
+                    variant = Registration.from_document(line.pop("variant"))
+                    record = RequestRecord(**line, variant=variant)
+                    requests[record.key] = record
+                case "cloudwatch":
+                    seen = CloudWatchRecord(**line)
+                    cloudwatch[seen.model, seen.phase] = seen
+    except (KeyError, TypeError, ValueError) as error:
+        raise BenchmarkError(f"{path} isn't a results file of this version: {error}") from error
+    if not infos:
         raise BenchmarkError(f"{path} holds no run")
-    return Results(info, list(requests.values()), cloudwatch)
+    return Results(infos[0], list(requests.values()), cloudwatch)
 
 
 class ResultsFile:

@@ -140,7 +140,6 @@ class Session:
 
     async def _send(self, request: PlannedRequest, due: float) -> RequestRecord:
         variant, phase, prompt = request.variant, request.phase, request.prompt
-        clock = asyncio.get_running_loop().time
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         answer: GenerationAnswer | None = None
         failure: RequestFailed | None = None
@@ -148,7 +147,7 @@ class Session:
             answer = await self.caller.generate(variant.name, prompt, self.info)
         except RequestFailed as error:
             failure = error
-        done = clock()
+        done = asyncio.get_running_loop().time()
         return RequestRecord(
             model=variant.name,
             prompt=prompt.index,

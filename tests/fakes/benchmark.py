@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -176,17 +176,9 @@ HUNDRED = prompts(100)
 
 
 def run_info(**changes: Any) -> RunInfo:
-    values: dict[str, Any] = {
-        "url": URL,
-        "local": False,
-        "prompts": "real",
-        "prompts_digest": "digest",
-        "steps": 25,
-        "size": "512x512",
-        "guidance_scale": 7.5,
-        "started": "2026-11-22T20:00:00+00:00",
-    }
-    return RunInfo(**values | changes)
+    started = "2026-11-22T20:00:00+00:00"
+    info = RunInfo(URL, False, "real", "digest", 25, "512x512", 7.5, started)
+    return replace(info, **changes)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.figures.flops import count_work
-from benchmark.figures.limit import accelerator_of, least_seconds, read_accelerators
+from benchmark.figures.limit import ACCELERATORS, accelerator_of, least_seconds
 from tests.fakes.benchmark import FakeApi, prompts, refused, run_session
 
 TERA = 1e12
+BY_NAME = {accelerator.name: accelerator for accelerator in ACCELERATORS}
 
 
 def test_text_encoder_counted_by_hand() -> None:
@@ -62,9 +63,9 @@ def test_larger_pictures_take_more_than_their_pixels() -> None:
 
 
 def test_least_seconds() -> None:
-    accelerators, work = read_accelerators(), count_work(512, 512)
+    work = count_work(512, 512)
     seconds = {
-        name: [least_seconds(work, accelerators[name], steps, 7.5).least for steps in (50, 25)]
+        name: [least_seconds(work, BY_NAME[name], steps, 7.5).least for steps in (50, 25)]
         for name in ("A10G", "Inferentia2")
     }
     assert seconds["A10G"] == pytest.approx([1.19, 0.61], abs=5e-3)
@@ -73,19 +74,16 @@ def test_least_seconds() -> None:
 
 def test_where_memory_is_slower_than_arithmetic_it_sets_the_limit() -> None:
     work = count_work(512, 512)
-    starved = replace(read_accelerators()["A10G"], bandwidth_gb_per_s=1)
+    starved = replace(BY_NAME["A10G"], bandwidth_gb_per_s=1)
     limit = least_seconds(work, starved, steps=25, guidance_scale=7.5)
     assert limit.least == pytest.approx(limit.weights)
     assert limit.weights == pytest.approx((25 * 865.9e6 + 340.4e6 + 49.5e6) * 2 / 1e9, rel=1e-3)
 
 
 def test_every_accelerator_has_a_source() -> None:
-    accelerators = read_accelerators()
-    assert set(accelerators) == {"A10G", "L4", "L40S", "Inferentia2"}
-    assert all("https://" in accelerator.source for accelerator in accelerators.values())
-    found = accelerator_of("ml.inf2.xlarge")
-    assert found is not None
-    assert found.name == "Inferentia2"
+    assert set(BY_NAME) == {"A10G", "L4", "L40S", "Inferentia2"}
+    assert all("https://" in accelerator.source for accelerator in ACCELERATORS)
+    assert accelerator_of("ml.inf2.xlarge") is BY_NAME["Inferentia2"]
     assert accelerator_of("ml.m5.large") is None
 
 

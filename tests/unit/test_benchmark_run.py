@@ -144,9 +144,23 @@ def test_a_variant_that_never_answers_ends_the_run_at_its_warm_up(tmp_path: Path
     assert len(api.asked) == 2
 
 
-def test_no_results_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="no results at"):
-        read_results(tmp_path / "nothing.jsonl")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no results at"),
+        ("", "holds no run"),
+        (
+            '{"kind": "request", "variant": {"name": "g5"}}\n',
+            "of this version: .*region is missing",
+        ),
+    ],
+)
+def test_no_results_is_said_plainly(text: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BenchmarkError, match=said):
+        read_results(path)
 
 
 def listed_price(api: FakeApi, key: str = "the-key", prices: Prices = NO_PRICES) -> float | None:
