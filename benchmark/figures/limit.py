@@ -131,6 +131,7 @@ def published_table(
             return None
         return least_seconds(work, accelerator, steps, guidance_scale).least / figure.latency_s
 
+    study = read_study()
     shares = {f"of the limit, {steps} steps": steps for steps in STEPS_IN_QUESTION}
     return Table(
         "limit-published",
@@ -142,7 +143,11 @@ def published_table(
             Column("steps", "", lambda row: row[0].steps or "not stated"),
             *columns(shares, ".1%", share),
         ],
-        [(p, a) for p in read_study().published if (a := accelerator_of(p.instance_type))],
+        [
+            (p, a)
+            for p in (*study.variants, *study.others)
+            if (a := accelerator_of(p.instance_type))
+        ],
         said,
         [
             "Where the step count isn't stated, both shares are given: the truth is one of them. "

@@ -33,10 +33,6 @@ class Study:
     others: tuple[Published, ...]
     cost_percentages: Mapping[str, Mapping[str, float]]
 
-    @property
-    def published(self) -> tuple[Published, ...]:
-        return self.variants + self.others
-
     def costs(self) -> dict[str, float]:
         """USD per million, by the study's formula from its own latencies and prices."""
         return {

@@ -18,8 +18,6 @@ from benchmark.report.tables import measured_limit_table, run_tables
 from benchmark.run.records import RequestRecord, Results
 from benchmark.table import Table
 
-TITLE = "Stable Diffusion 2.1 base on SageMaker: three variants measured"
-
 
 @dataclass(frozen=True)
 class SheetRow:
@@ -37,7 +35,7 @@ class Report:
     sheet: Sequence[SheetRow]
     lead: str
     caveat: str
-    title: str = TITLE
+    title: str = "Stable Diffusion 2.1 base on SageMaker: three variants measured"
 
     @property
     def headline(self) -> Table[Any]:

@@ -34,13 +34,9 @@ class Caller:
         try:
             listed = listed_models(await self.http.send(self.api.models()))
         except ApiError as error:
-            gave = str(error.status)
-            if error.why:
-                gave = f"something else than variants: {error.why}"
-            elif error.status in (401, 403):
-                gave += ". Is the key right?"
-            else:
-                gave += "."
+            gave = f"something else than variants: {error.why}" if error.why else f"{error.status}."
+            if error.status in (401, 403):
+                gave += " Is the key right?"
             raise BenchmarkError(f"GET {self.api.url}/models gave {gave}") from error
         except httpx.HTTPError as error:
             raise BenchmarkError(f"no API at {self.api.url}: {error}") from error

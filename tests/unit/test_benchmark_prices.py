@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 
 from benchmark.cli import main
 from benchmark.figures.prices import PricingClient
@@ -77,10 +77,8 @@ PRODUCTS = [
 
 def test_the_file_has_the_study_s_prices_with_date_and_source() -> None:
     prices = read_prices()
-    g5, inf2 = (prices.find("us-east-1", f"ml.{name}.xlarge") for name in ("g5", "inf2"))
-    assert g5 is not None
-    assert inf2 is not None
-    assert (g5.usd_per_hour, inf2.usd_per_hour) == (1.4084, 0.99)
+    usd = {name: price.usd_per_hour for name, price in prices.regions["us-east-1"].items()}
+    assert usd.items() >= {"ml.g5.xlarge": 1.4084, "ml.inf2.xlarge": 0.99}.items()
     assert all(p.source and p.date for entries in prices.regions.values() for p in entries.values())
 
 
@@ -120,7 +118,6 @@ def test_a_new_region_without_any_price_is_said(
     ("client", "said"),
     [
         (FakePricing([], NoCredentialsError()), "Unable to locate credentials"),
-        (FakePricing([], EndpointConnectionError(endpoint_url="https://api.aws")), "api.aws"),
         (FakePricing(PRODUCTS[:3]), "ml.inf2.xlarge in us-east-1: expected one price, got no"),
         (
             FakePricing([*PRODUCTS, product("ml.g5.xlarge", "Host", "1.6", "TWIN")]),

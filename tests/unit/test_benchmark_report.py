@@ -121,12 +121,12 @@ def test_saturation_shows(report: Report) -> None:
 
 
 def test_best_throughput_is_bound_by_latency(local_run: Ran) -> None:
-    quick, slow = (analyse(local_run.results, bound, {})[0].best for bound in (0.6, 10.0))
+    quick, slow = (analyse(local_run.results, bound)[0].best for bound in (0.6, 10.0))
     assert quick is not None
     assert quick.phase == "closed-1"
     assert slow is not None
     assert slow.throughput >= quick.throughput
-    (none,) = {figures.best for figures in analyse(local_run.results, 0.1, {})}
+    (none,) = {figures.best for figures in analyse(local_run.results, 0.1)}
     assert none is None
 
 
@@ -194,7 +194,7 @@ def test_csv_of_requests(written: Path, local_run: Ran) -> None:
 
 
 def test_charts_are_the_same_for_the_same_figures(report: Report, local_run: Ran) -> None:
-    assert charts(analyse(local_run.results, 10.0, {}), report.caveat) == report.charts
+    assert charts(analyse(local_run.results, 10.0), report.caveat) == report.charts
 
 
 def test_the_first_table_goes_into_the_readme(report: Report, tmp_path: Path) -> None:
