@@ -132,6 +132,7 @@ def published_table(
         return least_seconds(work, accelerator, steps, guidance_scale).least / figure.latency_s
 
     study = read_study()
+    published = (*study.variants, *study.others)
     shares = {f"of the limit, {steps} steps": steps for steps in STEPS_IN_QUESTION}
     return Table(
         "limit-published",
@@ -143,11 +144,7 @@ def published_table(
             Column("steps", "", lambda row: row[0].steps or "not stated"),
             *columns(shares, ".1%", share),
         ],
-        [
-            (p, a)
-            for p in (*study.variants, *study.others)
-            if (a := accelerator_of(p.instance_type))
-        ],
+        [(p, a) for p in published if (a := accelerator_of(p.instance_type))],
         said,
         [
             "Where the step count isn't stated, both shares are given: the truth is one of them. "

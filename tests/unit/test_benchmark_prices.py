@@ -73,6 +73,7 @@ PRODUCTS = [
     product("ml.inf2.xlarge", "USE1-Host", "0.9900000000", "HOST2"),
     product("ml.g5.xlarge", "EU-Host", "1.57", "EU5", "eu-west-1"),
 ]
+TWIN = product("ml.g5.xlarge", "Host", "1.6", "TWIN")
 
 
 def test_the_file_has_the_study_s_prices_with_date_and_source() -> None:
@@ -107,29 +108,24 @@ def test_a_new_region_gets_the_types_that_it_has(
     assert "eu-west-1 ml.g5.xlarge: new, 1.57 USD/h" in capsys.readouterr().out
 
 
-def test_a_new_region_without_any_price_is_said(
-    path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert refresh(path, FakePricing(PRODUCTS), "--region", "eu-west-9") == 1
-    assert "eu-west-9: no price of ml.g5.xlarge, ml.inf2.xlarge" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
-    ("client", "said"),
+    ("client", "region", "said"),
     [
-        (FakePricing([], NoCredentialsError()), "Unable to locate credentials"),
-        (FakePricing(PRODUCTS[:3]), "ml.inf2.xlarge in us-east-1: expected one price, got no"),
-        (
-            FakePricing([*PRODUCTS, product("ml.g5.xlarge", "Host", "1.6", "TWIN")]),
-            "HOST5: 1.5, TWIN: 1.6",
-        ),
+        (FakePricing([], NoCredentialsError()), "us-east-1", "Unable to locate credentials"),
+        (FakePricing(PRODUCTS), "eu-west-9", "eu-west-9: no price of ml.g5.xlarge, ml.inf2.xlarge"),
+        (FakePricing(PRODUCTS[:3]), "us-east-1", "ml.inf2.xlarge in us-east-1: expected one price"),
+        (FakePricing([*PRODUCTS, TWIN]), "us-east-1", "HOST5: 1.5, TWIN: 1.6"),
     ],
 )
 def test_without_an_answer_the_dated_file_stays(
-    client: PricingClient, said: str, path: Path, capsys: pytest.CaptureFixture[str]
+    client: PricingClient,
+    region: str,
+    said: str,
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = path.read_bytes()
-    assert refresh(path, client) == 1
+    assert refresh(path, client, "--region", region) == 1
     assert path.read_bytes() == before
     error = capsys.readouterr().err
     assert said in error
