@@ -17,7 +17,7 @@ from stacks.settings import Names, Settings
 
 
 class ApiStack(Stack):
-    """Exposes `url`, `front_door` (the PythonFunction), `images` and `api`.
+    """Exposes `url`, `front_door` (the PythonFunction), `pictures` and `api`.
 
     It knows no variant: they register themselves. All it has of them is what SageMaker finds by
     their names: log groups.
@@ -26,7 +26,7 @@ class ApiStack(Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         api = settings.api
-        self.images = s3.Bucket(
+        self.pictures = s3.Bucket(
             self,
             "Images",
             encryption=s3.BucketEncryption.S3_MANAGED,
@@ -39,7 +39,7 @@ class ApiStack(Stack):
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         acknowledge(
-            self.images,
+            self.pictures,
             "Only the front door writes here, and logs each request with its id; reads go by "
             "presigned URLs that end with the setting url_ttl_s, of objects that expire by rule.",
             "AwsSolutions-S1",
@@ -56,7 +56,7 @@ class ApiStack(Stack):
             environment={
                 "SD_VARIANT_PREFIX": settings.names.registrations,
                 "SD_DEFAULT_MODEL": api.default_model,
-                "SD_PICTURE_BUCKET": self.images.bucket_name,
+                "SD_PICTURE_BUCKET": self.pictures.bucket_name,
                 "SD_URL_TTL_S": str(api.url_ttl_s),
                 "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_S),
                 "SD_CACHE_TTL_S": str(api.cache_ttl_s),
@@ -81,7 +81,7 @@ class ApiStack(Stack):
             CfnOutput(self, f"ContainerLog{title}", value=link)
         CfnOutput(self, "ApiUrl", value=self.url)
         CfnOutput(self, "ApiKeyId", value=self.api.key_id)
-        CfnOutput(self, "ImageBucket", value=self.images.bucket_name)
+        CfnOutput(self, "ImageBucket", value=self.pictures.bucket_name)
 
     def _grant(self, role: iam.Role, names: Names) -> None:
         folder = self.format_arn(
@@ -100,7 +100,7 @@ class ApiStack(Stack):
         )
         grant_objects(
             role,
-            self.images,
+            self.pictures,
             "",
             # GetObject is what a presigned URL is good for.
             ["s3:PutObject", "s3:GetObject"],

@@ -11,8 +11,8 @@ from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 
 
 class EndpointCheck(Construct):
-    """`built` is JSON, known in the deploy: `{"base_image_digest": …, "quality": …}`. Without a
-    `manifest`, which says what a compile came to, quality is null.
+    """`built` is that of the registration, as JSON that is known in the deploy alone. Without a
+    `manifest`, which says what a compile came to, its quality is null.
 
     The deploy fails here where SageMaker has rolled the endpoint back by itself, which
     CloudFormation takes for a success.
@@ -34,7 +34,7 @@ class EndpointCheck(Construct):
             self,
             "Check",
             package="endpoint_check",
-            uses=["cfn_requests"],
+            uses=["cfn_requests", "sd_contract"],
             timeout=Duration.minutes(3),
             memory_mb=256,
             log_days=log_days,

@@ -18,6 +18,7 @@ REGION = "us-east-1"
 CONTEXT: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
 NO_PROPERTIES: Mapping[str, Any] = MappingProxyType({})
 Resource = dict[str, Any]
+ENDPOINT_STACKS = {"g5": "SdG5Stack", "djl": "SdDjlStack", "inf2": "SdInf2Stack"}
 G5_ALONE = {"sd.variants.djl": "", "sd.variants.inf2": ""}
 
 

@@ -255,56 +255,36 @@ def changed(after: CompileKeys) -> set[str]:
     return {name for name in before.parts if before.parts[name] != after.parts[name]}
 
 
-@pytest.mark.parametrize(
-    ("change", "parts"),
-    [
-        # The VAE is float32 in either case.
-        ({"sd.variants.inf2.dtype": "float32"}, {"unet", "text_encoder"}),
-        ({"sd.variants.inf2.compile.backend": "torchscript"}, ALL),
-        (
-            {"sd.variants.inf2.base_image": f"{NEURON}:2.8.0-sdk2.27.0"},
-            ALL,
-        ),
-        ({"sd.variants.inf2.base_image_digest": "sha256:" + "a" * 64}, ALL),
-    ],
-    ids=["dtype", "backend", "sdk", "digest"],
-)
-def test_what_determines_a_graph_recompiles_it(change: dict[str, object], parts: set[str]) -> None:
-    after = keys(change)
-    assert changed(after) == parts
-    assert after.artifact != keys().artifact
-    # Else one compile would write over what another can still use.
-    assert after.work != keys().work
+INF2 = "sd.variants.inf2."
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "parts", "artifact"),
     [
-        {"sd.variants.inf2.steps": 30, "sd.variants.inf2.guidance_scale": 9},
-        {"sd.variants.inf2.instance_type": "ml.inf2.8xlarge", "sd.variants.inf2.instance_count": 2},
-        {"sd.variants.inf2.compile.spot": "true", "sd.variants.inf2.compile.timeout_min": 300},
-        {"sd.variants.inf2.compile.instance_type": "ml.trn1.32xlarge"},
+        # What determines a graph recompiles it. The VAE is float32 in either case.
+        ({"dtype": "float32"}, {"unet", "text_encoder"}, True),
+        ({"compile.backend": "torchscript"}, ALL, True),
+        ({"base_image": f"{NEURON}:2.8.0-sdk2.27.0"}, ALL, True),
+        ({"base_image_digest": "sha256:" + "a" * 64}, ALL, True),
+        # Another artifact of the same graphs: another bar, one more size.
+        ({"compile.parity_db": 33}, set(), True),
+        ({"sizes": "512x512,768x768"}, set(), True),
+        # What doesn't touch the artifact.
+        ({"steps": 30, "guidance_scale": 9}, set(), False),
+        ({"instance_type": "ml.inf2.8xlarge", "instance_count": 2}, set(), False),
+        ({"compile.spot": "true", "compile.timeout_min": 300}, set(), False),
+        ({"compile.instance_type": "ml.trn1.32xlarge"}, set(), False),
     ],
-    ids=["step defaults", "serving instances", "spot", "compiling instance"],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
-def test_what_does_not_touch_the_artifact_compiles_nothing(change: dict[str, object]) -> None:
-    assert keys(change) == keys()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"sd.variants.inf2.compile.parity_db": 33},
-        {"sd.variants.inf2.sizes": "512x512,768x768"},
-    ],
-    ids=["another bar", "one more size"],
-)
-def test_another_artifact_of_the_same_graphs_leaves_them_as_they_are(
-    change: dict[str, object],
+def test_a_setting_counts_for_what_it_determines(
+    change: dict[str, object], parts: set[str], artifact: bool
 ) -> None:
-    after = keys(change)
-    assert after.artifact != keys().artifact
-    assert (after.parts, after.work) == (keys().parts, keys().work)
+    after = keys({f"{INF2}{name}": value for name, value in change.items()})
+    assert changed(after) == parts
+    assert (after.artifact != keys().artifact) is artifact
+    # Else one compile would write over what another can still use.
+    assert (after.work != keys().work) is bool(parts)
 
 
 NEW_FIELD = """
