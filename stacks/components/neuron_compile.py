@@ -14,7 +14,7 @@ from constructs import Construct
 
 from stacks.acknowledge import acknowledge
 from stacks.build_scripts.cpu_compile import CompileJob
-from stacks.build_scripts.neuron_compile import TrainiumJob
+from stacks.build_scripts.training_job import TrainiumJob
 from stacks.catalogue.images import BaseImage
 from stacks.compile_key import WORK_FOLDER, compile_keys, compile_sources
 from stacks.components.artifacts import ServedModel, Storage
