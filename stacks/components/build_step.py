@@ -27,7 +27,7 @@ from constructs import Construct
 
 from stacks.components.artifacts import Storage
 from stacks.components.build_trigger import BuildTrigger
-from stacks.components.log_group import allow_log_writes
+from stacks.components.grants import grant, grant_key, grant_log_writes, grant_seeing
 from stacks.components.service_role import ServiceRole
 from stacks.content import files_below, staged
 from stacks.settings import ROOT
@@ -63,14 +63,8 @@ class S3Output:
         """As the trigger is told of it."""
         return {"Bucket": self.bucket.bucket_name, "Manifest": self.manifest}
 
-    def leave_to_see(self) -> list[iam.PolicyStatement]:
-        return [
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[self.bucket.bucket_arn],
-                conditions={"StringEquals": {"s3:prefix": self.manifest}},
-            )
-        ]
+    def grant_seeing(self, role: iam.Role) -> None:
+        grant_seeing(role, self.bucket, self.manifest)
 
 
 @dataclass(frozen=True)
@@ -86,11 +80,9 @@ class EcrOutput:
         image = {"Repository": self.repository.repository_name, "Tag": self.tag}
         return image | self.record.described()
 
-    def leave_to_see(self) -> list[iam.PolicyStatement]:
-        image = iam.PolicyStatement(
-            actions=["ecr:DescribeImages"], resources=[self.repository.repository_arn]
-        )
-        return [image, *self.record.leave_to_see()]
+    def grant_seeing(self, role: iam.Role) -> None:
+        grant(role, ["ecr:DescribeImages"], self.repository.repository_arn)
+        self.record.grant_seeing(role)
 
 
 @dataclass(frozen=True)
@@ -144,23 +136,13 @@ class BuildStep(Construct):
         encryption_key, log_group = storage.encryption_key, storage.build_log
         self.role = ServiceRole(self, "Role", service="codebuild.amazonaws.com")
         source = self._source(spec)
-        for statement in (
-            allow_log_writes(log_group),
-            iam.PolicyStatement(
-                actions=["s3:GetObject", "s3:GetObjectVersion"],
-                resources=[source.bucket.arn_for_objects(source.s3_object_key)],
-            ),
-            # S3BucketIdentity in CodeBuild's user guide, setting-up-service-role.
-            iam.PolicyStatement(
-                actions=["s3:GetBucketAcl", "s3:GetBucketLocation"],
-                resources=[source.bucket.bucket_arn],
-            ),
-            iam.PolicyStatement(
-                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
-                resources=[encryption_key.key_arn],
-            ),
-        ):
-            self.role.add_to_policy(statement)
+        grant_log_writes(self.role, log_group)
+        archive = source.bucket.arn_for_objects(source.s3_object_key)
+        grant(self.role, ["s3:GetObject", "s3:GetObjectVersion"], archive)
+        # S3BucketIdentity in CodeBuild's user guide, setting-up-service-role.
+        identity = ["s3:GetBucketAcl", "s3:GetBucketLocation"]
+        grant(self.role, identity, source.bucket.bucket_arn)
+        grant_key(self.role, encryption_key)
 
         self.project = codebuild.CfnProject(
             self,
@@ -213,8 +195,7 @@ class BuildStep(Construct):
     ) -> None:
         trigger = BuildTrigger.of(self, log_group=storage.build_log)
         trigger.may_build(self.project)
-        for statement in output.leave_to_see():
-            trigger.role.add_to_policy(statement)
+        output.grant_seeing(trigger.role)
         if jobs:
             trigger.may_stop_jobs(f"{jobs}{ANY_KEY}-{ANY_BUILD}")
         short = key[:12]

@@ -17,8 +17,7 @@ from stacks.settings import ROOT
 from tests.environments import test_sagemaker_sdk
 from tests.fakes.sagemaker import fake_aws
 from tests.infrastructure.physical_values import PhysicalValues
-from tests.infrastructure.places import REGIONS, in_region
-from tests.infrastructure.support import Synthesized
+from tests.infrastructure.support import REGIONS, Synthesized, in_region
 from tests.infrastructure.test_compile_stack import environment
 
 pytestmark = pytest.mark.environments

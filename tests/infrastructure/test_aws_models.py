@@ -20,8 +20,7 @@ from stacks.settings.compile import COMPILE_INSTANCES
 from stacks.settings.neuron import INF2_INSTANCES, NEURON_AMIS
 from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES
 from tests.infrastructure.botocore_shapes import patterns_used
-from tests.infrastructure.places import PROFILES, REGIONS, in_region
-from tests.infrastructure.support import Synthesized, synthesize
+from tests.infrastructure.support import PROFILES, REGIONS, Synthesized, in_region, synthesize
 from tests.infrastructure.template_problems import problems
 
 LINT_LEFT = {
