@@ -53,36 +53,25 @@ QUOTAS = {
 
 
 @dataclass(frozen=True)
-class S3Output:
-    """Done when the object `manifest` is there."""
+class Output:
+    """Done when the bucket has the object `manifest` and, for an image, its repository the tag."""
 
     bucket: s3.IBucket
     manifest: str
+    repository: ecr.IRepository | None = None
+    tag: str = ""
 
     def described(self) -> dict[str, str]:
         """As the trigger is told of it."""
-        return {"Bucket": self.bucket.bucket_name, "Manifest": self.manifest}
+        told = {"Bucket": self.bucket.bucket_name, "Manifest": self.manifest}
+        if self.repository:
+            told |= {"Repository": self.repository.repository_name, "Tag": self.tag}
+        return told
 
     def grant_seeing(self, role: iam.Role) -> None:
+        if self.repository:
+            grant(role, ["ecr:DescribeImages"], self.repository.repository_arn)
         grant_seeing(role, self.bucket, self.manifest)
-
-
-@dataclass(frozen=True)
-class EcrOutput:
-    """Done when the repository has the tag, and the bucket the image's record."""
-
-    repository: ecr.IRepository
-    tag: str
-    record: S3Output
-
-    def described(self) -> dict[str, str]:
-        """As the trigger is told of it."""
-        image = {"Repository": self.repository.repository_name, "Tag": self.tag}
-        return image | self.record.described()
-
-    def grant_seeing(self, role: iam.Role) -> None:
-        grant(role, ["ecr:DescribeImages"], self.repository.repository_arn)
-        self.record.grant_seeing(role)
 
 
 @dataclass(frozen=True)
@@ -128,7 +117,7 @@ class BuildStep(Construct):
         *,
         key: str,
         spec: BuildSpec,
-        output: S3Output | EcrOutput,
+        output: Output,
         storage: Storage,
         jobs: str = "",
     ) -> None:
@@ -190,9 +179,7 @@ class BuildStep(Construct):
                 self, "Source", path=str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS
             )
 
-    def _run(
-        self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, storage: Storage, jobs: str
-    ) -> None:
+    def _run(self, key: str, spec: BuildSpec, output: Output, storage: Storage, jobs: str) -> None:
         trigger = BuildTrigger.of(self, log_group=storage.build_log)
         trigger.may_build(self.project)
         output.grant_seeing(trigger.role)

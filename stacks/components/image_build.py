@@ -9,7 +9,7 @@ from constructs import Construct
 from stacks.build_scripts.build_image import ImageJob
 from stacks.catalogue.images import BaseImage
 from stacks.components.artifacts import ServingImage, Storage
-from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, EcrOutput, S3Output
+from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, Output
 from stacks.components.grants import PULL, REGISTRY_LOGIN, grant, grant_pull, grant_unscoped
 from stacks.content import content_key, files_below
 from stacks.settings import ROOT, Settings, VariantSettings
@@ -87,7 +87,7 @@ class ImageBuild(Construct):
                 compute="BUILD_GENERAL1_LARGE",
                 privileged=True,
             ),
-            output=EcrOutput(repository, self.key, S3Output(storage.bucket, record)),
+            output=Output(storage.bucket, record, repository, self.key),
             storage=storage,
         )
         grant_pull(step.role, base_arn(self, base))

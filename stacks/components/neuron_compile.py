@@ -24,7 +24,7 @@ from stacks.components.build_step import (
     STANDARD_IMAGE,
     BuildSpec,
     BuildStep,
-    S3Output,
+    Output,
 )
 from stacks.components.grants import (
     LIST_TRAINING_JOBS,
@@ -131,7 +131,7 @@ class NeuronCompile(Construct):
                 compute=CPU_COMPUTE if on_cpu else "BUILD_GENERAL1_SMALL",
                 image=image.reference if on_cpu else STANDARD_IMAGE,
             ),
-            output=S3Output(bucket, f"{target}manifest.json"),
+            output=Output(bucket, f"{target}manifest.json"),
             storage=storage,
             jobs="" if on_cpu else self._jobs,
         )
