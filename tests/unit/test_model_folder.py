@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from sd_contract.model_folder import ModelFolder, NotAModel, read_folder, read_model
 from stacks.settings import ROOT
-from tests.unit.builds_fakes import (
+from tests.fakes.model_repository import (
     BESIDES,
     INDEX,
     NEEDED,
