@@ -14,11 +14,11 @@ from sd_contract.environment import ConfigError
 from sd_contract.size import Size
 from sd_serving.errors import OutOfMemory
 from sd_serving.model_unusable import ModelUnusable
-from tests.djl_fakes import DeepSpeedDouble, make_artifact
-from tests.serving_fakes import FakeParts, LogDouble, config, request
+from tests.fakes.deepspeed import DeepSpeedDouble
+from tests.fakes.serving import FakeParts, LogDouble, config, make_artifact, request
 
 CPU = torch.device("cpu")
-CONFIG = config(SD_SIZES="64x64", SD_WARMUP_STEPS="1")
+CONFIG = config(SD_SIZES="64x64")
 
 
 @pytest.fixture(scope="module")

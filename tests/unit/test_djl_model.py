@@ -21,7 +21,7 @@ from local_cloud.djl.batching import pack, unpack
 from local_cloud.djl.messages import Input, Output, provide
 from sd_serving.engine import Engine
 from tests.fakes.djl_hosting import image_environment
-from tests.serving_fakes import FakeParts, LogDouble, config, request
+from tests.fakes.serving import FakeParts, LogDouble, config, request
 
 CONFIG = config()
 TOLERANCE = 1

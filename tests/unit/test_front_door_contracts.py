@@ -23,7 +23,7 @@ from sd_serving.errors import NotReady
 from sd_serving.handler import Call, Handler, error_reply
 from stacks.serving_environment import registration, serving_environment
 from stacks.settings import ROOT, Settings, load
-from tests import serving_fakes
+from tests.fakes import serving as serving_fakes
 from tests.unit.front_door_fakes import FakeRuntime, generation_request, model_error
 from tests.unit.test_front_door_config import ENV
 

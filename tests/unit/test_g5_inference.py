@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,15 +11,12 @@ from g5.inference import load
 from sd_serving.diffusers_parts import choose_dtype
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests.serving_fakes import config, request, write_manifest
-
-ASSETS = Path(__file__).parents[2] / "model_assets"
+from tests.fakes.serving import ASSETS, config, make_artifact, request
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The small model as an imported artifact."""
-    return write_manifest(Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model")))
+    return make_artifact(tmp_path / "model")
 
 
 def test_serves_an_artifact(model: Path) -> None:
@@ -47,15 +43,6 @@ def test_refuses_what_the_import_would(model: Path) -> None:
     vocabulary.write_text(vocabulary.read_text().replace("49407}", "99999}"))
     with pytest.raises(ModelUnusable, match=r"tokenizer/vocab\.json has ids up to 99999"):
         load(model, config())
-
-
-# torch.compile's own imports warn of torch.jit's end.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-def test_compiles_only_where_a_setting_asks(model: Path) -> None:
-    plain = load(model, config()).unet
-    compiled = load(model, config(SD_TORCH_COMPILE="1")).unet
-    assert not hasattr(plain, "_orig_mod")
-    assert type(compiled._orig_mod) is type(plain)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from inf2.attention import NeuronAttention, use_neuron_attention
 from inf2.backends import TorchScript, backend
 from inf2.parts import PARTS
 from sd_serving.networks import load_network
-from tests.inf2_artifact import SIZES, WEIGHTS, artifact
+from tests.fakes.compiled_model import SIZES, artifact
+from tests.fakes.serving import WEIGHTS
 
 CPU = torch.device("cpu")
 

@@ -24,8 +24,9 @@ from sd_contract.size import Size
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests import serving_fakes
-from tests.inf2_artifact import SDK, SIZES, WEIGHTS, artifact, config
+from tests.fakes import serving as serving_fakes
+from tests.fakes.compiled_model import SDK, SIZES, artifact, config
+from tests.fakes.serving import WEIGHTS
 
 
 def request(**changes: Any) -> Invocation:

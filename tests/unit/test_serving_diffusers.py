@@ -20,8 +20,8 @@ from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.tokenizer import PromptTokenizer
-from tests.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
-from tests.serving_fakes import config, request
+from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
+from tests.fakes.serving import config, request
 
 WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
 TEXT_ENCODER_WEIGHTS, UNET_WEIGHTS = LAID_OUT["text_encoder"], LAID_OUT["unet"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,15 +17,14 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving_fakes import ENV, write_manifest
+from tests.fakes.serving import ASSETS, ENV, make_artifact
 
-ASSETS = Path(__file__).parents[2] / "model_assets"
 PATIENCE_S = 120
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return write_manifest(Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model")))
+    return make_artifact(tmp_path / "model")
 
 
 @contextmanager
@@ -83,7 +81,7 @@ def test_loads_serves_and_leaves_on_sigterm(model: Path) -> None:
 
 def test_sigterm_lets_a_running_request_finish() -> None:
     with (
-        started(SD_LOADER="tests.serving_fakes:load_slow") as process,
+        started(SD_LOADER="tests.fakes.serving:load_slow") as process,
         ThreadPoolExecutor(1) as pool,
     ):
         port = lines_until(process, "listening")["port"]

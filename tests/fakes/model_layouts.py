@@ -15,9 +15,8 @@ from sd_contract.model_layout import SCHEDULER_CONFIG
 from sd_serving.diffusers_parts import load_diffusers
 from stacks.build_scripts.import_weights import Folder, WeightsJob, import_weights
 from stacks.build_scripts.upload import Store
-from stacks.settings import ROOT
+from tests.fakes.serving import WEIGHTS
 
-WEIGHTS = ROOT / "model_assets" / "tiny" / "weights"
 KEY = "k" * 64
 
 
