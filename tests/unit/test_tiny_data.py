@@ -5,8 +5,6 @@ import pytest
 from PIL import Image, ImageFilter
 
 from model_assets.tiny.data import (
-    COLOURS,
-    SHAPES,
     SIZE,
     Picture,
     combinations,
@@ -24,11 +22,6 @@ def _noisy(picture: Picture, blur: float, noise: float, rng: np.random.Generator
     drawn = Image.fromarray(draw(picture, rng)).filter(ImageFilter.GaussianBlur(blur))
     pixels = np.asarray(drawn) + rng.normal(0, noise, (SIZE, SIZE, 3))
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-
-
-def test_six_shapes_in_eight_colours_on_eight_backgrounds() -> None:
-    assert (len(SHAPES), len(COLOURS)) == (6, 8)
-    assert len(combinations()) == 6 * 8 * 7
 
 
 def test_the_same_seed_draws_the_same_pictures() -> None:
