@@ -32,12 +32,6 @@ def test_refuses_another_artifact(model: Path) -> None:
         load(model, config(SD_ARTIFACT_KEY="new"))
 
 
-def test_refuses_a_half_download(model: Path) -> None:
-    (model / "unet" / "config.json").unlink()
-    with pytest.raises(ModelUnusable, match=r"unet/config\.json is missing"):
-        load(model, config())
-
-
 def test_refuses_what_the_import_would(model: Path) -> None:
     vocabulary = model / "tokenizer" / "vocab.json"
     vocabulary.write_text(vocabulary.read_text().replace("49407}", "99999}"))

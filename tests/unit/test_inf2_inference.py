@@ -199,12 +199,6 @@ def test_a_changed_file_is_refused(copy: Path) -> None:
         load(copy, config())
 
 
-def test_a_half_written_artifact_is_refused(copy: Path) -> None:
-    (copy / "manifest.json").unlink()
-    with pytest.raises(ModelUnusable, match=r"manifest\.json is missing"):
-        load(copy, config())
-
-
 def test_a_manifest_without_a_field_is_refused(copy: Path) -> None:
     edit(copy, lambda document: document.pop("sdk"))
     with pytest.raises(ModelUnusable, match=r"TypeError: .*'sdk'"):

@@ -51,6 +51,14 @@ def started(**env: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+def last_words(**env: str) -> list[str]:
+    """All that a server says that can't start."""
+    with started(**env) as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    return out.splitlines()
+
+
 def lines_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
     assert process.stdout is not None
     for line in process.stdout:
@@ -98,18 +106,12 @@ def test_sigterm_lets_a_running_request_finish() -> None:
 
 def test_a_model_that_cannot_load_ends_with_its_reason_and_status_1(model: Path) -> None:
     (model / "manifest.json").unlink()
-    with started(SM_MODEL_DIR=str(model)) as process:
-        out, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    last = out.splitlines()[-1]
+    *_, last = last_words(SM_MODEL_DIR=str(model))
     assert last.startswith(f"FATAL: {model}/manifest.json is missing")
 
 
 def test_wrong_settings_end_with_all_of_them() -> None:
-    with started(SD_SIZES="big", SD_DEFAULT_STEPS="0") as process:
-        out, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    (line,) = out.splitlines()
+    (line,) = last_words(SD_SIZES="big", SD_DEFAULT_STEPS="0")
     assert line.startswith("FATAL: ")
     assert "SD_SIZES='big'" in line
     assert "SD_DEFAULT_STEPS='0'" in line
@@ -118,7 +120,5 @@ def test_wrong_settings_end_with_all_of_them() -> None:
 def test_a_port_in_use_is_said_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with started(SAGEMAKER_BIND_TO_PORT=str(port)) as process:
-            out, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    assert out.splitlines()[-1].startswith(f"FATAL: port {port} can't be bound: Address already in")
+        *_, last = last_words(SAGEMAKER_BIND_TO_PORT=str(port))
+    assert last.startswith(f"FATAL: port {port} can't be bound: Address already in")
