@@ -73,7 +73,8 @@ def _largest_piece(filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
             pieces, (int(left[0] % pieces.width), int(left[0] // pieces.width)), number
         )
     numbers = np.asarray(pieces)
-    return numbers == np.bincount(numbers[filled]).argmax()
+    largest: NDArray[np.bool_] = numbers == np.bincount(numbers[filled]).argmax()
+    return largest
 
 
 def _cut_out(filled: NDArray[np.bool_]) -> Floats:
