@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sd_contract.environment import Reader, ServingEnvironment, text, whole
+from sd_contract.fields import Whole
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class ServingConfig(ServingEnvironment):
         read = Reader(env)
         config = cls(
             **vars(ServingEnvironment.read(read)),
-            loader=read("SD_LOADER", text, "any text", cls.loader),
-            model_dir=Path(read("SM_MODEL_DIR", text, "any text", str(cls.model_dir))),
-            host=read("SD_BIND_HOST", text, "any text", cls.host),
-            port=read("SAGEMAKER_BIND_TO_PORT", whole(0, 65_535), "from 0 to 65535", cls.port),
+            loader=read("SD_LOADER", text(), cls.loader),
+            model_dir=Path(read("SM_MODEL_DIR", text(), str(cls.model_dir))),
+            host=read("SD_BIND_HOST", text(), cls.host),
+            port=read("SAGEMAKER_BIND_TO_PORT", whole(Whole(0, 65_535)), cls.port),
         )
         read.raise_problems()
         return config
