@@ -231,12 +231,6 @@ def test_an_id_that_is_not_plain_is_replaced(given: str) -> None:
     assert len(made) == 32
 
 
-def test_finds_the_loader_by_name() -> None:
-    from g5.inference import load
-
-    assert resolve_loader("g5.inference:load") is load
-
-
 @pytest.mark.parametrize("name", ["", "g5.inference", "g5.inference:lod", "nowhere:load"])
 def test_names_a_loader_that_is_not_there(name: str) -> None:
     with pytest.raises(ModelUnusable, match=f"SD_LOADER='{name}'"):
