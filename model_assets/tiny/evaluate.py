@@ -43,8 +43,11 @@ def _table(asked: list[Picture], shown: list[Picture]) -> str:
     for colour in COLOURS:
         rows[f"colour: {colour}"] = [s.colour == colour for a, s in pairs if a.colour == colour]
     lines = ["| what | right | share |", "|---|---|---|"]
-    for what, right in rows.items():
-        lines.append(f"| {what} | {sum(right)} of {len(right)} | {sum(right) / len(right):.1%} |")
+    lines += [
+        f"| {what} | {sum(right)} of {len(right)} | {sum(right) / len(right):.1%} |"
+        for what, right in rows.items()
+        if right
+    ]
     return "\n".join(lines)
 
 
