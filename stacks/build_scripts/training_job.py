@@ -97,7 +97,7 @@ class TrainingJob:
 
 def submit(job: TrainingJob, boto_session: Any) -> None:
     """Creates the job and returns. Raises QuotaTooLow, or botocore's ClientError."""
-    # It warns that version 2 is in its last year; so says compile-requirements.txt.
+    # It warns that version 2 is in its last year; so says requirements-compile.txt.
     os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
     from botocore.exceptions import ClientError
     from sagemaker.estimator import Estimator

@@ -51,7 +51,7 @@ COMMANDS = {
     "training-job": (
         # A folder of its own, found first: it pins packages that the host has in other versions.
         "python3 -m pip --disable-pip-version-check install --quiet --no-deps --no-compile "
-        "--target .sdk -r stacks/build_scripts/compile-requirements.txt",
+        "--target .sdk -r stacks/build_scripts/requirements-compile.txt",
         "PYTHONPATH=.sdk python3 -m stacks.build_scripts.neuron_compile",
     ),
     "codebuild-cpu": ("python3 -m stacks.build_scripts.cpu_compile",),

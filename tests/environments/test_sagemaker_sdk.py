@@ -1,6 +1,6 @@
 """What needs the `sagemaker` package itself: the request its Estimator makes, as the build runs it.
 
-`.envs/sagemaker` holds the package as the build installs it, by compile-requirements.txt.
+`.envs/sagemaker` holds the package as the build installs it, by requirements-compile.txt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.unit.test_inf2_follower import BUCKET, COMPLETED, ENV, KEY, STAGED, T
 
 pytestmark = pytest.mark.environments
 
-REQUIREMENTS = ROOT / "stacks" / "build_scripts" / "compile-requirements.txt"
+REQUIREMENTS = ROOT / "stacks" / "build_scripts" / "requirements-compile.txt"
 FOLDER = ROOT / ".envs" / "sagemaker"
 
 
