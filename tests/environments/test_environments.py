@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.model_layouts import LAYOUTS, imported
+from tests.fakes.model_layouts import LAYOUTS, imported
+from tests.fakes.serving import WEIGHTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVS = ROOT / ".envs"
-WEIGHTS = ROOT / "model_assets" / "tiny" / "weights"
 IMAGES = ("djl", "g5", "inf2")
 TOLERANCE = 4
 """Of 255, at the worst of all values. The torch is the same, so what differs is the order of a few
