@@ -1,12 +1,12 @@
 """Generated PNGs in S3, handed out as presigned URLs."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from front_door.errors import StorageError
+from sd_contract.invocation import Answer
 
 
 class ObjectStore(Protocol):
@@ -21,13 +21,13 @@ class ObjectStore(Protocol):
 def store(
     s3: ObjectStore,
     bucket: str,
-    pictures: Sequence[tuple[int, bytes]],
+    answer: Answer,
     *,
     request_id: str,
     now_s: float,
     url_ttl_s: int,
 ) -> list[str]:
-    """Stores (seed, PNG) pairs as `<date, UTC>/<request id>/<seed>.png`; gives URLs in that order.
+    """Stores the PNGs as `<date, UTC>/<request id>/<seed>.png`; gives URLs in their order.
 
     A URL works for `url_ttl_s` or until the credentials that signed it end, whichever is first.
     Raises StorageError.
@@ -35,7 +35,7 @@ def store(
     folder = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}/{request_id}"
     urls = []
     try:
-        for seed, png in pictures:
+        for seed, png in zip(answer.seeds, answer.images, strict=True):
             where = {"Bucket": bucket, "Key": f"{folder}/{seed}.png"}
             s3.put_object(**where, Body=png, ContentType="image/png")
             urls.append(s3.generate_presigned_url("get_object", Params=where, ExpiresIn=url_ttl_s))

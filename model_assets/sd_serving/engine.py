@@ -21,13 +21,13 @@ from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.memory import give_memory_back, is_out_of_memory
-from sd_serving.model_unusable import ModelUnusable
 from sd_serving.png import encode_png
 
 if TYPE_CHECKING:
     import torch
 
 WARMUP_PROMPT = "a red circle"
+WARMUP_STEPS = 2
 
 _Item = TypeVar("_Item")
 
@@ -53,10 +53,6 @@ class Parts(Protocol):
     @property
     def dtype_name(self) -> str:
         """For people: what the networks compute in."""
-
-    @property
-    def sizes(self) -> tuple[Size, ...] | None:
-        """That the model was compiled for; None: any."""
 
     @property
     def max_pictures_per_pass(self) -> int | None:
@@ -101,13 +97,6 @@ class _Picture:
 
 class Engine:
     def __init__(self, parts: Parts, config: ServingConfig) -> None:
-        """Raises ModelUnusable where the settings serve a size the model wasn't compiled for."""
-        missing = [s for s in config.sizes if parts.sizes is not None and s not in parts.sizes]
-        if missing:
-            raise ModelUnusable(
-                f"SD_SIZES serves {', '.join(map(str, missing))}, but the model is compiled for "
-                f"{', '.join(map(str, parts.sizes or ()))}"
-            )
         self.parts = parts
         self.config = config
         self._about = {
@@ -134,7 +123,7 @@ class Engine:
                 negative_prompt="",
                 num_images=1,
                 size=size,
-                num_inference_steps=self.config.warmup_steps,
+                num_inference_steps=WARMUP_STEPS,
                 guidance_scale=self.config.default_guidance_scale,
                 seed=0,
             )

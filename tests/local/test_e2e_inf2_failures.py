@@ -97,7 +97,7 @@ def test_a_part_that_does_not_compile_and_pictures_below_the_bar(
     assert _parts(up) == {**dict.fromkeys(before, "reused"), "unet/64x64": "compiled"}
 
     # Without the bar and with one more size, which is all that is compiled.
-    more = "sd.inf2.sizes=64x64,128x64"
+    more = "sd.variants.inf2.sizes=64x64,128x64"
     deploy(up, COMPILE, half, measured, more)
     parts = [*before, "unet/64x64"]
     new = [part.replace("64x64", "128x64") for part in parts if part != "text_encoder"]

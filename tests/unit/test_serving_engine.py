@@ -9,11 +9,9 @@ import torch
 from PIL import Image
 
 from sd_contract.invocation import STAGES
-from sd_contract.size import Size
 from sd_serving.engine import Engine
 from sd_serving.errors import EngineError, OutOfMemory
-from sd_serving.model_unusable import ModelUnusable
-from tests.serving_fakes import EulerDouble, FakeParts, config, request
+from tests.fakes.serving import EulerDouble, FakeParts, config, failing, request
 
 
 def engine(parts: FakeParts) -> Engine:
@@ -138,15 +136,6 @@ def test_a_batch_must_be_of_one_kind() -> None:
             engine(FakeParts()).generate(batch)
 
 
-def test_refuses_to_serve_sizes_the_model_lacks() -> None:
-    with pytest.raises(ModelUnusable, match="serves 64x128, but the model is compiled for 64x64"):
-        engine(FakeParts(sizes=(Size(64, 64),)))
-
-
-def test_serves_a_model_compiled_for_more_than_is_served() -> None:
-    engine(FakeParts(sizes=(Size(64, 64), Size(64, 128), Size(512, 512))))
-
-
 def test_warm_up_makes_one_picture_of_every_size() -> None:
     parts = FakeParts()
     engine(parts).warm_up()
@@ -178,11 +167,9 @@ def test_after_out_of_memory_the_next_request_works(error: Exception) -> None:
 
 
 def test_any_other_failure_names_the_stage_and_keeps_its_cause() -> None:
-    def fail() -> None:
-        raise KeyError("weights")
-
+    parts = FakeParts(before_denoise=failing(KeyError("weights")))
     with pytest.raises(EngineError, match="denoise failed") as caught:
-        engine(FakeParts(before_denoise=fail)).generate([request()])
+        engine(parts).generate([request()])
     assert not isinstance(caught.value, OutOfMemory)
     assert isinstance(caught.value.__cause__, KeyError)
 

@@ -16,9 +16,9 @@ from front_door.errors import (
     FrontDoorError,
 )
 from local_cloud.child import ChildCloud
+from tests.fakes.front_door import generation_request, variant
 from tests.fakes.local_account import wait_for
 from tests.fakes.toy_endpoint import ToyEndpoint
-from tests.unit.front_door_fakes import generation_request, variant
 
 
 class Ordered:

@@ -14,9 +14,9 @@ import pytest
 
 from local_cloud.child import ChildCloud
 from tests.fakes.deployed_api import DeployedApi
+from tests.fakes.front_door import PNG, registration
 from tests.fakes.local_account import log_lines
 from tests.fakes.toy_endpoint import ToyEndpoint
-from tests.unit.front_door_fakes import PNG, registration
 
 PREFIX = "role"
 FRONT_DOOR = "front_door.handler.handler"
