@@ -169,7 +169,7 @@ def test_every_function_s_asset_has_what_its_handler_imports(aws: Synthesized) -
         for _, function in aws.every("AWS::Lambda::Function")
         if (properties := function["Properties"])["Handler"].endswith(".handler.handler")
     }
-    assert len({handler for handler, _ in entries}) == 3
+    assert len({handler for handler, _ in entries}) == 4
     for handler, asset in entries:
         folder = aws.folder / f"asset.{asset}"
         module = handler.removesuffix(".handler")
