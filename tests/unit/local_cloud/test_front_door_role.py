@@ -19,7 +19,6 @@ from tests.fakes.local_account import log_lines
 from tests.fakes.toy_endpoint import ToyEndpoint
 
 PREFIX = "role"
-FRONT_DOOR = "front_door.handler.handler"
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +91,8 @@ class Role:
     def __init__(self, api: DeployedApi) -> None:
         self._times = itertools.count()
         self._iam, self._functions = api.cloud.client("iam"), api.cloud.client("lambda")
-        (self._function,) = (
-            each
-            for each in self._functions.list_functions()["Functions"]
-            if each["Handler"] == FRONT_DOOR and api.stack in each["FunctionName"]
-        )
+        name = api.function("front_door")
+        self._function = self._functions.get_function_configuration(FunctionName=name)
         name = self._function["Role"].rsplit("/", 1)[1]
         (policy,) = self._iam.list_role_policies(RoleName=name)["PolicyNames"]
         self._place = {"RoleName": name, "PolicyName": policy}
