@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from stacks.settings import ROOT
-from tests.sagemaker_fake import FakeAws, fake_aws
+from tests.fakes.sagemaker import FakeAws, fake_aws
 from tests.unit.test_inf2_follower import BUCKET, COMPLETED, ENV, KEY, STAGED, TARGET, lay_out
 
 pytestmark = pytest.mark.environments

@@ -16,11 +16,11 @@ import pytest
 from local_cloud.api_shapes import BadRequest, check_request
 from stacks.settings import ROOT
 from tests.environments import test_sagemaker_sdk
+from tests.fakes.sagemaker import fake_aws
 from tests.infrastructure.physical_values import PhysicalValues
 from tests.infrastructure.places import REGIONS, in_region
 from tests.infrastructure.support import Synthesized
 from tests.infrastructure.test_compile_stack import environment
-from tests.sagemaker_fake import fake_aws
 
 pytestmark = pytest.mark.environments
 

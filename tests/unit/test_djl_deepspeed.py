@@ -24,7 +24,7 @@ from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests.djl_fakes import WEIGHTS, DeepSpeedDouble, Graph
+from tests.fakes.deepspeed import WEIGHTS, DeepSpeedDouble, Graph
 from tests.serving_fakes import config, request
 
 REQUESTS = [

@@ -14,7 +14,7 @@ from sd_contract.environment import ConfigError
 from sd_contract.size import Size
 from sd_serving.errors import OutOfMemory
 from sd_serving.model_unusable import ModelUnusable
-from tests.djl_fakes import DeepSpeedDouble, make_artifact
+from tests.fakes.deepspeed import DeepSpeedDouble, make_artifact
 from tests.serving_fakes import FakeParts, LogDouble, config, request
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ from stacks.build_scripts.training_job import (
     TrainingJob,
     quota_too_low,
 )
-from tests.sagemaker_fake import REGION, STOPPED, FakeAws, fake_aws
+from tests.fakes.sagemaker import REGION, STOPPED, FakeAws, fake_aws
 
 KEY = "0123456789abcdef" * 4
 BUCKET = "models"

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
-from tests.djl_fakes import WEIGHTS, make_artifact
+from tests.fakes.deepspeed import WEIGHTS, make_artifact
 from tests.fakes.djl_hosting import ROOT, Host, echo_model, hosted, image_environment
 from tests.serving_fakes import ENV, config, request
 

@@ -13,7 +13,7 @@ import torch
 
 from tests.serving_fakes import write_manifest
 
-WEIGHTS = Path(__file__).parents[1] / "model_assets" / "tiny" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
 
 
 def make_artifact(folder: Path) -> Path:
