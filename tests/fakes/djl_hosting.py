@@ -35,12 +35,12 @@ from djl_python import Output
 
 
 def handle(inputs):
-    if inputs.is_empty() and inputs.get_property("x-empty") is None:
+    if inputs.get_as_bytes() is None:
         return None
     output = Output()
     members = inputs.get_batches()
     for index, member in enumerate(members):
-        body = member.get_as_string() or "empty"
+        body = member.get_as_bytes().decode()
         exec(body if member.get_property("x-run") else "")
         output.add(body, batch_index=index if len(members) > 1 else None)
     return output
@@ -50,10 +50,9 @@ def handle(inputs):
 
 def image_environment() -> dict[str, str]:
     """What the image of the variant sets."""
-    instructions = list(parse_dockerfile(DOCKERFILE.read_text()))
     return {
         name: value
-        for instruction in instructions
+        for instruction in parse_dockerfile(DOCKERFILE.read_text())
         if instruction.name == "ENV"
         for name, value in instruction.pairs().items()
     }

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+from local_cloud.djl import host
+from sd_serving import server
 from tests.serving_fakes import ENV, write_manifest
 
 ASSETS = Path(__file__).parents[2] / "model_assets"
@@ -124,3 +126,14 @@ def test_a_port_in_use_is_said_so() -> None:
             out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert out.splitlines()[-1].startswith(f"FATAL: port {port} can't be bound: Address already in")
+
+
+@pytest.mark.parametrize(
+    "listen", [lambda: server.listen("127.0.0.1", 0), lambda: host.listen("0")]
+)
+def test_a_connection_sends_what_it_has_at_once(listen: Callable[[], socket.socket]) -> None:
+    """On the local cloud's DJL host as well."""
+    with listen() as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

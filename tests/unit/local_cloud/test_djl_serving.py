@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -29,11 +28,9 @@ TOLERANCE = 4
 BATCH = 8
 
 
-def serving(
-    weights: Path, folder: Path = ASSETS / "djl", **env: str
-) -> AbstractContextManager[Host]:
+def serving(weights: Path, **env: str) -> AbstractContextManager[Host]:
     return hosted(
-        folder,
+        ASSETS / "djl",
         **{
             **ENV,
             "SD_VARIANT": "djl",
@@ -156,17 +153,6 @@ def test_a_process_killed_between_requests_ends_the_container(weights: Path) -> 
     with serving(weights) as host:
         host.until_it_serves().kill_python()
         host.until(lambda: not host.running)
-
-
-def test_malformed_properties_are_fatal(tmp_path: Path) -> None:
-    folder = tmp_path / "djl"
-    shutil.copytree(ASSETS / "djl", folder)
-    with (folder / "serving.properties").open("a") as file:
-        file.write("option.acceleration\nbatch_size=2\n")
-    with serving(WEIGHTS, folder) as host:
-        words = host.last_words()
-    assert "serving.properties line 13: 'option.acceleration' is neither" in words
-    assert "serving.properties line 14: 'batch_size=2' is neither" in words
 
 
 def test_a_missing_model_index_is_fatal(tmp_path: Path) -> None:
