@@ -7,6 +7,7 @@ is over, once a minute (AWS's minutes: `CloudSettings.time_scale` says how long 
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,12 @@ METRIC_DELAY_S = 120
 EVALUATION_S = 60
 FURTHER_PERIODS = 2
 INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
+COMPARISONS = {
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "GreaterThanThreshold": operator.gt,
+    "LessThanThreshold": operator.lt,
+    "LessThanOrEqualToThreshold": operator.le,
+}
 
 
 def evaluated_state(alarm: Alarm, points: Points, now: float, second: float = 1.0) -> str:
@@ -44,7 +51,8 @@ def evaluated_state(alarm: Alarm, points: Points, now: float, second: float = 1.
     treatment = alarm.get("TreatMissingData") or "missing"
     if not values and treatment in ("missing", "ignore"):
         return INSUFFICIENT_DATA if treatment == "missing" else str(alarm["StateValue"])
-    breaching = sum(_breaches(alarm, value) for value in values)
+    breaches = COMPARISONS[alarm["ComparisonOperator"]]
+    breaching = sum(breaches(value, float(alarm["Threshold"])) for value in values)
     if treatment == "breaching":
         breaching += wanted - len(values)
     return "ALARM" if breaching >= int(alarm.get("DatapointsToAlarm") or wanted) else "OK"
@@ -99,13 +107,3 @@ class Alarms:
 def _statistic(alarm: Alarm, points: Points) -> float:
     name = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
     return float(cloudwatch._stat_value(cloudwatch._calc_stats(points), name, points))
-
-
-def _breaches(alarm: Alarm, value: float) -> bool:
-    threshold = float(alarm["Threshold"])
-    return {
-        "GreaterThanOrEqualToThreshold": value >= threshold,
-        "GreaterThanThreshold": value > threshold,
-        "LessThanThreshold": value < threshold,
-        "LessThanOrEqualToThreshold": value <= threshold,
-    }[alarm["ComparisonOperator"]]

@@ -21,6 +21,7 @@ import psutil
 
 from local_cloud.docker.dockerfile import parse_dockerfile
 from local_cloud.processes import free_port
+from tests.fakes.processes import alive
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "model_assets" / "djl" / "Dockerfile"
@@ -132,7 +133,7 @@ class Host:
         """As from outside, between two requests."""
         child = self.python
         child.send_signal(signal.SIGKILL)
-        self.until(lambda: ended(child))
+        self.until(lambda: not alive(child.pid))
 
     def last_words(self) -> str:
         """Of a host that doesn't come up: its handler's FATAL line, or its own last one."""
@@ -159,13 +160,6 @@ class Host:
         with self.process.stdout as stdout:
             for line in stdout:
                 self.lines.append(line.rstrip("\n"))
-
-
-def ended(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +107,11 @@ class UpCloud:
 
     def deploy(self, stack: str, *context: str) -> str:
         """The deploy command as typed, with more `-c`; what it printed. UpFailed."""
-        line = self._facts["deploy_command"].format(stack=stack)
-        return self._cdk(" ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)]))
+        return self._cdk(self._line(stack, context))
 
     def destroy(self, stack: str, *context: str) -> str:
         """`cdk destroy` in the deploy command's place."""
-        line = self._facts["deploy_command"].format(stack=stack)
-        line = " ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)])
-        line = line.replace(" cdk deploy ", " cdk destroy ")
+        line = self._line(stack, context).replace(" cdk deploy ", " cdk destroy ")
         return self._cdk(line.replace("--require-approval never", "--force"))
 
     @property
@@ -145,6 +143,10 @@ class UpCloud:
     def _deploy_variables(self) -> dict[str, str]:
         words = shlex.split(self._facts["deploy_command"])
         return dict(word.split("=", 1) for word in words if re.match(r"AWS_\w+=", word))
+
+    def _line(self, stack: str, context: Sequence[str]) -> str:
+        line = self._facts["deploy_command"].format(stack=stack)
+        return " ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)])
 
     def _cdk(self, line: str) -> str:
         # Elsewhere than a person's own cdk.out, which another CLI may be writing.

@@ -83,7 +83,7 @@ def toy_stack(cloud: ChildCloud, name: str, toy: str = "one") -> Stack:
         "InitialInstanceCount": "1",
         "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
     }
-    routing = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE"}}
+    routing = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}
     endpoint = {
         "EndpointName": name,
         "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]},

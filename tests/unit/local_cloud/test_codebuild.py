@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
@@ -27,6 +26,7 @@ from tests.fakes.local_account import (
     role_arn,
     wait_for,
 )
+from tests.fakes.processes import alive
 
 GROUPS = "/aws/codebuild"
 ACCOUNT = "000000000000"
@@ -173,7 +173,7 @@ def test_a_stop_ends_the_processes_without_a_signal_to_clear_up_by(slow: Build) 
     slow.stop()
 
     assert slow.status() == "STOPPED"
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+    assert not alive(pid)
     assert slow.phases()["BUILD"][0] == "STOPPED"
     assert "cleared up" not in slow.log()
 

@@ -27,7 +27,10 @@ def test_a_batch_is_taken_apart_by_its_prefixes() -> None:
     batch.content.add("batch_001.data", b"second")
     batch.content.add("batch_000.data", b"first")
     first, second = batch.get_batches()
-    assert [each.get_as_bytes() for each in (first, second)] == [b"first", b"second"]
+    assert [each.get_as_bytes() for each in (first, second)] == [
+        bytearray(b"first"),
+        bytearray(b"second"),
+    ]
     assert (first.get_properties(), second.get_properties()) == ({"accept": "a"}, {"accept": "b"})
 
 

@@ -173,7 +173,7 @@ def test_the_base_is_pulled_by_tag_or_digest_and_must_be_there(docker: Docker) -
         docker.build()
 
 
-def test_a_tag_of_aws_s_has_a_digest_that_stays_and_fits_no_other(docker: Docker) -> None:
+def test_a_tag_of_aws_s_has_a_digest_that_stays(docker: Docker) -> None:
     def ask(registry: str, **wanted: str) -> dict[str, Any]:
         return docker.registry.batch_get_image(
             {"registryId": registry, "repositoryName": REPOSITORY, "imageIds": [wanted]}
@@ -182,8 +182,6 @@ def test_a_tag_of_aws_s_has_a_digest_that_stays_and_fits_no_other(docker: Docker
     (image,) = ask(AWS_ACCOUNT, imageTag="2.6.0")["images"]
     assert image["imageId"] == {"imageTag": "2.6.0", "imageDigest": BASE_DIGEST}
     assert ask(AWS_ACCOUNT, imageDigest=BASE_DIGEST)["images"]
-    other = ask(AWS_ACCOUNT, imageTag="2.6.0", imageDigest="sha256:" + "0" * 64)
-    assert [each["failureCode"] for each in other["failures"]] == ["ImageTagDoesNotMatchDigest"]
     for elsewhere in ("692866216735", "111122223333"):
         with pytest.raises(BadRequest, match="does not exist in the registry") as caught:
             ask(elsewhere, imageTag="2.6.0")

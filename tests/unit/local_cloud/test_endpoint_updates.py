@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
 from tests.fakes.local_account import fault, log_lines, wait_for
+from tests.fakes.processes import alive
 from tests.fakes.toy_endpoint import ToyEndpoint
 
 OLD, NEW = {"TOY": "old"}, {"TOY": "new"}
@@ -52,21 +52,6 @@ def in_alarm(endpoint: ToyEndpoint, name: str) -> bool:
 def fails(endpoint: ToyEndpoint) -> None:
     with pytest.raises(ClientError):
         endpoint.invoke(status=500)
-
-
-def test_an_update_swaps_only_when_the_new_container_is_healthy(cloud: ChildCloud) -> None:
-    endpoint = ToyEndpoint(cloud, "swaps")
-    endpoint.create(Environment=OLD)
-
-    endpoint.update("-bad", Environment={"TOY": "broken"})
-    described = endpoint.settled()
-    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "swaps")
-    assert "not a model" in described["FailureReason"]
-    assert endpoint.invoke()["toy"] == "old"
-
-    endpoint.update("-good", Environment=NEW)
-    assert endpoint.settled()["EndpointConfigName"] == "swaps-good"
-    assert endpoint.invoke()["toy"] == "new"
 
 
 def test_an_update_whose_new_fleet_fails_goes_back_while_it_bakes(cloud: ChildCloud) -> None:
@@ -170,4 +155,4 @@ def test_a_deleted_endpoint_stops_both_fleets_of_an_update(cloud: ChildCloud) ->
 
     endpoint.delete()
 
-    assert wait_for(lambda: not any(map(psutil.pid_exists, pids)))
+    assert wait_for(lambda: not any(map(alive, pids)))

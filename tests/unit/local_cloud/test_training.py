@@ -153,11 +153,6 @@ def test_a_failure_has_the_containers_reason_and_keeps_its_checkpoints(cloud: Ch
     assert job.object("bad/checkpoints/unet") == "done"
 
 
-def test_a_container_killed_for_memory_says_nothing_but_its_status(cloud: ChildCloud) -> None:
-    described = TrainingJob(cloud, "killed", "killed").ended()
-    assert described["FailureReason"] == "AlgorithmError: , exit code: 137"
-
-
 def test_an_output_key_takes_the_role_s_leave_to_encrypt(cloud: ChildCloud) -> None:
     output = {**OUTPUT, "KmsKeyId": KEY}
     refused = TrainingJob(cloud, "keyless", OutputDataConfig=output).ended()
@@ -182,15 +177,21 @@ def test_a_stop_lets_the_container_save_what_it_has(cloud: ChildCloud) -> None:
         job.stop()
 
 
-def test_a_job_past_its_time_is_stopped(cloud: ChildCloud) -> None:
-    job = TrainingJob(cloud, "late", "wait", StoppingCondition={"MaxRuntimeInSeconds": 1})
-    assert job.ended()["SecondaryStatus"] == "MaxRuntimeExceeded"
-
-
-def test_a_channel_without_data_fails_the_job(cloud: ChildCloud) -> None:
-    described = TrainingJob(cloud, "dataless", InputDataConfig=[channel("nothing")]).ended()
-    assert described["TrainingJobStatus"] == "Failed"
-    assert "No data at s3://bucket/nothing/" in described["FailureReason"]
+@pytest.mark.parametrize(
+    ("end", "changes", "secondary", "reason"),
+    [
+        # A container killed for want of memory says nothing but its status.
+        ("killed", {}, "Failed", "AlgorithmError: , exit code: 137"),
+        ("well", {"InputDataConfig": [channel("nothing")]}, "Failed", "No data at s3://bucket/n"),
+        ("wait", {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}, "MaxRuntimeExceeded", ""),
+    ],
+)
+def test_how_a_job_ends_is_told(
+    cloud: ChildCloud, end: str, changes: dict[str, Any], secondary: str, reason: str
+) -> None:
+    described = TrainingJob(cloud, f"ends-{end}", end, **changes).ended()
+    assert described["SecondaryStatus"] == secondary
+    assert reason in described.get("FailureReason", "")
 
 
 def test_a_packed_output_is_refused(cloud: ChildCloud) -> None:
