@@ -17,7 +17,11 @@ import botocore.session
 _NUMBERS = ("integer", "long", "float", "double")
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(_NUMBERS, (int, float)),
-    "structure": dict, "map": dict, "list": list, "boolean": bool, "string": str,
+    "structure": dict,
+    "map": dict,
+    "list": list,
+    "boolean": bool,
+    "string": str,
 }
 _BOUNDS = (("min", operator.lt, "greater"), ("max", operator.gt, "less"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud.child import ChildCloud, CloudFailed, check_port
-from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups, free_port
+from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups
 from tests.fakes.local_account import wait_for
 from tests.fakes.processes import alive
 
@@ -72,10 +72,6 @@ def test_a_taken_port_is_a_sentence_that_says_what_to_do() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(CloudFailed, match=f"Port {port} .* SD_LOCAL_PORT={port + 1} make up"):
             ChildCloud(port)
-
-
-def test_a_free_port_passes() -> None:
-    check_port(free_port())
 
 
 def test_a_group_ends_with_all_it_started(tmp_path: Path) -> None:

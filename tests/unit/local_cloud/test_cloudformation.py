@@ -241,20 +241,11 @@ EVERYWHERE = {"HttpMethod": "*", "ResourcePath": "/*"}
 
 def api(stage: dict[str, Any], **more: Any) -> dict[str, Any]:
     """An API's resources; the stage comes after `more`."""
-    method = {
-        "RestApiId": {"Ref": "Api"},
-        "ResourceId": {"Fn::GetAtt": ["Api", "RootResourceId"]},
-        "HttpMethod": "GET",
-        "AuthorizationType": "NONE",
-        "Integration": {"Type": "MOCK"},
-    }
     where = {"RestApiId": {"Ref": "Api"}, "DeploymentId": {"Ref": "Deployment"}, "StageName": "v1"}
     return {
         "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "api"}},
-        "Root": {"Type": "AWS::ApiGateway::Method", "Properties": method},
         "Deployment": {
             "Type": "AWS::ApiGateway::Deployment",
-            "DependsOn": "Root",
             "Properties": {"RestApiId": {"Ref": "Api"}},
         },
         **more,
