@@ -67,7 +67,6 @@ class _Immutable(_Resource):
             update=lambda arn, _old, _new: (arn, {self._member: self._names[arn]}),
             delete=self.delete,
             replacing=tuple(create.members.keys() - {"Tags"}),
-            name_property=self._member,
         )
 
 

@@ -48,12 +48,7 @@ def test_the_pasted_curl_line_gives_a_url_and_the_url_a_png_of_the_size_asked_fo
 
 
 @pytest.mark.parametrize(
-    "prompt",
-    [
-        PROMPT,
-        "a blue square on a yellow background",
-        "green triangle, black background",
-    ],
+    "prompt", [PROMPT, "a blue square on a yellow background", "green triangle, black background"]
 )
 def test_the_picture_is_what_the_prompt_says(up: UpCloud, prompt: str) -> None:
     assert describe(up.pictures(prompt=prompt, seed=3)[0]) == expected(prompt)

@@ -162,15 +162,6 @@ def test_a_wrong_template_fails_as_on_aws(
     wrong.delete()
 
 
-def test_a_named_model_cannot_be_replaced(cloud: ChildCloud) -> None:
-    named = toy_stack(cloud, "named")
-    del named.resources["Endpoint"], named.resources["Config"]
-    named.properties("Model")["ModelName"] = "fixed"
-    named.create()
-    named.properties("Model")["PrimaryContainer"]["Environment"]["TOY"] = "two"
-    assert "custom-named resource requires replacing" in named.refused("update")
-
-
 def test_a_wait_under_way_is_seen_and_its_timeout_can_t_change(cloud: ChildCloud) -> None:
     """cloudformation-coverage-roadmap#1097: such a change has to be refused here too."""
     wait = {"Handle": {"Ref": "Handle"}, "Timeout": "600", "Count": 1}

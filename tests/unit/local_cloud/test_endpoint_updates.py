@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
-from tests.fakes.local_account import fault, log_lines, wait_for
+from tests.fakes.local_account import log_lines, wait_for
 from tests.fakes.processes import alive
 from tests.fakes.toy_endpoint import ToyEndpoint
 
@@ -107,18 +107,6 @@ def test_the_execution_role_has_to_see_the_alarms(cloud: ChildCloud) -> None:
     described = endpoint.settled()
     assert described["EndpointConfigName"] == "blind"
     assert "not authorized to perform: cloudwatch:DescribeAlarms" in described["FailureReason"]
-
-
-def test_sagemaker_may_roll_back_by_itself_without_a_reason(cloud: ChildCloud) -> None:
-    endpoint = ToyEndpoint(cloud, "silent")
-    endpoint.create(Environment=OLD)
-    with fault(cloud, "endpoint-rollback"):
-        endpoint.update("-new", Environment=NEW)
-        described = endpoint.settled()
-
-    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "silent")
-    assert "FailureReason" not in described
-    assert endpoint.invoke()["toy"] == "old"
 
 
 def test_a_log_group_that_is_gone_is_made_again_only_by_a_role_that_may(cloud: ChildCloud) -> None:

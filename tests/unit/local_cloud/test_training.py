@@ -220,13 +220,6 @@ def test_a_page_of_jobs_is_taken_before_their_status_is_looked_at(cloud: ChildCl
     job.stop()
 
 
-def test_missing_capacity_fails_a_job_that_never_starts(cloud: ChildCloud) -> None:
-    with fault(cloud, "training-capacity"):
-        described = TrainingJob(cloud, "capacity").ended()
-    assert described["FailureReason"].startswith("CapacityError: ")
-    assert "TrainingStartTime" not in described
-
-
 def test_a_job_that_waits_for_an_instance_can_be_stopped(cloud: ChildCloud) -> None:
     with fault(cloud, "training-waits"):
         job = TrainingJob(cloud, "waiting")
@@ -235,13 +228,6 @@ def test_a_job_that_waits_for_an_instance_can_be_stopped(cloud: ChildCloud) -> N
         described = job.ended()
     assert described["TrainingJobStatus"] == "Stopped"
     assert "TrainingStartTime" not in described
-
-
-def test_a_quota_of_none_refuses_the_job(cloud: ChildCloud) -> None:
-    said = r"'ml\.trn1\.2xlarge for training job usage' is 0"
-    with fault(cloud, "training-quota"), pytest.raises(ClientError, match=said) as caught:
-        TrainingJob(cloud, "quota")
-    assert caught.value.response["Error"]["Code"] == "ResourceLimitExceeded"
 
 
 def test_whoever_starts_a_job_must_be_allowed_to_pass_its_role(cloud: ChildCloud) -> None:
