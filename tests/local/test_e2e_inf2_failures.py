@@ -18,6 +18,7 @@ import pytest
 from cfn_requests.sending import put_json
 from local_cloud.deployment import failure_reason
 from model_assets.tiny.picture_check import describe, expected
+from sd_contract.manifest import NAME
 from stacks.compile_key import compile_keys
 from stacks.components.weights import weights_key
 from stacks.settings import ROOT, load
@@ -239,4 +240,4 @@ def _copy_artifact(up: UpCloud, source: Served, key: str, **changes: Any) -> Non
         origin = {"Bucket": source.bucket, "Key": f"{source.prefix}{name}"}
         s3.copy_object(Bucket=source.bucket, Key=f"compiled/{key}/{name}", CopySource=origin)
     body = json.dumps(document).encode()
-    s3.put_object(Bucket=source.bucket, Key=f"compiled/{key}/manifest.json", Body=body)
+    s3.put_object(Bucket=source.bucket, Key=f"compiled/{key}/{NAME}", Body=body)

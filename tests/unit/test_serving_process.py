@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from local_cloud.djl import host
+from sd_serving import server
 from tests.fakes.serving import ASSETS, ENV, make_artifact
 
 PATIENCE_S = 120
@@ -122,3 +124,14 @@ def test_a_port_in_use_is_said_so() -> None:
         port = taken.getsockname()[1]
         *_, last = last_words(SAGEMAKER_BIND_TO_PORT=str(port))
     assert last.startswith(f"FATAL: port {port} can't be bound: Address already in")
+
+
+@pytest.mark.parametrize(
+    "listen", [lambda: server.listen("127.0.0.1", 0), lambda: host.listen("0")]
+)
+def test_a_connection_sends_what_it_has_at_once(listen: Callable[[], socket.socket]) -> None:
+    """On the local cloud's DJL host as well."""
+    with listen() as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
