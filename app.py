@@ -20,7 +20,7 @@ def compose(app: App, settings: Settings) -> None:
     name = settings.names.stack
     storage = StorageStack(app, name("Storage"), settings=settings)
     artifacts = ArtifactsStack(app, name("Artifacts"), settings=settings, storage=storage)
-    api = ApiStack(app, name("Api"), settings=settings)
+    api = ApiStack(app, name("Api"), settings=settings, storage=storage)
     stacks = {}
     for variant in settings.variants:
         compiled = (

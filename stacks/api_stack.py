@@ -9,11 +9,13 @@ from constructs import Construct
 
 from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
+from stacks.components.content_credentials import ContentCredentials
 from stacks.components.grants import grant, grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
 from stacks.components.log_group import LogGroup
 from stacks.components.python_function import PythonFunction
 from stacks.settings import Names, Settings
+from stacks.storage_stack import StorageStack
 
 
 class ApiStack(Stack):
@@ -23,7 +25,9 @@ class ApiStack(Stack):
     their names: log groups.
     """
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack
+    ) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         api = settings.api
         pictures = s3.Bucket(
@@ -66,6 +70,14 @@ class ApiStack(Stack):
             },
         )
         self._grant(front_door.role, settings.names, pictures)
+        if api.c2pa.on:
+            ContentCredentials(
+                self,
+                "ContentCredentials",
+                settings=api,
+                pictures=pictures,
+                storage=storage.kept,
+            ).sign_for(front_door)
         inference = InferenceApi(
             self,
             "Inference",

@@ -1,8 +1,9 @@
 """A Lambda function from one package of lambda/, with a role of its own that holds no managed
 policy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from aws_cdk import Duration, SymlinkFollowMode
 from aws_cdk import aws_iam as iam
@@ -16,10 +17,15 @@ from stacks.components.log_group import LogGroup
 from stacks.content import files_below, staged
 from stacks.settings import ROOT
 
+RUNTIME = lambda_.Runtime.PYTHON_3_14
+ARCHITECTURE = lambda_.Architecture.ARM_64
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
+
 
 class PythonFunction(Construct):
     """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`; `uses` are
-    others, there or in model_assets/, that it imports.
+    others, there or in model_assets/, that it imports; `files` go beside them, by their places
+    there, and `layers` hold packages.
 
     It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
     of asynchronous calls that failed three times. `tracing` is X-Ray's, which it may write to.
@@ -35,6 +41,8 @@ class PythonFunction(Construct):
         memory_mb: int,
         log_days: int,
         uses: Sequence[str] = (),
+        files: Mapping[str, Path] = NO_FILES,
+        layers: Sequence[lambda_.ILayerVersion] = (),
         environment: dict[str, str] | None = None,
         dead_letters: sqs.IQueue | None = None,
         tracing: bool = False,
@@ -43,19 +51,20 @@ class PythonFunction(Construct):
         log_group = LogGroup(self, "Log", days=log_days)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         grant_log_writes(self.role, log_group)
-        files = {
+        code = {
             place: path
             for name in (package, *uses)
             for place, path in files_below(_source(name), f"{name}/").items()
         }
-        with staged(files) as folder:
+        with staged({**code, **files}) as folder:
             self.function = lambda_.Function(
                 self,
                 "Function",
                 code=lambda_.Code.from_asset(str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS),
                 handler=f"{package}.handler.handler",
-                runtime=lambda_.Runtime.PYTHON_3_14,
-                architecture=lambda_.Architecture.ARM_64,
+                runtime=RUNTIME,
+                architecture=ARCHITECTURE,
+                layers=layers or None,
                 timeout=timeout,
                 memory_size=memory_mb,
                 role=self.role,

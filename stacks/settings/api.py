@@ -1,8 +1,9 @@
 """`sd.api`: the public side."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stacks.settings.c2pa import C2paSettings
 from stacks.settings.problems import Problem
 from stacks.settings.rules import (
     LOG_DAYS,
@@ -61,6 +62,7 @@ class ApiSettings:
     # WAF's own range (botocore, RateLimit).
     waf_rate: int = setting(whole(10, 2_000_000_000))
     tracing: bool = setting(flag())
+    c2pa: C2paSettings = field(metadata={"section": C2paSettings})
 
     def problems(self) -> Iterator[Problem]:
         """What is wrong of one setting beside another."""
@@ -70,3 +72,4 @@ class ApiSettings:
         if self.waf and self.max_body_bytes > WAF_BODY_BYTES:
             allowed = f"at most {WAF_BODY_BYTES} with sd.api.waf, which sees no more of a body"
             yield Problem("sd.api.max_body_bytes", self.max_body_bytes, allowed)
+        yield from self.c2pa.problems()

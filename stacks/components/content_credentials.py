@@ -1,0 +1,85 @@
+"""Signs the pictures the API gives out: C2PA manifests, by a function of its own and a KMS key."""
+
+from hashlib import file_digest
+
+from aws_cdk import CustomResource, Duration
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from sd_contract.signing import FOLDER
+from stacks.components.artifacts import Storage
+from stacks.components.grants import grant, grant_objects
+from stacks.components.python_function import PythonFunction
+from stacks.components.python_layer import PythonLayer
+from stacks.settings import ApiSettings
+
+
+class ContentCredentials(Construct):
+    """The deploy fails where key and certificate chain don't sign. A layer of its own, since its
+    package is a binary for Lambda's machines; a function of its own, so that whoever doesn't sign
+    has neither package nor cold start.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: ApiSettings,
+        pictures: s3.Bucket,
+        storage: Storage,
+    ) -> None:
+        super().__init__(scope, id)
+        signing = settings.c2pa
+        packages = PythonLayer(
+            self, "C2pa", name="c2pa", requirements="requirements-c2pa.txt", storage=storage
+        )
+        signer = PythonFunction(
+            self,
+            "Signer",
+            package="content_credentials",
+            uses=["cfn_requests", "sd_contract"],
+            files={"content_credentials/chain.pem": signing.chain_path},
+            layers=[packages.layer],
+            timeout=Duration.seconds(20),
+            memory_mb=1024,
+            log_days=settings.log_days,
+            tracing=settings.tracing,
+            environment={
+                "SD_SIGNING_KEY": signing.signing_key or "",
+                "SD_PICTURE_BUCKET": pictures.bucket_name,
+                **({"SD_TIMESTAMP_URL": signing.timestamp_url} if signing.timestamp_url else {}),
+            },
+        )
+        grant(signer.role, ["kms:Sign"], signing.signing_key or "")
+        grant_objects(
+            signer.role,
+            pictures,
+            FOLDER,
+            ["s3:GetObject", "s3:PutObject"],
+            why="what is larger than Lambda takes is named by its request; nothing else is there",
+        )
+        self._function = signer.function
+        with signing.chain_path.open("rb") as chain:
+            digest = file_digest(chain, "sha256").hexdigest()
+        self._check = CustomResource(
+            self,
+            "Check",
+            resource_type="Custom::ContentCredentialsCheck",
+            service_token=signer.function.function_arn,
+            service_timeout=Duration.minutes(5),
+            # Tried anew where one of them changes.
+            properties={
+                "SigningKey": signing.signing_key,
+                "CertificateChain": digest,
+                "TimestampUrl": signing.timestamp_url or "",
+                "Layer": packages.key,
+            },
+        )
+        self._check.node.add_dependency(signer.role)
+
+    def sign_for(self, front_door: PythonFunction) -> None:
+        """From this deploy on, once it is seen to work."""
+        front_door.function.add_environment("SD_SIGNING_FUNCTION", self._function.function_name)
+        grant(front_door.role, ["lambda:InvokeFunction"], self._function.function_arn)
+        front_door.function.node.add_dependency(self._check)
