@@ -9,7 +9,7 @@ import io
 import logging
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 from c2pa import Builder, C2paError, C2paSigningAlg, Context, Signer
 
@@ -30,18 +30,12 @@ _SETTINGS = {
 _MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
-class Kms(Protocol):
-    """The part of boto3's KMS client that is used."""
-
-    def sign(self, **kwargs: Any) -> Any: ...
-
-
 @dataclass(frozen=True)
 class PictureSigner:
-    """`key` is the ARN of an ECC_NIST_P256 key; `chain` its certificate and those above it but the
+    """Wraps boto3's KMS client. `key` is the ARN of an ECC_NIST_P256 key; `chain` its certificate and those above it but the
     root, PEM; `timestamp_url` an RFC 3161 authority's, or ""."""
 
-    kms: Kms
+    kms: Any
     key: str
     chain: str
     timestamp_url: str

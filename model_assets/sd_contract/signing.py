@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sd_contract.limits import LAMBDA_BYTES
 
@@ -61,20 +61,12 @@ def read_pictures(document: Mapping[str, Any]) -> tuple[bytes, ...]:
     return tuple(_bytes(picture) for picture in document["pictures"])
 
 
-class ObjectStore(Protocol):
-    """The part of boto3's S3 client that is used."""
-
-    def put_object(self, **kwargs: Any) -> Any: ...
-
-    def get_object(self, **kwargs: Any) -> Any: ...
-
-
 @dataclass(frozen=True)
 class Passage:
-    """Between the two functions: packs documents into messages and out of them; boto3's errors pass
-    through."""
+    """Between the two functions: packs documents into messages and out of them. Wraps boto3's S3
+    client, whose errors pass through."""
 
-    s3: ObjectStore
+    s3: Any
     bucket: str
 
     def pack(self, document: Mapping[str, Any], key: str, *, inline: bool = True) -> dict[str, Any]:
