@@ -32,8 +32,8 @@ _MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "imag
 
 @dataclass(frozen=True)
 class PictureSigner:
-    """Wraps boto3's KMS client. `key` is the ARN of an ECC_NIST_P256 key; `chain` its certificate and those above it but the
-    root, PEM; `timestamp_url` an RFC 3161 authority's, or ""."""
+    """Wraps boto3's KMS client. `key` is the ARN of an ECC_NIST_P256 key; `chain` its certificate
+    and those above it but the root, PEM; `timestamp_url` an RFC 3161 authority's, or ""."""
 
     kms: Any
     key: str

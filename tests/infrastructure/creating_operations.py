@@ -133,6 +133,7 @@ APIS = {
         own=["EnableKeyRotation"],
     ),
     "AWS::Lambda::Function": Api("lambda", "CreateFunction"),
+    "AWS::Lambda::LayerVersion": Api("lambda", "PublishLayerVersion"),
     "AWS::Lambda::Permission": Api("lambda", "AddPermission"),
     "AWS::Logs::LogGroup": Api(
         "logs",

@@ -80,6 +80,9 @@ IDENTITIES = {
         {"Arn": "arn:aws:kms:{region}:{account}:key/{ref}"},
     ),
     "AWS::Lambda::Function": _with_arn("FunctionName", "lambda", "function:{name}", 64),
+    "AWS::Lambda::LayerVersion": Identity(
+        "arn:aws:lambda:{region}:{account}:layer:{name}:1", longest=140, named_by="LayerName"
+    ),
     # AddPermission wants an id, for which a template has no property.
     "AWS::Lambda::Permission": Identity(longest=100, named_by="StatementId"),
     "AWS::Logs::LogGroup": _with_arn("LogGroupName", "logs", "log-group:{name}:*", 512),

@@ -28,6 +28,11 @@ NO_PROPERTIES: Mapping[str, Any] = MappingProxyType({})
 Resource = dict[str, Any]
 ENDPOINT_STACKS = {"g5": "SdG5Stack", "djl": "SdDjlStack", "inf2": "SdInf2Stack"}
 G5_ALONE = {"sd.variants.djl": "", "sd.variants.inf2": ""}
+SIGNING_KEY = "arn:aws:kms:us-east-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+SIGNING = {
+    "sd.api.c2pa.signing_key": SIGNING_KEY,
+    "sd.api.c2pa.certificate_chain": "tests/infrastructure/certificates.pem",
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,14 @@ from stacks.settings.compile import COMPILE_INSTANCES
 from stacks.settings.neuron import INF2_INSTANCES, NEURON_AMIS
 from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES
 from tests.infrastructure.botocore_shapes import patterns_used
-from tests.infrastructure.support import PROFILES, REGIONS, Synthesized, in_region, synthesize
+from tests.infrastructure.support import (
+    PROFILES,
+    REGIONS,
+    SIGNING,
+    Synthesized,
+    in_region,
+    synthesize,
+)
 from tests.infrastructure.template_problems import problems
 
 LINT_LEFT = {
@@ -78,6 +85,8 @@ MOST = {
     "sd.api.cognito_user_pool": "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_a",
     "sd.api.cors_origins": ",".join(f"https://app{i}.example.com" for i in range(40)),
     "sd.api.tracing": "true",
+    **SIGNING,
+    "sd.api.c2pa.timestamp_url": "http://timestamp.example.com",
     "sd.builds.weights_timeout_min": "600",
     "sd.builds.image_timeout_min": "600",
     "sd.builds.log_days": "365",

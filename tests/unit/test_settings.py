@@ -464,6 +464,67 @@ def test_a_web_acl_must_see_all_of_a_body() -> None:
     loaded({"api.max_body_bytes": 1_048_576})
 
 
+SIGNING_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    path = tmp_path / "chain.pem"
+    path.write_text(f"Signer\n{CERTIFICATE}Issuing\n{CERTIFICATE}")
+    return path
+
+
+def test_pictures_are_signed_where_there_are_a_key_and_a_chain(chain: Path) -> None:
+    assert not loaded().api.c2pa.on
+    given = {"api.c2pa.signing_key": SIGNING_KEY, "api.c2pa.certificate_chain": str(chain)}
+    signing = loaded(given).api.c2pa
+    assert (signing.on, signing.chain_path) == (True, chain)
+    for missing in given:
+        assert f"sd.{missing}" in mistakes(context({**given, missing: ""}))
+    timestamps = {"api.c2pa.timestamp_url": "http://timestamp.example.com"}
+    assert loaded({**given, **timestamps}).api.c2pa.timestamp_url
+    assert "empty without" in said(*next(iter(timestamps.items())))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "alias/signing",
+        "arn:aws:kms:eu-west-1:123456789012:alias/signing",
+        "arn:aws:kms:eu-west-1:123456789012:key/*",
+        "1234abcd-12ab-34cd-56ef-1234567890ab",
+    ],
+)
+def test_a_signing_key_is_named_by_its_own_arn(value: str, chain: Path) -> None:
+    """An alias can move, and a policy names no key by it."""
+    told = said("api.c2pa.signing_key", value, {"api.c2pa.certificate_chain": str(chain)})
+    assert "the ARN of a KMS key" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "No such file"),
+        (b"", "it holds none"),
+        (b"\xff\xd8", "it is no text"),
+        (CERTIFICATE.replace("CERTIFICATE", "PRIVATE KEY").encode(), "it holds PRIVATE KEY"),
+        (
+            (CERTIFICATE + CERTIFICATE.replace("CERTIFICATE", "EC PRIVATE KEY")).encode(),
+            "it holds CERTIFICATE, EC PRIVATE KEY",
+        ),
+    ],
+)
+def test_a_chain_is_certificates_and_nothing_else(
+    content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "chain.pem"
+    if content is not None:
+        path.write_bytes(content)
+    refused = said("api.c2pa.certificate_chain", str(path), {"api.c2pa.signing_key": SIGNING_KEY})
+    assert told in refused
+
+
 @pytest.mark.parametrize("value", ["g5,inf2", ["g5", "inf2"]])
 def test_a_list_of_variants_is_refused_by_how_to_leave_one_out(value: object) -> None:
     assert "-c sd.variants.<name>= leaves one out" in said("variants", value)
