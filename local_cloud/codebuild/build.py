@@ -135,10 +135,12 @@ class BuildRun:
         home = self._folder / "home"
         home.mkdir(exist_ok=True)
         plan = self._plan
+        # Functions run on this machine: what a layer holds has to be for it, not for Lambda's.
+        told = {name: text for name, text in plan.environment.items() if name != "PIP_PLATFORM"}
         return clean_environment(
             {
                 **network_environment(),
-                **plan.environment,
+                **told,
                 **plan.role.environment(),
                 "AWS_ENDPOINT_URL": self._settings.url,
                 "AWS_REGION": self._settings.region,

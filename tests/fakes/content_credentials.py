@@ -13,7 +13,7 @@ from c2pa import Context, Reader
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -33,6 +33,11 @@ class FakeKms:
     key: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
     refusal: Exception | None = None
     calls: int = 0
+
+    def get_public_key(self, KeyId: str) -> dict[str, bytes]:
+        assert KeyId == KEY_ARN
+        public = self.key.public_key()
+        return {"PublicKey": public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)}
 
     def sign(
         self, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str
