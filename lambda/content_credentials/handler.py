@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any] | None:
             put_json,
         )
         return None
-    return answer(event, _passage(), _signer())
+    return answer(event, Passage(_s3, os.environ["SD_PICTURE_BUCKET"]), _signer())
 
 
 def answer(event: dict[str, Any], passage: Passage, signer: PictureSigner) -> dict[str, Any]:
@@ -48,10 +48,8 @@ def _signer() -> PictureSigner:
 
 
 @cache
-def _passage() -> Passage:
-    return Passage(
-        get_session().create_client("s3", config=_quick()), os.environ["SD_PICTURE_BUCKET"]
-    )
+def _s3() -> Any:
+    return get_session().create_client("s3", config=_quick())
 
 
 def _quick() -> Config:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,11 @@ def read_pictures(document: Mapping[str, Any]) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True)
 class Passage:
-    """Between the two functions: packs documents into messages and out of them. Wraps boto3's S3
-    client, whose errors pass through."""
+    """Between the two functions: packs documents into messages and out of them. `s3()` gives boto3's
+    S3 client, whose errors pass through; most messages need none, and one takes a third of a second
+    to make."""
 
-    s3: Any
+    s3: Callable[[], Any]
     bucket: str
 
     def pack(self, document: Mapping[str, Any], key: str, *, inline: bool = True) -> dict[str, Any]:
@@ -75,14 +76,14 @@ class Passage:
         body = json.dumps(document).encode()
         if inline and len(body) <= _INLINE_BYTES:
             return {"key": key, DOCUMENT: document}
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+        self.s3().put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
         return {"key": key}
 
     def unpack(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         if DOCUMENT in message:
             document: Mapping[str, Any] = message[DOCUMENT]
         else:
-            stored = self.s3.get_object(Bucket=self.bucket, Key=message["key"])
+            stored = self.s3().get_object(Bucket=self.bucket, Key=message["key"])
             document = json.loads(stored["Body"].read())
         return document
 

@@ -53,11 +53,12 @@ def signer(authority: Authority, kms: FakeKms) -> PictureSigner:
 
 @pytest.fixture
 def passage() -> Passage:
-    return Passage(FakeS3(), "pictures")
+    s3 = FakeS3()
+    return Passage(lambda: s3, "pictures")
 
 
 def stored(passage: Passage) -> dict[str, bytes]:
-    found: dict[str, bytes] = passage.s3.objects
+    found: dict[str, bytes] = passage.s3().objects
     return found
 
 

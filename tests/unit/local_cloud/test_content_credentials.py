@@ -84,7 +84,7 @@ def drawn(side: int = 64) -> bytes:
 
 
 def passage(api: SigningApi) -> Passage:
-    return Passage(api.cloud.client("s3"), api.outputs["ImageBucket"])
+    return Passage(lambda: api.cloud.client("s3"), api.outputs["ImageBucket"])
 
 
 @pytest.mark.parametrize("inline", [True, False])
