@@ -16,8 +16,7 @@ from content_credentials.check import Check
 from content_credentials.signer import PictureSigner
 from sd_contract.signing import DOCUMENT, Passage, SigningRequest, pictures_document
 
-log = logging.getLogger()
-log.setLevel(logging.INFO)
+logging.getLogger().setLevel(logging.INFO)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any] | None:

@@ -63,9 +63,9 @@ def read_pictures(document: Mapping[str, Any]) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True)
 class Passage:
-    """Between the two functions: packs documents into messages and out of them. `s3()` gives boto3's
-    S3 client, whose errors pass through; most messages need none, and one takes a third of a second
-    to make."""
+    """Between the two functions: packs documents into messages and out of them. `s3()` gives
+    boto3's S3 client, whose errors pass through; most messages need none, and it takes a third of a
+    second to make."""
 
     s3: Callable[[], Any]
     bucket: str
