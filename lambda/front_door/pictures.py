@@ -1,4 +1,4 @@
-"""Generated PNGs in S3, handed out as presigned URLs."""
+"""Generated pictures in S3, handed out as presigned URLs."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from front_door.errors import StorageError
+from sd_contract.invocation import MEDIA_TYPES
 
 
 class ObjectStore(Protocol):
@@ -23,11 +24,13 @@ def store(
     bucket: str,
     pictures: Sequence[tuple[int, bytes]],
     *,
+    output_format: str,
     request_id: str,
     now_s: float,
     url_ttl_s: int,
 ) -> list[str]:
-    """Stores (seed, PNG) pairs as `<date, UTC>/<request id>/<seed>.png`; gives URLs in that order.
+    """Stores (seed, picture) pairs as `<date, UTC>/<request id>/<seed>.<output format>`; gives URLs
+    in that order.
 
     A URL works for `url_ttl_s` or until the credentials that signed it end, whichever is first.
     Raises StorageError.
@@ -35,9 +38,9 @@ def store(
     folder = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}/{request_id}"
     urls = []
     try:
-        for seed, png in pictures:
-            where = {"Bucket": bucket, "Key": f"{folder}/{seed}.png"}
-            s3.put_object(**where, Body=png, ContentType="image/png")
+        for seed, picture in pictures:
+            where = {"Bucket": bucket, "Key": f"{folder}/{seed}.{output_format}"}
+            s3.put_object(**where, Body=picture, ContentType=MEDIA_TYPES[output_format])
             urls.append(s3.generate_presigned_url("get_object", Params=where, ExpiresIn=url_ttl_s))
     except (BotoCoreError, ClientError) as error:
         raise StorageError(f"{bucket}/{folder}: {error}") from error

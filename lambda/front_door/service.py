@@ -76,12 +76,14 @@ class FrontDoor:
         pairs = list(zip(answer.seeds, answer.images, strict=True))
         if response_format == "b64_json":
             return [
-                {"b64_json": base64.b64encode(png).decode(), "seed": seed} for seed, png in pairs
+                {"b64_json": base64.b64encode(picture).decode(), "seed": seed}
+                for seed, picture in pairs
             ]
         urls = pictures.store(
             self.s3,
             self.config.picture_bucket,
             pairs,
+            output_format=answer.output_format,
             request_id=request_id,
             now_s=self.now(),
             url_ttl_s=self.config.url_ttl_s,

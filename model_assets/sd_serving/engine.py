@@ -190,7 +190,7 @@ class Engine:
                 "images_in_batch": len(pictures),
                 "prompt_tokens": self.parts.count_tokens(request.prompt),
             }
-            timings = {**clock.spent_ms, "png": ms_since(started)}
+            timings = {**clock.spent_ms, "encode": ms_since(started)}
             answers.append(Answer(pngs, request.seeds, timings, engine))
         return answers
 
@@ -258,7 +258,7 @@ class _Clock:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.stage = STAGES[0]
-        self.spent_ms: dict[str, float] = {}
+        self.spent_ms: dict[str, float] = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
@@ -269,7 +269,7 @@ class _Clock:
         yield
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)  # kernels are only queued until here
-        self.spent_ms[stage] = round(self.spent_ms.get(stage, 0.0) + ms_since(started), 3)
+        self.spent_ms[stage] = round(self.spent_ms[stage] + ms_since(started), 3)
 
 
 def _is_guided(request: Invocation) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sd_contract.fields import Problem
-from sd_contract.invocation import JSON, PNG, Answer, Invocation, Refused
+from sd_contract.invocation import JSON, MEDIA_TYPES, Answer, Invocation, Refused
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.config import ServingConfig
 from sd_serving.engine import BatchKey, Engine, batch_key, ms_since
@@ -24,7 +24,8 @@ _PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 class Call:
     body: bytes
     accept: str = ""
-    """Of the HTTP header; a picture by itself where it starts with image/png, JSON otherwise."""
+    """Of the HTTP header; a picture by itself where it starts with an output format's media type,
+    JSON otherwise."""
     request_id: str = ""
 
 
@@ -86,16 +87,20 @@ class Handler:
 
     def _parse(self, call: Call) -> Invocation:
         request = Invocation.from_json(call.body, self._config)
-        if _wants_png(call) and request.num_images != 1:
-            message = f"num_images: must be 1 with Accept: {PNG}; use {JSON} for more"
+        wanted = _picture_type(call)
+        if wanted and request.num_images != 1:
+            message = f"num_images: must be 1 with Accept: {wanted}; use {JSON} for more"
             raise Refused(Problem("num_images", message, "out_of_range"))
+        if wanted and wanted != MEDIA_TYPES[request.output_format]:
+            message = f"output_format: {request.output_format} doesn't go with Accept: {wanted}"
+            raise Refused(Problem("output_format", message, "out_of_range"))
         return request
 
     def _answer(self, call: Call, request: Invocation, answer: Answer, started: float) -> Reply:
-        if _wants_png(call):
+        if wanted := _picture_type(call):
             # The one header that SageMaker passes on; a drawn seed would be lost otherwise.
             headers = {"X-Amzn-SageMaker-Custom-Attributes": f"seed={answer.seeds[0]}"}
-            reply = Reply(200, PNG, answer.images[0], headers)
+            reply = Reply(200, wanted, answer.images[0], headers)
         else:
             reply = Reply(200, JSON, answer.to_json())
         if len(reply.body) > self._max_answer_bytes:
@@ -145,9 +150,10 @@ def error_reply(error: Refused | EngineError) -> Reply:
     return Reply(error.status, JSON, error.to_json())
 
 
-def _wants_png(call: Call) -> bool:
-    first = call.accept.split(",")[0].split(";")[0]
-    return first.strip().lower() == PNG
+def _picture_type(call: Call) -> str | None:
+    """The media type of the picture by itself that the caller wants; None: JSON."""
+    first = call.accept.split(",")[0].split(";")[0].strip().lower()
+    return first if first in MEDIA_TYPES.values() else None
 
 
 def _as_engine_error(error: Exception) -> EngineError:

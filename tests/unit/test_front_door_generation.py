@@ -35,6 +35,8 @@ def test_a_full_request() -> None:
         "n": 2,
         "size": "512x512",
         "response_format": "b64_json",
+        "output_format": "webp",
+        "output_compression": 0,
         "negative_prompt": "",
         "num_inference_steps": 1,
         "guidance_scale": 20,

@@ -8,11 +8,12 @@ from front_door.pictures import store
 from tests.unit.front_door_fakes import NOW, FakeObjectStore, client_error
 
 
-def store_two(s3: FakeObjectStore, now_s: float = NOW) -> list[str]:
+def store_two(s3: FakeObjectStore, now_s: float = NOW, output_format: str = "png") -> list[str]:
     return store(
         s3,
         "pictures",
         [(4294967295, b"first"), (0, b"second")],
+        output_format=output_format,
         request_id="id-1",
         now_s=now_s,
         url_ttl_s=600,

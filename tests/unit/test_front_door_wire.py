@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from front_door.handler import build_front_door, handler
+from sd_contract.invocation import STAGES
 from tests.unit.front_door_fakes import PNG, REGISTRATION, REQUEST_ID, post
 from tests.unit.test_front_door_config import ENV
 
@@ -119,7 +120,9 @@ def generate(**body: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 ANSWER = {
     "images": [base64.b64encode(PNG).decode()],
     "seeds": [7],
-    "timings_ms": {"text_encoder": 1, "denoise": 20, "vae_decode": 3, "png": 1},
+    "timings_ms": dict.fromkeys(STAGES, 1),
+    "output_format": "png",
+    "warnings": [],
     "engine": {"images_in_batch": 1},
 }
 
