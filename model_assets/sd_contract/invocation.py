@@ -123,10 +123,14 @@ class Invocation:
         return seeds_of(self.seed, self.num_images)
 
     @property
+    def strength(self) -> float | None:
+        return None if self.edit is None else self.edit.strength
+
+    @property
     def steps_run(self) -> int:
         """The last of the steps, as many as `strength` says (diffusers'
         StableDiffusionImg2ImgPipeline.get_timesteps)."""
-        share = 1.0 if self.edit is None else self.edit.strength
+        share = 1.0 if self.strength is None else self.strength
         return min(int(self.num_inference_steps * share), self.num_inference_steps)
 
     def to_json(self) -> bytes:

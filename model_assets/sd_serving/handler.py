@@ -13,9 +13,11 @@ from sd_contract.fields import Problem
 from sd_contract.invocation import JSON, MEDIA_TYPES, Answer, Invocation, Refused
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.config import ServingConfig
-from sd_serving.engine import BatchKey, Engine, batch_key, ms_since
+from sd_serving.edits import Task, prepare
+from sd_serving.engine import BatchKey, Engine, batch_key
 from sd_serving.errors import EngineError
 from sd_serving.logs import Log
+from sd_serving.stage_clock import ms_since
 
 _PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 
@@ -59,30 +61,30 @@ class Handler:
         return self.respond_batch([call])[0]
 
     def respond_batch(self, calls: Sequence[Call]) -> list[Reply]:
-        """One reply a call, in order. Calls that share size, steps and guidance are denoised
-        together; a bad one, or a batch that fails, spoils no other."""
+        """One reply a call, in order. Calls that share size, steps, guidance and strength are
+        denoised together; a bad one, or a batch that fails, spoils no other."""
         started = time.perf_counter()
         replies: dict[int, Reply] = {}
-        requests: dict[int, Invocation] = {}
+        tasks: dict[int, Task] = {}
         for number, call in enumerate(calls):
             try:
-                requests[number] = self._parse(call)
+                tasks[number] = prepare(self._parse(call))
             except Refused as error:
                 replies[number] = self._refuse(call, error, started)
         batches: dict[BatchKey, list[int]] = {}
-        for number, request in requests.items():
-            batches.setdefault(batch_key(request), []).append(number)
+        for number, task in tasks.items():
+            batches.setdefault(batch_key(task.request), []).append(number)
         for numbers in batches.values():
-            batch = [requests[number] for number in numbers]
+            batch = [tasks[number] for number in numbers]
             try:
-                answers = self._engine.generate(batch)
+                answers = self._engine.draw(batch)
             except Exception as error:  # noqa: BLE001 - one bad batch must not end the others
                 failure = _as_engine_error(error)
                 for number in numbers:
                     replies[number] = self._refuse(calls[number], failure, started)
                 continue
-            for number, request, answer in zip(numbers, batch, answers, strict=True):
-                replies[number] = self._answer(calls[number], request, answer, started)
+            for number, task, answer in zip(numbers, batch, answers, strict=True):
+                replies[number] = self._answer(calls[number], task.request, answer, started)
         return [replies[number] for number in range(len(calls))]
 
     def _parse(self, call: Call) -> Invocation:
@@ -124,6 +126,11 @@ class Handler:
             num_images=request.num_images,
             images_in_batch=answer.images_in_batch,
             prompt_tokens=answer.engine["prompt_tokens"],
+            strength=request.strength,
+            masked=request.edit is not None and request.edit.mask is not None,
+            output_format=request.output_format,
+            # Not the sentences, which quote the prompt.
+            warnings=len(answer.warnings),
             seed=request.seed,
         )
         return reply
