@@ -146,7 +146,7 @@ class FakeApi:
             "created": 1,
             "model": body["model"],
             "data": [{"b64_json": picture, "seed": body["seed"]}],
-            "timings_ms": stages | {"png": 10.0, "storage": 0.0, "total": 950.0},
+            "timings_ms": stages | {"encode": 10.0, "storage": 0.0, "total": 950.0},
         }
         return httpx.Response(200, json=answer, headers={"x-request-id": "r-1"})
 

@@ -35,7 +35,7 @@ from front_door.generation import GenerationRequest
 from sd_contract.fields import PUBLIC_NAMES, Problem
 from sd_contract.invocation import INVALID_REQUEST, JSON, Answer, ContainerError, Invocation
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 
 # ValidationError is also what SageMaker says of an endpoint without capacity; our body can't be
 # what it means, as its size and shape are checked before.
@@ -155,8 +155,9 @@ def _read(payload: bytes, asked: Invocation) -> Answer:
         raise _from_container_error(error, "container status 200", EndpointError) from None
     except ValueError as error:
         raise EndpointError(f"answer not in the contract: {error}") from None
-    if not all(image.startswith(_PNG_SIGNATURE) for image in answer.images):
-        raise EndpointError("answer not in the contract: an image is not a PNG")
+    signature, kind = _SIGNATURES[asked.output_format], asked.output_format.upper()
+    if not all(image.startswith(signature) for image in answer.images):
+        raise EndpointError(f"answer not in the contract: an image is not a {kind}")
     if len(answer.images) != asked.num_images or answer.seeds != asked.seeds:
         raise EndpointError(
             f"answer not in the contract: {len(answer.images)} images of seeds {answer.seeds}, "

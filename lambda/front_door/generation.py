@@ -22,6 +22,8 @@ class GenerationFields:
     n: int | None = None
     size: str | None = None
     response_format: ResponseFormat | None = None
+    output_format: str | None = None
+    output_compression: int | None = None
     negative_prompt: str | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -81,6 +83,8 @@ def complete(
             num_inference_steps=steps,
             guidance_scale=_given(fields.guidance_scale, variant.default_guidance_scale),
             seed=draw_seed() if fields.seed is None else fields.seed,
+            output_format=_given(fields.output_format, Invocation.output_format),
+            output_compression=_given(fields.output_compression, Invocation.output_compression),
         ),
         fields.response_format or "url",
     )

@@ -1,4 +1,4 @@
-"""Generated PNGs in S3, handed out as presigned URLs."""
+"""Generated pictures in S3, handed out as presigned URLs."""
 
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from front_door.errors import StorageError
-from sd_contract.invocation import Answer
+from sd_contract.invocation import MEDIA_TYPES, Answer
 
 
 class ObjectStore(Protocol):
@@ -27,7 +27,8 @@ def store(
     now_s: float,
     url_ttl_s: int,
 ) -> list[str]:
-    """Stores the PNGs as `<date, UTC>/<request id>/<seed>.png`; gives URLs in their order.
+    """Stores the pictures as `<date, UTC>/<request id>/<seed>.<output format>`; gives URLs in their
+    order.
 
     A URL works for `url_ttl_s` or until the credentials that signed it end, whichever is first.
     Raises StorageError.
@@ -35,9 +36,9 @@ def store(
     folder = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}/{request_id}"
     urls = []
     try:
-        for seed, png in zip(answer.seeds, answer.images, strict=True):
-            where = {"Bucket": bucket, "Key": f"{folder}/{seed}.png"}
-            s3.put_object(**where, Body=png, ContentType="image/png")
+        for seed, picture in zip(answer.seeds, answer.images, strict=True):
+            where = {"Bucket": bucket, "Key": f"{folder}/{seed}.{answer.output_format}"}
+            s3.put_object(**where, Body=picture, ContentType=MEDIA_TYPES[answer.output_format])
             urls.append(s3.generate_presigned_url("get_object", Params=where, ExpiresIn=url_ttl_s))
     except (BotoCoreError, ClientError) as error:
         raise StorageError(f"{bucket}/{folder}: {error}") from error

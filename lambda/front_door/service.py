@@ -74,7 +74,7 @@ class FrontDoor:
         self, request_id: str, response_format: ResponseFormat, answer: Answer
     ) -> list[dict[str, Any]]:
         if response_format == "b64_json":
-            values = [base64.b64encode(png).decode() for png in answer.images]
+            values = [base64.b64encode(picture).decode() for picture in answer.images]
         else:
             values = pictures.store(
                 self.s3,

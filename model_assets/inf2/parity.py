@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from inf2.artifact import IDENTICAL_DB, PASSED, SAMPLES, Bar, GraphCheck, Parity, ParityPicture
 from inf2.samples import load_samples, relative_rms
-from sd_contract.invocation import Invocation
+from sd_contract.invocation import Edit, Invocation
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
-from sd_serving.engine import Engine, Parts
+from sd_serving.engine import Engine
+from sd_serving.parts import Parts
 
 if TYPE_CHECKING:
     from inf2.compiled_parts import CompiledParts
@@ -35,6 +36,8 @@ PROMPTS = (
     ("a blue square", 1.0),
     ("a quiet harbour at dawn, photograph", 7.5),
 )
+EDIT = ("a blue circle on a white background", 7.5, 0.6)
+"""Of each size's first picture, and how far from it."""
 # Time steps 999, 799, 599, 400 and 200.
 STEPS = 5
 # Unit roundoff is 2^-8 and 2^-24. An answer in bfloat16 can't be closer than that; one in float32
@@ -50,17 +53,24 @@ class ParityTooLow(Exception):
 def choose_pictures(
     sizes: Sequence[Size], *, steps: int = STEPS, count: int = len(PROMPTS)
 ) -> tuple[ParityPicture, ...]:
-    cases = [
-        (size, seed, *case) for size in sizes for seed, case in enumerate(PROMPTS[:count], start=1)
-    ]
-    return tuple(
-        ParityPicture(prompt, seed, guidance, steps, size, f"parity/{number}.png")
-        for number, (size, seed, prompt, guidance) in enumerate(cases)
-    )
+    """`count` from text for each size, and one edit."""
+    pictures: list[ParityPicture] = []
+
+    def add(prompt: str, guidance: float, size: Size, seed: int, **edit: Any) -> None:
+        reference = f"parity/{len(pictures)}.png"
+        pictures.append(ParityPicture(prompt, seed, guidance, steps, size, reference, **edit))
+
+    for size in sizes:
+        first = f"parity/{len(pictures)}.png"
+        for seed, (prompt, guidance) in enumerate(PROMPTS[:count], start=1):
+            add(prompt, guidance, size, seed)
+        prompt, guidance, strength = EDIT
+        add(prompt, guidance, size, seed=1, edited=first, strength=strength)
+    return tuple(pictures)
 
 
-def draw(parts: Parts, pictures: Sequence[ParityPicture]) -> list[bytes]:
-    """One PNG each, by the request path that serves."""
+def draw(parts: Parts, pictures: Sequence[ParityPicture], folder: Path) -> list[bytes]:
+    """One PNG each, by the request path that serves. `folder` has what is edited."""
     engine = Engine(
         parts,
         ServingConfig(
@@ -72,10 +82,13 @@ def draw(parts: Parts, pictures: Sequence[ParityPicture]) -> list[bytes]:
             dtype="auto",
         ),
     )
-    return [_draw(engine, picture) for picture in pictures]
+    return [_draw(engine, picture, folder) for picture in pictures]
 
 
-def _draw(engine: Engine, picture: ParityPicture) -> bytes:
+def _draw(engine: Engine, picture: ParityPicture, folder: Path) -> bytes:
+    edit = None
+    if picture.edited:
+        edit = Edit((folder / picture.edited).read_bytes(), strength=picture.strength)
     request = Invocation(
         prompt=picture.prompt,
         negative_prompt="",
@@ -84,6 +97,7 @@ def _draw(engine: Engine, picture: ParityPicture) -> bytes:
         num_inference_steps=picture.steps,
         guidance_scale=picture.guidance_scale,
         seed=picture.seed,
+        edit=edit,
     )
     (answer,) = engine.generate([request])
     return answer.images[0]
@@ -164,7 +178,7 @@ def _measure_pictures(
 ) -> list[ParityPicture]:
     return [
         replace(picture, found_db=psnr_db(png, (folder / picture.reference).read_bytes()))
-        for picture, png in zip(pictures, draw(parts, pictures), strict=True)
+        for picture, png in zip(pictures, draw(parts, pictures, folder), strict=True)
     ]
 
 

@@ -117,21 +117,37 @@ class Choice:
         return {"type": "string", "enum": list(self.values)}
 
 
-Allowed = Text | Number | Choice
+@dataclass(frozen=True)
+class Flag:
+    @property
+    def expected(self) -> str:
+        return "a boolean"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def mistake(self, value: bool) -> str | None:  # noqa: ARG002 - both are right
+        return None
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+Allowed = Text | Number | Choice | Flag
 
 
 @dataclass(frozen=True)
 class Field:
     """`name` is OpenAI's where OpenAI has the field, else diffusers'; `container` are the names at
     /invocations, none for what ends at the front door. `default` is what counts where the field
-    isn't given: of a Whole or a Choice the value itself, if it is always the same; else in words
+    isn't given: of a Number or a Choice the value itself, if it is always the same; else in words
     where the value comes from, empty where there is none. A field with None is required."""
 
     name: str
     allowed: Allowed
     container: tuple[str, ...]
     about: str
-    default: str | int | None
+    default: str | float | None
 
 
 PROMPT = Text(1, 1000)
@@ -140,6 +156,10 @@ IMAGES = Whole(1, 4)
 STEPS = Whole(1, 100)
 GUIDANCE_SCALE = Number(1.0, 20.0)
 SEED = Whole(0, SEEDS - 1)
+OUTPUT_FORMAT = Choice(("png", "jpeg", "webp"))
+OUTPUT_COMPRESSION = Whole(0, 100)
+STRENGTH = Number(0.0, 1.0)
+DEFAULT_STRENGTH = 0.75
 
 GENERATION = (
     Field("prompt", PROMPT, ("prompt",), "What the picture shows.", None),
@@ -165,9 +185,24 @@ GENERATION = (
         "response_format",
         Choice(("url", "b64_json")),
         (),
-        "`url`: a presigned link that works for an hour unless set otherwise. `b64_json`: the PNG "
-        "itself, as far as all of them fit into 6 MB.",
+        "`url`: a presigned link that works for an hour unless set otherwise. `b64_json`: the "
+        "picture itself, as far as all of them fit into 6 MB.",
         "url",
+    ),
+    Field(
+        "output_format",
+        OUTPUT_FORMAT,
+        ("output_format",),
+        "Of the pictures.",
+        OUTPUT_FORMAT.values[0],
+    ),
+    Field(
+        "output_compression",
+        OUTPUT_COMPRESSION,
+        ("output_compression",),
+        "Quality of `jpeg` and `webp`: 100 is the best and the largest. `png` loses nothing and "
+        "takes no notice.",
+        OUTPUT_COMPRESSION.high,
     ),
     Field("negative_prompt", NEGATIVE_PROMPT, ("negative_prompt",), "What to keep out of it.", ""),
     Field(
@@ -188,11 +223,38 @@ GENERATION = (
     Field("seed", SEED, ("seed",), "Of the first image; echoed.", "drawn at random"),
     Field("user", Text(), (), "Your user's id; logged as a hash only.", ""),
 )
+EDIT = (
+    *GENERATION,
+    Field(
+        "image",
+        Text(),
+        ("image",),
+        "The picture to start from: PNG, JPEG or WebP, at most 4096 pixels a side. Scaled and "
+        "centre-cropped to `size`.",
+        None,
+    ),
+    Field(
+        "mask",
+        Text(),
+        ("mask",),
+        "A picture as large as `image`, whose transparent parts (alpha 0) are drawn anew. All else "
+        "stays as it is, to the pixel.",
+        "",
+    ),
+    Field(
+        "strength",
+        STRENGTH,
+        ("strength",),
+        "How far from `image`: that share of the steps is done. 0: not at all. 1: nothing of it is "
+        "seen.",
+        DEFAULT_STRENGTH,
+    ),
+)
 PUBLIC: Mapping[str, Allowed] = {field.name: field.allowed for field in GENERATION}
 REQUIRED = tuple(field.name for field in GENERATION if field.default is None)
-PUBLIC_NAMES: Mapping[str, str] = {
-    inner: field.name for field in GENERATION for inner in field.container
-}
+EDIT_PUBLIC: Mapping[str, Allowed] = {field.name: field.allowed for field in EDIT}
+EDIT_REQUIRED = tuple(field.name for field in EDIT if field.default is None)
+PUBLIC_NAMES: Mapping[str, str] = {inner: field.name for field in EDIT for inner in field.container}
 """By the container's name."""
 
 

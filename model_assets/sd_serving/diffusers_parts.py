@@ -51,6 +51,16 @@ class DiffusersParts(LoadedParts):
         )[0]
         return noise
 
+    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The mode of the latents' distribution, where the pipelines of diffusers draw from it:
+        what it differs by is too little to see, and the seed's generator is then at the same place
+        for an edit as for a generation, and the same edit the same picture wherever it's encoded.
+        """
+        latents: torch.Tensor = self.vae.encode(self._image_input(pixels), return_dict=False)[
+            0
+        ].mode()
+        return latents
+
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         image: torch.Tensor = self.vae.decode(self._image_input(latents), return_dict=False)[0]
         return image

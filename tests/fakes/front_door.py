@@ -16,7 +16,7 @@ from front_door.handler import serve
 from front_door.picture_time import PictureTimes
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
-from sd_contract.invocation import Invocation
+from sd_contract.invocation import STAGES, Invocation
 from sd_contract.registration import Registration
 from sd_contract.seeds import SEEDS, seeds_of
 from sd_contract.size import Size
@@ -140,8 +140,10 @@ class FakeRuntime:
         answer = {
             "images": [base64.b64encode(self.png(seed)).decode() for seed in seeds],
             "seeds": seeds,
-            "timings_ms": {"text_encoder": 1.5, "denoise": 20, "vae_decode": 3, "png": 1},
+            "timings_ms": dict(zip(STAGES, (1.5, 0, 20, 3, 1), strict=True)),
             "engine": {"variant": "g5", "images_in_batch": asked["num_images"]},
+            "output_format": asked["output_format"],
+            "warnings": [],
         }
         self.change(answer)
         return {"Body": io.BytesIO(json.dumps(answer).encode())}

@@ -20,18 +20,21 @@ from djl.deepspeed_engine import (
     check_sizes,
 )
 from djl.sizes import FITTING, attention_fits
+from sd_contract.invocation import Edit
 from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from tests.djl_fakes import WEIGHTS, DeepSpeedDouble, Graph
-from tests.serving_fakes import config, request
+from tests.serving_fakes import config, picture_file, request
 
 REQUESTS = [
     request(prompt="a red circle", guidance_scale=4.0, seed=1),
     request(prompt="a blue square", guidance_scale=1.0, seed=2),
     request(prompt="a green triangle", negative_prompt="red", num_images=2, seed=3),
     request(prompt="a red circle", guidance_scale=4.0, seed=1),
+    request(prompt="a red circle", edit=Edit(picture_file(grey=90), strength=0.7)),
+    request(prompt="a red circle", edit=Edit(picture_file(grey=200), strength=0.7)),
 ]
 
 
@@ -151,7 +154,8 @@ def test_graphed_encoder_and_vae_keep_their_callers_apart() -> None:
         return (latents * 2,)
 
     encoder = GraphedTextEncoder(Graph(lambda ids: (ids * 2,)))
-    vae = GraphedVae(SimpleNamespace(config=None, decode=Graph(decode)))
+    plain = SimpleNamespace(encode=None)
+    vae = GraphedVae(SimpleNamespace(config=None, decode=Graph(decode)), plain)
     inputs = [torch.tensor([[1, 2]]), torch.tensor([[3, 4]])]
     for function in (encoder, vae.decode):
         answers = [function(each)[0] for each in inputs]

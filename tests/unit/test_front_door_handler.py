@@ -33,9 +33,10 @@ def test_a_picture_by_url() -> None:
         ],
         "timings_ms": {
             "text_encoder": 1.5,
+            "vae_encode": 0,
             "denoise": 20,
             "vae_decode": 3,
-            "png": 1,
+            "encode": 1,
             "endpoint": 0,
             "storage": 0,
             "total": 0,

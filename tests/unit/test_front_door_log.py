@@ -34,9 +34,10 @@ def test_the_log_line() -> None:
             "stages_ms": {
                 "endpoint": 0,
                 "text_encoder": 1.5,
+                "vae_encode": 0,
                 "denoise": 20,
                 "vae_decode": 3,
-                "png": 1,
+                "encode": 1,
                 "storage": 0,
                 "total": 0,
             },

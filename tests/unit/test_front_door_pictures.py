@@ -1,4 +1,4 @@
-"""PNGs in S3: where, as what, and for how long."""
+"""Pictures in S3: where, as what, and for how long."""
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -9,11 +9,11 @@ from sd_contract.invocation import Answer
 from tests.fakes.front_door import NOW, FakeObjectStore, client_error
 
 
-def store_two(s3: FakeObjectStore, now_s: float = NOW) -> list[str]:
+def store_two(s3: FakeObjectStore, now_s: float = NOW, output_format: str = "png") -> list[str]:
     return store(
         s3,
         "pictures",
-        Answer((b"first", b"second"), (4294967295, 0), {}, {}),
+        Answer((b"first", b"second"), (4294967295, 0), {}, {}, output_format),
         request_id="id-1",
         now_s=now_s,
         url_ttl_s=600,
@@ -26,6 +26,15 @@ def test_the_date_is_utc() -> None:
     store_two(s3, midnight - 1)
     store_two(s3, midnight)
     assert {key.split("/")[0] for key in s3.objects} == {"2026-11-22", "2026-11-23"}
+
+
+def test_the_format_names_key_and_type() -> None:
+    s3 = FakeObjectStore()
+    store_two(s3, output_format="webp")
+    assert [(key.rsplit("/")[-1], each["ContentType"]) for key, each in s3.objects.items()] == [
+        ("4294967295.webp", "image/webp"),
+        ("0.webp", "image/webp"),
+    ]
 
 
 @pytest.mark.parametrize(

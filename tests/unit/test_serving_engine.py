@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_contract.invocation import STAGES
+from sd_contract.invocation import STAGES, Answer
 from sd_contract.size import Size
 from sd_serving.engine import Engine
 from sd_serving.errors import EngineError, OutOfMemory
@@ -18,6 +18,11 @@ from tests.serving_fakes import EulerDouble, FakeParts, config, request
 
 def engine(parts: FakeParts) -> Engine:
     return Engine(parts, config())
+
+
+def pixels(answer: Answer) -> np.ndarray:
+    """Of the first image."""
+    return np.asarray(Image.open(io.BytesIO(answer.images[0]))).astype(int)
 
 
 def test_a_picture_of_the_asked_size_with_its_seeds_and_timings() -> None:
@@ -83,7 +88,7 @@ def test_guidance_of_1_runs_no_unconditional_rows_and_ignores_the_negative_promp
     assert {len(latents) for latents, _, _ in parts.denoise_calls} == {1}
     assert parts.encode_calls == [["a red circle"]]
     (negative,) = made.generate([request(guidance_scale=1.0, negative_prompt="dark")])
-    assert negative.images == plain.images
+    assert np.array_equal(pixels(negative), pixels(plain))
 
 
 def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture() -> None:
@@ -134,7 +139,7 @@ def test_pixels_are_rounded_and_cut_to_their_range() -> None:
 
 def test_a_batch_must_be_of_one_kind() -> None:
     for batch in ([], [request(), request(num_inference_steps=4)]):
-        with pytest.raises(ValueError, match="one size, steps and guidance"):
+        with pytest.raises(ValueError, match="one size, steps, guidance and strength"):
             engine(FakeParts()).generate(batch)
 
 

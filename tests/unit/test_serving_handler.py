@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sd_contract.invocation import STAGES
 from sd_serving.engine import Engine
 from sd_serving.handler import Call, Handler, Reply
 from tests.serving_fakes import FakeParts, LogDouble, config, request
@@ -34,10 +35,17 @@ def test_answers_in_json() -> None:
     answer = document(reply)
     (expected,) = Engine(FakeParts(), CONFIG).generate([request(num_images=2)])
     assert reply.status == 200
-    assert set(answer) == {"images", "seeds", "timings_ms", "engine"}
+    assert set(answer) == {
+        "images",
+        "seeds",
+        "timings_ms",
+        "engine",
+        "output_format",
+        "warnings",
+    }
     assert [base64.b64decode(image) for image in answer["images"]] == list(expected.images)
     assert answer["seeds"] == [7, 8]
-    assert set(answer["timings_ms"]) == {"text_encoder", "denoise", "vae_decode", "png"}
+    assert set(answer["timings_ms"]) == set(STAGES)
     assert answer["engine"]["steps"] == 3
     (line,) = log.lines
     assert (line["event"], line["request_id"], line["status"]) == ("invocation", "id-1", 200)
@@ -64,6 +72,15 @@ def test_a_raw_picture_is_one_picture() -> None:
     reply = handler.respond(call("image/png", num_images=2))
     assert reply.status == 400
     assert document(reply)["error"]["param"] == "num_images"
+
+
+def test_a_raw_picture_of_another_format_than_asked_for_is_refused() -> None:
+    handler, _ = make()
+    reply = handler.respond(call("image/webp"))
+    assert reply.status == 400
+    assert document(reply)["error"]["message"] == (
+        "output_format: png doesn't go with Accept: image/webp"
+    )
 
 
 def test_an_invalid_request_is_told_apart_by_its_type() -> None:
