@@ -8,12 +8,14 @@ from local_cloud.codebuild.service import CodeBuildService
 from local_cloud.docker.registry import AwsRegistry, registry_accounts
 from local_cloud.docker.store import ImageStore
 from local_cloud.ministack.alarms import Alarms
+from local_cloud.ministack.api_gateway import correct_api_gateway
 from local_cloud.ministack.codebuild import install_codebuild
 from local_cloud.ministack.corrections import correct_cloudformation
 from local_cloud.ministack.ecr import install_registry
 from local_cloud.ministack.identity import create_deployer, enter_account
 from local_cloud.ministack.resource_arns import install_resource_arns
 from local_cloud.ministack.routes import install_sagemaker
+from local_cloud.ministack.web_acls import register_associations
 from local_cloud.sagemaker.cloudformation import register_sagemaker_types
 from local_cloud.sagemaker.control import SageMakerControl
 from local_cloud.sagemaker.runtime import InvokeEndpoint
@@ -29,12 +31,14 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     control = SageMakerControl(settings, alarms)
     install_sagemaker(settings, control.call, InvokeEndpoint(settings, control.endpoints))
     register_sagemaker_types(control)
+    register_associations()
     builds = CodeBuildService(settings)
     install_codebuild(builds.start_build, builds.stop_build)
     registry, store = AwsRegistry(settings, registry_accounts()), ImageStore(settings.images)
     install_registry(settings, registry.batch_get_image, store.config)
     install_resource_arns(settings)
     correct_cloudformation()
+    correct_api_gateway(settings)
     create_deployer(settings)
 
     def stop() -> None:

@@ -15,7 +15,7 @@ from api_client import Api
 from local_cloud.child import ChildCloud
 from local_cloud.failed import Failed
 from local_cloud.node import NODE_FOLDER, SEARCH_PATH, CdkCli
-from local_cloud.settings import ACCOUNT, REGION, REPOSITORY
+from local_cloud.settings import ACCOUNT, REGION, REPOSITORY, CloudSettings
 
 # Colours and the CLI's own progress are for people at a terminal.
 CLI_ENVIRONMENT = {"NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1", "NODE_NO_WARNINGS": "1"}
@@ -54,13 +54,10 @@ class Deployment:
     def api(self) -> Api:
         """Where SdApiStack's API answers, and its key's value."""
         outputs = self.outputs("SdApiStack")
-        api_id = (urlparse(outputs["ApiUrl"]).hostname or "").split(".")[0]
         key = self._cloud.client("apigateway").get_api_key(
             apiKey=outputs["ApiKeyId"], includeValue=True
         )
-        # The name that AWS gives an API doesn't resolve to this machine; the path form does.
-        url = f"{self._cloud.settings.url}/_aws/execute-api/{api_id}/v1"
-        return Api(url, key["value"])
+        return Api(api_url(self._cloud.settings, outputs["ApiUrl"]), key["value"])
 
     def outputs(self, stack: str) -> dict[str, str]:
         described = self._cloud.client("cloudformation").describe_stacks(StackName=stack)
@@ -116,6 +113,13 @@ class Deployment:
         if self._process.returncode:
             raise DeployFailed(failure_reason(output))
         return output
+
+
+def api_url(settings: CloudSettings, on_aws: str) -> str:
+    """Where an API answers here that would answer `on_aws` there: its name doesn't resolve to this
+    machine, the path form does."""
+    api_id = (urlparse(on_aws).hostname or "").split(".")[0]
+    return f"{settings.url}/_aws/execute-api/{api_id}/v1"
 
 
 def failure_reason(output: str) -> str:

@@ -53,6 +53,7 @@ class ApiStack(Stack):
             timeout=Duration.seconds(GATEWAY_S + 1),
             memory_mb=1024,
             log_days=api.log_days,
+            tracing=api.tracing,
             environment={
                 "SD_VARIANT_PREFIX": settings.names.registrations,
                 "SD_DEFAULT_MODEL": api.default_model,
@@ -61,6 +62,7 @@ class ApiStack(Stack):
                 "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_S),
                 "SD_CACHE_TTL_S": str(api.cache_ttl_s),
                 "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
+                "SD_CORS_ORIGINS": ",".join(api.cors_origins or ()),
             },
         )
         self._grant(self.front_door.role, settings.names)

@@ -1,8 +1,7 @@
-"""The public REST API: two routes to the front door, an API key with its plan, the gateway's own
-refusals in the API's error form, and its logs where they are asked for."""
+"""The public REST API: its paths to the front door, an API key with its plan, and where they are
+asked for pages' preflights, a web ACL, traces and the gateway's logs."""
 
 import json
-from dataclasses import dataclass
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigateway as apigateway
@@ -11,72 +10,24 @@ from constructs import Construct
 
 from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
+from stacks.components.callers import Callers
+from stacks.components.gateway_refusals import add_refusals
 from stacks.components.log_group import LogGroup
+from stacks.components.web_acl import WebAcl
 from stacks.settings import ApiSettings
 
 STAGE = "v1"
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """What the gateway says in the front door's place; `message` None leaves it its own words."""
-
-    type: str
-    code: str
-    message: str | None = None
-    status: int | None = None
-    retry_after_s: int | None = None
-
-    def body(self) -> str:
-        # messageString is the gateway's own message, quoted already.
-        message = "$context.error.messageString" if self.message is None else f'"{self.message}"'
-        rest = json.dumps({"type": self.type, "param": None, "code": self.code})[1:]
-        return f'{{"error": {{"message": {message}, {rest}}}'
-
-    def headers(self) -> dict[str, str]:
-        headers = {"x-request-id": "context.requestId"}
-        if self.retry_after_s is not None:
-            headers["Retry-After"] = f"'{self.retry_after_s}'"
-        return headers
-
-
-# docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
-# Types and codes are the front door's own (lambda/front_door/api_gateway.py) where it has them.
-_SERVER = "Something went wrong on our side; quote x-request-id."
-REFUSALS = {
-    "DEFAULT_4_XX": Refusal("invalid_request_error", "bad_request"),
-    "DEFAULT_5_XX": Refusal("server_error", "internal_error", _SERVER),
-    "INTEGRATION_FAILURE": Refusal("server_error", "internal_error", _SERVER, 500),
-    "INTEGRATION_TIMEOUT": Refusal(
-        "server_error",
-        "timeout",
-        "The model did not answer in time; ask for fewer images or steps, or try again.",
-        504,
-    ),
-    "INVALID_API_KEY": Refusal(
-        "authentication_error",
-        "invalid_api_key",
-        "The x-api-key header is missing or holds no valid key.",
-        403,
-    ),
-    # What the gateway calls a path and method it doesn't have.
-    "MISSING_AUTHENTICATION_TOKEN": Refusal(
-        "invalid_request_error", "not_found", "The API has no such method and path.", 404
-    ),
-    "REQUEST_TOO_LARGE": Refusal(
-        "invalid_request_error", "body_too_large", "The request body is too large.", 413
-    ),
-    "THROTTLED": Refusal(
-        "rate_limit_error", "rate_limited", "Too many requests; try again shortly.", 429, 1
-    ),
-    "QUOTA_EXCEEDED": Refusal(
-        "rate_limit_error",
-        "quota_exceeded",
-        "The key's requests of the day are used up.",
-        429,
-        3600,
-    ),
-}
+# "{proxy+}" takes every other path: the gateway's own answer to one it doesn't know depends on
+# whether there's an Authorization header (amazon-archives/aws-cognito-angular-quickstart#50).
+PATHS = (
+    "/",
+    "/images/generations",
+    "/images/edits",
+    "/models",
+    "/models/{id}",
+    "/openapi.json",
+    "/{proxy+}",
+)
 
 
 class InferenceApi(Construct):
@@ -93,17 +44,24 @@ class InferenceApi(Construct):
     ) -> None:
         super().__init__(scope, id)
         logs = settings.gateway_logs != "off"
+        callers = Callers(self, "Callers", settings=settings)
         self.api = apigateway.RestApi(
             self,
             "Api",
             rest_api_name=name,
             description="Images from text",
             endpoint_types=[apigateway.EndpointType.REGIONAL],
+            api_key_source_type=callers.key_source,
+            # Its bytes reach the front door as base64; every other body as text. "*/*" would
+            # break the preflights' mock integration.
+            binary_media_types=["multipart/form-data"],
+            default_cors_preflight_options=_preflights(settings),
             # One role for all APIs of the account: another app's would be put out of its place.
             cloud_watch_role=settings.gateway_logs == "set-account-role",
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 metrics_enabled=True,
+                tracing_enabled=settings.tracing,
                 logging_level=apigateway.MethodLoggingLevel.ERROR if logs else None,
                 access_log_destination=(
                     apigateway.LogGroupLogDestination(
@@ -119,15 +77,8 @@ class InferenceApi(Construct):
         )
         # CDK's own output of the URL, under a name that nobody could guess; ApiUrl is ours.
         self.api.node.try_remove_child("Endpoint")
-        self._routes(front_door)
-        for name, refusal in REFUSALS.items():
-            self.api.add_gateway_response(
-                name.replace("_", " ").title().replace(" ", ""),
-                type=getattr(apigateway.ResponseType, name),
-                status_code=str(refusal.status) if refusal.status else None,
-                response_headers=refusal.headers(),
-                templates={"application/json": refusal.body()},
-            )
+        self._routes(front_door, callers)
+        add_refusals(self.api, settings)
         self._plan(settings)
         stage = self.api.deployment_stage
         if logs:
@@ -143,24 +94,20 @@ class InferenceApi(Construct):
         here = Stack.of(self)
         host = f"{self.api.rest_api_id}.execute-api.{here.region}.{here.url_suffix}"
         self.url = f"https://{host}/{stage.stage_name}"
-        self._acknowledge(stage, logs=logs)
+        if settings.waf:
+            WebAcl(self, "WebAcl", stage=stage, settings=settings)
+        self._acknowledge(stage, settings)
 
-    def _routes(self, front_door: lambda_.IFunction) -> None:
+    def _routes(self, front_door: lambda_.IFunction, callers: Callers) -> None:
         integration = apigateway.LambdaIntegration(
             front_door, timeout=Duration.seconds(GATEWAY_S), allow_test_invoke=False
         )
-        generations = self.api.root.add_resource("images").add_resource("generations")
-        models = self.api.root.add_resource("models")
-        for resource, verb in ((generations, "POST"), (models, "GET")):
-            method = resource.add_method(verb, integration, api_key_required=True)
-            acknowledge(
-                method,
-                "Callers are the owner's own programs, each holding a key that the usage plan "
-                "throttles and caps a day; the key is an identity to meter, and putting an "
-                "authorizer in front for other audiences is the owner's choice (README).",
-                "AwsSolutions-APIG4",
-                "AwsSolutions-COG4",
+        for path in PATHS:
+            # ANY, so that the front door says which methods a path has, and to who has a key.
+            method = self.api.root.resource_for_path(path).add_method(
+                "ANY", integration, **callers.method_options
             )
+            callers.acknowledge(method)
 
     def _plan(self, settings: ApiSettings) -> None:
         key = self.api.add_api_key("Key")
@@ -177,21 +124,22 @@ class InferenceApi(Construct):
         )
         plan.add_api_key(key)
 
-    def _acknowledge(self, stage: apigateway.Stage, *, logs: bool) -> None:
+    def _acknowledge(self, stage: apigateway.Stage, settings: ApiSettings) -> None:
         acknowledge(
             self.api,
             "The front door validates every field and names the wrong one and its range; a model "
             "in the gateway could refuse a body, but not say why.",
             "AwsSolutions-APIG2",
         )
-        acknowledge(
-            stage,
-            "Without a key nothing passes the gateway, and with one no more than the plan's rate "
-            "and daily quota; the body is JSON of at most some kilobytes, parsed by field. A web "
-            "ACL costs by the month and is the owner's to attach.",
-            "AwsSolutions-APIG3",
-        )
-        if not logs:
+        if not settings.waf:
+            acknowledge(
+                stage,
+                "Without a key nothing passes the gateway, and with one no more than the plan's "
+                "rate and daily quota; what passes is parsed by field. A web ACL costs by the "
+                "month and is the owner's choice (sd.api.waf).",
+                "AwsSolutions-APIG3",
+            )
+        if settings.gateway_logs == "off":
             acknowledge(
                 stage,
                 "The gateway logs under a role that is the account's, for all its APIs: setting or "
@@ -209,6 +157,20 @@ class InferenceApi(Construct):
                 "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
                 "AmazonAPIGatewayPushToCloudWatchLogs]",
             )
+
+
+def _preflights(settings: ApiSettings) -> apigateway.CorsOptions | None:
+    """What OPTIONS answers to browsers, on every path, without a key: they send none."""
+    if not settings.cors_origins:
+        return None
+    return apigateway.CorsOptions(
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST"],
+        # "*" stands for every header but Authorization (Fetch standard, CORS protocol).
+        allow_headers=["authorization", "*"],
+        # As long as any browser keeps it.
+        max_age=Duration.days(1),
+    )
 
 
 def _access_log_line() -> str:

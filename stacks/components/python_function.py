@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from stacks.acknowledge import acknowledge
 from stacks.components.log_group import LogGroup, allow_log_writes
 from stacks.content import files_below, staged
 from stacks.settings import ROOT
@@ -20,7 +21,7 @@ class PythonFunction(Construct):
     others, there or in model_assets/, that it imports.
 
     It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
-    of asynchronous calls that failed three times.
+    of asynchronous calls that failed three times. `tracing` is X-Ray's, which it may write to.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class PythonFunction(Construct):
         uses: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         dead_letters: sqs.IQueue | None = None,
+        tracing: bool = False,
     ) -> None:
         super().__init__(scope, id)
         log_group = LogGroup(self, "Log", days=log_days)
@@ -59,6 +61,15 @@ class PythonFunction(Construct):
                 log_group=log_group,
                 environment=environment,
                 dead_letter_queue=dead_letters,
+                tracing=lambda_.Tracing.ACTIVE if tracing else None,
+            )
+        if tracing:
+            # CDK has granted it.
+            acknowledge(
+                self.role,
+                "X-Ray's two writing actions have no resource types (Service Authorization "
+                "Reference, AWS X-Ray).",
+                "AwsSolutions-IAM5[Resource::*]",
             )
 
 

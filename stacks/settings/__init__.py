@@ -84,6 +84,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     api = read_section(ApiSettings, raw.get("api"), below("sd.api"), problems)
     builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
     if api:
+        problems += api.problems()
         problems += default_problems(api.default_model, raw.get("variants"))
     if problems or not (api and builds):
         raise SettingsError(problems)

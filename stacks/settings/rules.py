@@ -80,7 +80,7 @@ def text(pattern: str, allowed: str) -> Rule:
 
 def optional(rule: Rule) -> Rule:
     def parse(value: Any) -> Any:
-        return None if value in (None, "") else rule.parse(value)
+        return None if value in (None, "", []) else rule.parse(value)
 
     return Rule(f"{rule.allowed}, or empty", parse)
 

@@ -55,18 +55,21 @@ def requests_for(kind: str, properties: Mapping[str, Any], name: str) -> list[Re
         _request(api.service, api, _filled(api, shape, each))
         for each in _one_by_one(created, api.each)
     ]
-    for key, other in api.elsewhere.items():
-        if key in properties:
-            made += _requests_elsewhere(api, key, other, properties)
+    for path, other in api.elsewhere.items():
+        given: Any = properties
+        for name in path.split("/"):
+            given = given.get(name) if given else None
+        if given is not None:
+            made += _requests_elsewhere(api, path, other, properties, given)
     return made
 
 
 def _requests_elsewhere(
-    api: Api, key: str, other: Elsewhere, properties: Mapping[str, Any]
+    api: Api, key: str, other: Elsewhere, properties: Mapping[str, Any], given: Any
 ) -> Iterator[Request]:
     shape = _shape(api.service, other)
     beside = {member: properties[name] for name, member in other.beside.items()}
-    for item in properties[key] if other.each else [properties[key]]:
+    for item in given if other.each else [given]:
         if other.member:
             value = {other.member: _converted(api, shape.members[other.member], item, key)}
         else:

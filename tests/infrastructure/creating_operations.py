@@ -11,8 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A property that another operation takes: whole, as `member`, or "" by its own members; by one
-    request for each of its items, or one for all. `beside` are properties that go along.
+    """A property (or a path to one) that another operation takes: whole, as `member`, or "" by its
+    own members; by one request for each of its items, or one for all. `beside` are properties that
+    go along.
 
     `shape` stands in for an operation that takes patches, of which the model says nothing.
     """
@@ -23,7 +24,7 @@ class Elsewhere:
     each: bool = False
     shape: str = ""
     without: Collection[str] = ()
-    """Members that only say which item is meant."""
+    """Members that only say which item is meant, or stand elsewhere themselves."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,26 @@ _REPOSITORY = {"RepositoryName": "repositoryName"}
 APIS = {
     "AWS::ApiGateway::Account": Api("apigateway", shape="Account"),
     "AWS::ApiGateway::ApiKey": Api("apigateway", "CreateApiKey"),
+    "AWS::ApiGateway::Authorizer": Api("apigateway", "CreateAuthorizer"),
     "AWS::ApiGateway::Deployment": Api("apigateway", "CreateDeployment"),
     "AWS::ApiGateway::GatewayResponse": Api("apigateway", "PutGatewayResponse"),
     "AWS::ApiGateway::Method": Api(
         "apigateway",
         "PutMethod",
-        elsewhere={"Integration": Elsewhere("PutIntegration", beside=_METHOD)},
+        elsewhere={
+            "MethodResponses": Elsewhere("PutMethodResponse", beside=_METHOD, each=True),
+            "Integration": Elsewhere(
+                "PutIntegration", beside=_METHOD, without=["IntegrationResponses"]
+            ),
+            "Integration/IntegrationResponses": Elsewhere(
+                "PutIntegrationResponse", beside=_METHOD, each=True
+            ),
+        },
     ),
     "AWS::ApiGateway::Resource": Api("apigateway", "CreateResource"),
-    "AWS::ApiGateway::RestApi": Api("apigateway", "CreateRestApi"),
+    "AWS::ApiGateway::RestApi": Api(
+        "apigateway", "CreateRestApi", renamed={"ApiKeySourceType": "apiKeySource"}
+    ),
     "AWS::ApiGateway::Stage": Api(
         "apigateway",
         "CreateStage",
@@ -206,4 +218,6 @@ APIS = {
     ),
     "AWS::SageMaker::EndpointConfig": Api("sagemaker", "CreateEndpointConfig"),
     "AWS::SageMaker::Model": Api("sagemaker", "CreateModel"),
+    "AWS::WAFv2::WebACL": Api("wafv2", "CreateWebACL"),
+    "AWS::WAFv2::WebACLAssociation": Api("wafv2", "AssociateWebACL"),
 }

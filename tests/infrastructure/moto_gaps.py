@@ -11,6 +11,7 @@ BY_API = (
     "AWS::SQS::QueuePolicy",
     "AWS::CodeBuild::Project",
     "AWS::CloudWatch::Alarm",
+    "AWS::ApiGateway::Authorizer",
     "AWS::ApiGateway::Stage",
     "AWS::ApiGateway::GatewayResponse",
     "AWS::ApiGateway::ApiKey",
@@ -57,6 +58,7 @@ ATTRIBUTES = {
 _UNREAD = "moto's CloudFormation doesn't read it"
 _BLUE_GREEN = "DeploymentConfig/BlueGreenUpdatePolicy"
 NOT_KEPT = {
+    ("CreateAuthorizer", "identitySource"): "moto doesn't tell of an empty one",
     ("CreateEndpoint", "DeploymentConfig/AutoRollbackConfiguration/Alarms"): _UNREAD,
     ("CreateEndpoint", f"{_BLUE_GREEN}/TerminationWaitInSeconds"): _UNREAD,
     ("CreateEndpoint", f"{_BLUE_GREEN}/TrafficRoutingConfiguration/Type"): _UNREAD,
@@ -70,8 +72,11 @@ NOT_KEPT = {
     ("CreateModel", "EnableNetworkIsolation"): _UNREAD,
     ("CreateProject", "encryptionKey"): "moto always has the account's own",
     ("CreateRepository", "imageScanningConfiguration/scanOnPush"): "kept as ScanOnPush",
+    ("CreateRestApi", "apiKeySource"): _UNREAD,
+    ("CreateRestApi", "binaryMediaTypes"): _UNREAD,
     ("CreateRestApi", "endpointConfiguration/types"): "kept as Types",
     ("PutBucketEncryption", "ServerSideEncryptionConfiguration/Rules/BucketKeyEnabled"): _UNREAD,
     ("PutIntegration", "timeoutInMillis"): _UNREAD,
+    ("PutMethod", "authorizerId"): "a value filled in: its API makes the authorizer later",
 }
 """By operation and path: what was asked for and isn't read again, or not as it was asked."""

@@ -51,6 +51,7 @@ def _sagemaker(kind: str, named_by: str) -> Identity:
 # gettingstarted-limits.html.
 IDENTITIES = {
     "AWS::ApiGateway::ApiKey": Identity("a1b2c3d4e5", {"APIKeyId": "{ref}"}),
+    "AWS::ApiGateway::Authorizer": Identity("a1b2c3", {"AuthorizerId": "{ref}"}),
     "AWS::ApiGateway::Deployment": Identity("a1b2c3", {"DeploymentId": "{ref}"}),
     "AWS::ApiGateway::Resource": Identity("a1b2c3", {"ResourceId": "{ref}"}),
     "AWS::ApiGateway::RestApi": Identity(
@@ -131,6 +132,15 @@ IDENTITIES = {
     "AWS::SageMaker::Endpoint": _sagemaker("endpoint", "EndpointName"),
     "AWS::SageMaker::EndpointConfig": _sagemaker("endpoint-config", "EndpointConfigName"),
     "AWS::SageMaker::Model": _sagemaker("model", "ModelName"),
+    "AWS::WAFv2::WebACL": Identity(
+        "{name}|01234567-89ab-cdef-0123-456789abcdef|REGIONAL",
+        {
+            "Arn": "arn:aws:wafv2:{region}:{account}:regional/webacl/{name}/"
+            "01234567-89ab-cdef-0123-456789abcdef"
+        },
+        128,
+        "Name",
+    ),
 }
 CUSTOM_REF, CUSTOM_ATTRIBUTE = "{stack}-{logical}-" + RANDOM, "x" * 700
 """A custom resource may answer what it likes. Ours give a JSON object of up to 700 characters: what

@@ -43,6 +43,7 @@ _GROUP = Read("DescribeLogGroups", {"logGroupNamePrefix": "logGroupName"}, "logG
 READS: dict[str, tuple[Read, ...]] = {
     "AttachRolePolicy": _same("ListAttachedRolePolicies", "RoleName", found="AttachedPolicies/0"),
     "CreateApiKey": (Read("GetApiKey", {"apiKey": REF}),),
+    "CreateAuthorizer": (Read("GetAuthorizer", {"restApiId": "restApiId", "authorizerId": REF}),),
     "CreateBucket": _same("GetBucketLocation", "Bucket"),
     "CreateDeployment": (Read("GetDeployment", {"restApiId": "restApiId", "deploymentId": REF}),),
     "CreateEndpoint": (Read("DescribeEndpoint", {"EndpointName": NAME}),),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,28 +18,73 @@ from tests.infrastructure.support import (
 STACK = "SdApiStack"
 METHOD, STAGE = "AWS::ApiGateway::Method", "AWS::ApiGateway::Stage"
 FUNCTION, GROUP = "AWS::Lambda::Function", "AWS::Logs::LogGroup"
+API, AUTHORIZER = "AWS::ApiGateway::RestApi", "AWS::ApiGateway::Authorizer"
+FRONT_DOOR = {"Handler": "front_door.handler.handler"}
+POOL = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_AbC"
 
 
-def test_every_method_asks_for_a_key_and_goes_to_the_front_door(aws: Synthesized) -> None:
-    asked = {
-        "ApiKeyRequired": True,
-        "Integration": {"Type": "AWS_PROXY", "TimeoutInMillis": 29_000},
-    }
-    for verb in ("POST", "GET"):
-        assert aws.one(STACK, METHOD, {"HttpMethod": verb, **asked})
-    assert len(aws.resources(STACK, METHOD)) == 2
-
-
-def test_the_paths_are_the_public_ones(aws: Synthesized) -> None:
+def paths(aws: Synthesized) -> dict[str, str]:
+    """Of the API's resources, by what a method's ResourceId says: a logical id, or "" of "/"."""
     resources = aws.resources(STACK, "AWS::ApiGateway::Resource")
-    paths = set()
-    for resource in resources.values():
+    found = {"": "/"}
+    for name, resource in resources.items():
         parts, parent = [resource["Properties"]["PathPart"]], resource["Properties"]["ParentId"]
         while "Ref" in parent:
             parts.insert(0, resources[parent["Ref"]]["Properties"]["PathPart"])
             parent = resources[parent["Ref"]]["Properties"]["ParentId"]
-        paths.add("/".join(parts))
-    assert paths == {"images", "images/generations", "models"}
+        found[name] = "/" + "/".join(parts)
+    return found
+
+
+def methods(aws: Synthesized, verb: str) -> dict[str, dict[str, Any]]:
+    """Properties by path."""
+    names = paths(aws)
+    return {
+        names[resource["Properties"]["ResourceId"].get("Ref", "")]: resource["Properties"]
+        for resource in aws.resources(STACK, METHOD, {"HttpMethod": verb}).values()
+    }
+
+
+def test_every_path_asks_for_a_key_and_goes_to_the_front_door(aws: Synthesized) -> None:
+    """Whatever the method: which ones a path has, only who has a key is told."""
+    found = methods(aws, "ANY")
+    assert found.keys() == {
+        "/",
+        "/images/generations",
+        "/images/edits",
+        "/models",
+        "/models/{id}",
+        "/openapi.json",
+        "/{proxy+}",
+    }
+    for method in found.values():
+        assert method["ApiKeyRequired"] is True
+        assert method["Integration"]["Type"] == "AWS_PROXY"
+        assert method["Integration"]["TimeoutInMillis"] == 29_000
+    assert len(aws.resources(STACK, METHOD)) == len(found)
+
+
+def test_the_key_is_what_the_authorizer_finds_in_either_header(aws: Synthesized) -> None:
+    authorizer, resource = aws.one(STACK, AUTHORIZER, {"Type": "REQUEST"})
+    # With a cache the gateway would refuse whoever sends one header of two, unasked.
+    assert resource["Properties"]["AuthorizerResultTtlInSeconds"] == 0
+    assert resource["Properties"]["IdentitySource"] == ""
+    assert aws.one(STACK, API, {"ApiKeySourceType": "AUTHORIZER"})
+    for method in methods(aws, "ANY").values():
+        assert method["AuthorizationType"] == "CUSTOM"
+        assert method["AuthorizerId"] == {"Ref": authorizer}
+
+
+def test_the_authorizer_knows_no_key(aws: Synthesized) -> None:
+    role = aws.function_role(STACK, "authorizer")
+    assert aws.allowed(STACK, role).keys() == {"logs:CreateLogStream", "logs:PutLogEvents"}
+    handler = {"Handler": "authorizer.handler.handler"}
+    assert "Environment" not in aws.only(STACK, FUNCTION, handler)["Properties"]
+
+
+def test_of_bodies_only_forms_are_binary(aws: Synthesized) -> None:
+    """JSON reaches the front door as text, and what it answers the caller."""
+    assert aws.only(STACK, API)["Properties"]["BinaryMediaTypes"] == ["multipart/form-data"]
 
 
 def test_the_address_ends_in_the_stage(aws: Synthesized) -> None:
@@ -61,7 +107,7 @@ def test_a_key_is_throttled_and_has_a_daily_end(aws: Synthesized) -> None:
 
 
 def test_the_front_door_understands_its_environment(aws: Synthesized) -> None:
-    given = aws.only(STACK, FUNCTION)["Properties"]["Environment"]["Variables"]
+    given = aws.only(STACK, FUNCTION, FRONT_DOOR)["Properties"]["Environment"]["Variables"]
     config = Config.from_env({name: text_of(value) for name, value in given.items()})
     assert config.variant_prefix == "/sd/variants"
     assert config.default_model == "g5"
@@ -72,7 +118,7 @@ def test_the_front_door_understands_its_environment(aws: Synthesized) -> None:
 
 
 def test_the_function_outlives_the_gateway_s_patience(aws: Synthesized) -> None:
-    assert aws.one(STACK, FUNCTION, {"Timeout": 30, "Handler": "front_door.handler.handler"})
+    assert aws.only(STACK, FUNCTION, FRONT_DOOR)["Properties"]["Timeout"] == 30
 
 
 def test_pictures_are_private_encrypted_and_expire(aws: Synthesized) -> None:
@@ -124,6 +170,9 @@ def test_the_gateway_s_logs_have_every_request_and_no_prompt_where_they_are_on(
     assert kept == found.resources(STACK, GROUP)
 
 
+RETRY = "gatewayresponse.header.x-should-retry"
+
+
 def refusals(aws: Synthesized) -> dict[str, Resource]:
     found = aws.resources(STACK, "AWS::ApiGateway::GatewayResponse").values()
     return {r["Properties"]["ResponseType"]: r["Properties"] for r in found}
@@ -142,7 +191,8 @@ def test_the_gateway_s_own_refusals_have_the_api_s_form(aws: Synthesized) -> Non
 @pytest.mark.parametrize(
     ("kind", "status"),
     [
-        ("INVALID_API_KEY", "403"),
+        ("INVALID_API_KEY", "401"),
+        ("ACCESS_DENIED", "401"),
         ("MISSING_AUTHENTICATION_TOKEN", "404"),
         ("REQUEST_TOO_LARGE", "413"),
         ("THROTTLED", "429"),
@@ -155,6 +205,26 @@ def test_refusals_have_the_contract_s_status(aws: Synthesized, kind: str, status
     assert refusals(aws)[kind]["StatusCode"] == status
 
 
+@pytest.mark.parametrize("kind", ["INVALID_API_KEY", "ACCESS_DENIED"])
+def test_whoever_has_no_key_is_told_how_to_send_one(aws: Synthesized, kind: str) -> None:
+    error = json.loads(refusals(aws)[kind]["ResponseTemplates"]["application/json"])["error"]
+    assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+    assert "Authorization: Bearer" in error["message"]
+    assert "x-api-key" in error["message"]
+
+
+@pytest.mark.parametrize("kind", ["DEFAULT_5XX", "INTEGRATION_TIMEOUT", "QUOTA_EXCEEDED"])
+def test_what_cost_something_or_cannot_succeed_is_not_to_be_sent_again(
+    aws: Synthesized, kind: str
+) -> None:
+    assert refusals(aws)[kind]["ResponseParameters"][RETRY] == "'false'"
+
+
+@pytest.mark.parametrize("kind", ["THROTTLED", "AUTHORIZER_FAILURE"])
+def test_what_cost_nothing_may_be_sent_again(aws: Synthesized, kind: str) -> None:
+    assert RETRY not in refusals(aws)[kind]["ResponseParameters"]
+
+
 @pytest.mark.parametrize("kind", ["THROTTLED", "QUOTA_EXCEEDED"])
 def test_who_is_throttled_is_told_when_to_come_back(aws: Synthesized, kind: str) -> None:
     header = refusals(aws)[kind]["ResponseParameters"]["gatewayresponse.header.Retry-After"]
@@ -164,3 +234,133 @@ def test_who_is_throttled_is_told_when_to_come_back(aws: Synthesized, kind: str)
 def test_failures_of_ours_tell_nothing_internal(aws: Synthesized) -> None:
     for kind in ("DEFAULT_5XX", "INTEGRATION_FAILURE"):
         assert "$context" not in refusals(aws)[kind]["ResponseTemplates"]["application/json"]
+
+
+# --- what settings turn on -----------------------------------------------------------------------
+
+
+def test_without_origins_no_page_may_call(aws: Synthesized) -> None:
+    assert "Access-Control" not in json.dumps(aws.templates[STACK])
+
+
+@pytest.mark.parametrize(
+    ("origins", "of_refusals"),
+    [("https://a.example", "https://a.example"), ("https://a.example,https://b.example", "*")],
+)
+def test_pages_of_the_origins_may_call_every_path(
+    tmp_path: Path, origins: str, of_refusals: str
+) -> None:
+    found = synthesize(tmp_path, **G5_ALONE, **{"sd.api.cors_origins": origins})
+    preflights = methods(found, "OPTIONS")
+    assert preflights.keys() == {"/images", *methods(found, "ANY")}
+    for method in preflights.values():
+        assert method["Integration"]["Type"] == "MOCK"
+        assert method["AuthorizationType"] == "NONE"  # browsers send no key with it
+        assert method["ApiKeyRequired"] is False
+        answer = json.dumps(method["Integration"]["IntegrationResponses"])
+        assert all(origin in answer for origin in origins.split(","))
+        assert "'authorization,*'" in answer
+    for kind, refusal in refusals(found).items():
+        header = "gatewayresponse.header.Access-Control-Allow-Origin"
+        assert refusal["ResponseParameters"][header] == f"'{of_refusals}'", kind
+    given = found.only(STACK, FUNCTION, FRONT_DOOR)["Properties"]["Environment"]["Variables"]
+    assert given["SD_CORS_ORIGINS"] == origins
+
+
+@pytest.mark.parametrize(
+    ("context", "kind", "unauthenticated"),
+    [
+        ({"sd.api.authorization": "iam"}, "AWS_IAM", "MISSING_AUTHENTICATION_TOKEN"),
+        (
+            {"sd.api.authorization": "cognito", "sd.api.cognito_user_pool": POOL},
+            "COGNITO_USER_POOLS",
+            "UNAUTHORIZED",
+        ),
+    ],
+)
+def test_iam_or_a_user_pool_is_asked_beside_the_key(
+    tmp_path: Path, context: dict[str, str], kind: str, unauthenticated: str
+) -> None:
+    found = synthesize(tmp_path, **G5_ALONE, **context)
+    assert found.one(STACK, API, {"ApiKeySourceType": "HEADER"})
+    for method in methods(found, "ANY").values():
+        assert method["AuthorizationType"] == kind
+        assert method["ApiKeyRequired"] is True
+    assert not found.resources(STACK, FUNCTION, {"Handler": "authorizer.handler.handler"})
+    said = refusals(found)
+    for name in (unauthenticated, "INVALID_API_KEY"):
+        assert said[name]["StatusCode"] == "401"
+        assert "authentication_error" in said[name]["ResponseTemplates"]["application/json"]
+    # Whoever is known and not allowed is.
+    assert said["ACCESS_DENIED"]["StatusCode"] == "403"
+
+
+WAF, ASSOCIATION = "AWS::WAFv2::WebACL", "AWS::WAFv2::WebACLAssociation"
+
+
+def test_no_web_acl_costs_unasked(aws: Synthesized) -> None:
+    assert not aws.resources(STACK, WAF)
+
+
+def test_the_web_acl_lets_through_what_the_front_door_takes(tmp_path: Path) -> None:
+    found = synthesize(
+        tmp_path,
+        **G5_ALONE,
+        **{
+            "sd.api.waf": "true",
+            "sd.api.waf_rate": "500",
+            "sd.api.cors_origins": "https://a.example",
+        },
+    )
+    acl, resource = found.one(STACK, WAF, {"Scope": "REGIONAL", "DefaultAction": {"Allow": {}}})
+    stage = text_of(found.only(STACK, ASSOCIATION)["Properties"]["ResourceArn"])
+    api, _ = found.one(STACK, API)
+    assert stage.startswith(f"arn:<AWS::Partition>:apigateway:us-east-1::/restapis/<{api}>/stages/")
+    assert found.one(STACK, ASSOCIATION, {"WebACLArn": {"Fn::GetAtt": [acl, "Arn"]}})
+
+    rate, size, common = resource["Properties"]["Rules"]
+    limit = rate["Statement"]["RateBasedStatement"]
+    assert (limit["Limit"], limit["AggregateKeyType"]) == (500, "IP")
+    not_edits, larger = size["Statement"]["AndStatement"]["Statements"]
+    edits = not_edits["NotStatement"]["Statement"]["ByteMatchStatement"]
+    assert (edits["SearchString"], edits["PositionalConstraint"]) == ("/images/edits", "ENDS_WITH")
+    constraint = larger["SizeConstraintStatement"]
+    assert (constraint["ComparisonOperator"], constraint["Size"]) == ("GT", 32_768)
+    assert constraint["FieldToMatch"] == {"Body": {"OversizeHandling": "MATCH"}}
+    # Anything less would make oversize what the front door takes.
+    seen = resource["Properties"]["AssociationConfig"]["RequestBody"]["API_GATEWAY"]
+    assert seen == {"DefaultSizeInspectionLimit": "KB_32"}
+    overrides = common["Statement"]["ManagedRuleGroupStatement"]["RuleActionOverrides"]
+    assert {(each["Name"], *each["ActionToUse"]) for each in overrides} == {
+        ("SizeRestrictions_BODY", "Count"),
+        ("CrossSiteScripting_BODY", "Count"),
+        ("GenericLFI_BODY", "Count"),
+    }
+    bodies = resource["Properties"]["CustomResponseBodies"]
+    for rule, status in ((rate, 429), (size, 413)):
+        response = rule["Action"]["Block"]["CustomResponse"]
+        assert response["ResponseCode"] == status
+        body = json.loads(bodies[response["CustomResponseBodyKey"]]["Content"])
+        assert body["error"].keys() == {"message", "type", "param", "code"}
+        headers = {each["Name"]: each["Value"] for each in response["ResponseHeaders"]}
+        assert headers["Access-Control-Allow-Origin"] == "https://a.example"
+    assert refusals(found)["WAF_FILTERED"]["StatusCode"] == "403"
+
+
+def test_the_web_acl_keeps_no_sample_of_a_request(tmp_path: Path) -> None:
+    """It has the headers, and so the key."""
+    found = synthesize(tmp_path, **G5_ALONE, **{"sd.api.waf": "true"})
+    acl = found.only(STACK, WAF)["Properties"]
+    for part in (acl, *acl["Rules"]):
+        assert part["VisibilityConfig"]["SampledRequestsEnabled"] is False
+
+
+def test_traces_only_where_they_are_asked_for(aws: Synthesized, tmp_path: Path) -> None:
+    assert "TracingConfig" not in aws.only(STACK, FUNCTION, FRONT_DOOR)["Properties"]
+    found = synthesize(tmp_path, **G5_ALONE, **{"sd.api.tracing": "true"})
+    assert found.only(STACK, STAGE)["Properties"]["TracingEnabled"] is True
+    function = found.only(STACK, FUNCTION, FRONT_DOOR)["Properties"]
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    writing = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    (statement,) = (each for each in found.statements() if writing & {*each.actions})
+    assert set(statement.actions) == writing

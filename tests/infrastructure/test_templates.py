@@ -169,8 +169,9 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
         ),
         # What a check is about, no name of its own.
         *(("Custom::EndpointCheck", f"sd-{v}") for v in ("g5", "djl", "inf2")),
-        # Not unique: two APIs may have it.
+        # Not unique: two APIs may have it, and one of that name in each.
         ("AWS::ApiGateway::RestApi", "sd"),
+        ("AWS::ApiGateway::Authorizer", "keys"),
     }
 
 

@@ -1,0 +1,1 @@
+"""What API Gateway asks before a request: which key it brings."""

@@ -1,0 +1,69 @@
+"""The app's API on a local cloud, from its template alone: without the CDK's CLI, or a variant."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local_cloud.child import ChildCloud
+from local_cloud.deployment import api_url
+from tests.fakes.local_account import wait_for
+from tests.infrastructure.support import G5_ALONE, synthesize
+
+ASSETS = "cdk-hnb659fds-assets-000000000000-us-east-1"
+
+
+class DeployedApi:
+    """`context` is `cdk deploy -c`'s. Of a bootstrap there is what the template needs."""
+
+    def __init__(self, cloud: ChildCloud, folder: Path, **context: str) -> None:
+        self.cloud = cloud
+        self.app = synthesize(folder, **G5_ALONE, **context)
+        (self.stack,) = (name for name in self.app.templates if name.endswith("ApiStack"))
+        self._publish()
+        cloudformation = cloud.client("cloudformation")
+        cloudformation.create_stack(
+            StackName=self.stack,
+            TemplateBody=json.dumps(self.app.templates[self.stack]),
+            Capabilities=["CAPABILITY_IAM"],
+        )
+
+        def made() -> Any:
+            (found,) = cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
+            return found if not found["StackStatus"].endswith("_IN_PROGRESS") else None
+
+        described = wait_for(made)
+        assert described["StackStatus"] == "CREATE_COMPLETE", described
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
+        key = cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
+        self.url = api_url(cloud.settings, outputs["ApiUrl"])
+        self.key: str = key["value"]
+
+    def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return httpx.request(method, f"{self.url}{path}", timeout=30, **request)
+
+    def _publish(self) -> None:
+        ssm, s3 = self.cloud.client("ssm"), self.cloud.client("s3")
+        version = {"Name": "/cdk-bootstrap/hnb659fds/version", "Value": "21", "Type": "String"}
+        ssm.put_parameter(**version, Overwrite=True)
+        s3.create_bucket(Bucket=ASSETS)
+        assets = json.loads((self.app.folder / f"{self.stack}.assets.json").read_text())
+        for file in assets["files"].values():
+            if file["source"]["packaging"] == "zip":
+                (destination,) = file["destinations"].values()
+                archive = zipped(self.app.folder / file["source"]["path"])
+                s3.put_object(Bucket=ASSETS, Key=destination["objectKey"], Body=archive)
+
+
+def zipped(folder: Path) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                files.write(path, path.relative_to(folder))
+    return archive.getvalue()
