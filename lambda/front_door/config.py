@@ -1,19 +1,22 @@
 """The Lambda's environment, parsed once into a typed object.
 
-Every variable is required: the defaults live in the app's settings, and a second copy here could
-drift from them.
+Every variable is required, but the origins, of which there may be none: the defaults live in the
+app's settings, and a second copy here could drift from them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sd_contract.environment import Reader, number, text, whole
+from sd_contract.environment import Reader, choice, number, text, whole
 from sd_contract.limits import LAMBDA_BYTES, PRESIGNED_URL_S
 
 # What a request costs besides the endpoint's own seconds: the Lambda's cold start, reading the
 # registrations, storing up to four PNGs, the gateway itself. Kept back from the gateway's limit,
 # so that a slow endpoint ends in our 504 and not in the gateway's, which has no request id.
 RESERVE_S = 3.0
+
+_BODY_BYTES = (whole(1, LAMBDA_BYTES), f"an integer from 1 to {LAMBDA_BYTES}")
+_FLAG = (choice("true", "false"), "a flag, true or false")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class Config:
     gateway_timeout_s: float
     cache_ttl_s: float
     max_body_bytes: int
+    max_edit_bytes: int
+    cors_origins: tuple[str, ...]
+    """Whose pages may read the answers; "*": everybody's."""
+    log_prompts: bool
+    embed_prompt: bool
+    metrics_namespace: str
 
     @property
     def endpoint_timeout_s(self) -> float:
@@ -48,9 +57,14 @@ class Config:
                 f"a number from {RESERVE_S + 1:g} to 900",
             ),
             cache_ttl_s=read("SD_CACHE_TTL_S", number(0, 3600), "a number from 0 to 3600"),
-            max_body_bytes=read(
-                "SD_MAX_BODY_BYTES", whole(1, LAMBDA_BYTES), f"an integer from 1 to {LAMBDA_BYTES}"
+            max_body_bytes=read("SD_MAX_BODY_BYTES", *_BODY_BYTES),
+            max_edit_bytes=read("SD_MAX_EDIT_BYTES", *_BODY_BYTES),
+            cors_origins=tuple(
+                filter(None, read("SD_CORS_ORIGINS", str, "origins, or nothing", "").split(","))
             ),
+            log_prompts=read("SD_LOG_PROMPTS", *_FLAG) == "true",
+            embed_prompt=read("SD_EMBED_PROMPT", *_FLAG) == "true",
+            metrics_namespace=read("SD_METRICS_NAMESPACE", text, "a CloudWatch namespace"),
         )
         read.raise_problems()
         return config

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sd_contract.seeds import SEEDS
 
@@ -59,10 +59,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number; both ends belong to the range."""
+    """A finite number; both ends belong to the range. JSON has one type for all numbers: 1 is the
+    number 1.0, and 1.0 the integer 1 (JSON Schema, 6.1.1)."""
 
     low: float
     high: float
+    kind: ClassVar[type[float]] = float
+    """Python's, of a value."""
 
     @property
     def expected(self) -> str:
@@ -86,13 +89,15 @@ class Whole(Number):
 
     low: int
     high: int
+    kind: ClassVar[type[float]] = int
 
     @property
     def expected(self) -> str:
         return f"an integer from {self.low} to {self.high}"
 
     def fits(self, value: Any) -> bool:
-        return type(value) is int  # to isinstance, a bool is one
+        # To isinstance, a bool is an int.
+        return type(value) is int or (type(value) is float and value.is_integer())
 
     def schema(self) -> dict[str, Any]:
         return {**super().schema(), "type": "integer"}
@@ -261,27 +266,26 @@ PUBLIC_NAMES: Mapping[str, str] = {inner: field.name for field in EDIT for inner
 def read(
     body: Mapping[str, Any], known: Mapping[str, Allowed], required: Iterable[str]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The values given, and every mistake: a value with one is left out. Integers given for a
-    Number become floats."""
+    """The values given, and every mistake: a value with one is left out. A null is not given."""
     problems = [
         Problem(name, f"{name}: unknown field (known: {', '.join(known)})", "unknown_field")
         for name in (shown(key)[1:-1] for key in body if key not in known)
     ]
     values: dict[str, Any] = {}
     for name, allowed in known.items():
-        if name not in body:
+        value = body.get(name)
+        if value is None:
             if name in required:
                 message = f"{name}: required, {allowed.expected}"
                 problems.append(Problem(name, message, "missing_field"))
             continue
-        value = body[name]
         if not allowed.fits(value):
             message = f"{name}: must be {allowed.expected}, not {json_type(value)}"
             problems.append(Problem(name, message, "invalid_type"))
         elif mistake := allowed.mistake(value):
             problems.append(Problem(name, f"{name}: {mistake}", "out_of_range"))
         else:
-            values[name] = float(value) if type(allowed) is Number else value
+            values[name] = allowed.kind(value) if isinstance(allowed, Number) else value
     return values, problems
 
 
@@ -300,5 +304,6 @@ def json_type(value: object) -> str:
         return "a boolean"
     if isinstance(value, float) and not math.isfinite(value):
         return "a non-finite number"
-    names = {type(None): "null", list: "a list", dict: "an object"}
-    return names.get(type(value)) or shown(value)
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return shown(value)

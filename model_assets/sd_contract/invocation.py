@@ -189,6 +189,16 @@ class Answer:
         """These images, and those of requests they were batched with."""
         return int(self.engine["images_in_batch"])
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Of both prompts, as the encoder counts."""
+        return int(self.engine["prompt_tokens"]) + int(self.engine["negative_prompt_tokens"])
+
+    @property
+    def instance_ms(self) -> float:
+        """What these images took of their instance: their share where they were batched."""
+        return sum(self.timings_ms.values()) * len(self.images) / self.images_in_batch
+
     def to_json(self) -> bytes:
         images = [base64.b64encode(image).decode() for image in self.images]
         return json.dumps({**vars(self), "images": images}).encode()
@@ -265,9 +275,14 @@ def _edit(values: Mapping[str, Any], problems: list[Problem]) -> Edit | None:
     return Edit(files.get("image", b""), files.get("mask"), values.get("strength", Edit.strength))
 
 
+_COUNTED = {"images_in_batch": 1, "prompt_tokens": 0, "negative_prompt_tokens": 0}
+"""Of an answer's `engine`: the least each can be."""
+
+
 def _engine(value: Any) -> Mapping[str, Any]:
-    if type(value["images_in_batch"]) is not int:
-        raise TypeError(f"images_in_batch is {value['images_in_batch']!r}")
+    for name, least in _COUNTED.items():
+        if type(value[name]) is not int or value[name] < least:
+            raise TypeError(f"{name} is {value[name]!r}")
     return dict(value)
 
 

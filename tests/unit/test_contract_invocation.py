@@ -44,6 +44,11 @@ def test_a_prompt_is_enough() -> None:
     )
 
 
+def test_null_is_not_given_and_one_point_nought_the_integer_one() -> None:
+    assert parse(seed=None, image=None, guidance_scale=None) == parse()
+    assert parse(num_images=1.0, seed=7.0) == parse(num_images=1, seed=7)
+
+
 def test_takes_every_key() -> None:
     parsed = parse(
         prompt="ä" * 1000,
@@ -119,7 +124,7 @@ def test_prompt_and_seed_don_t_part_a_batch_but_size_steps_and_guidance_do() -> 
     [
         ({"prompt": ""}, "prompt", "1 to 1000"),
         ({"prompt": "x" * 1001}, "prompt", "not 1001"),
-        ({"prompt": None}, "prompt", "not null"),
+        ({"prompt": None}, "prompt", "required"),
         ({"prompt": ["x"]}, "prompt", "must be a string"),
         ({"prompt": "\ud83d"}, "prompt", "Unicode"),
         ({"negative_prompt": "x" * 1001}, "negative_prompt", "0 to 1000"),
@@ -128,7 +133,7 @@ def test_prompt_and_seed_don_t_part_a_batch_but_size_steps_and_guidance_do() -> 
         ({"num_images": 5}, "num_images", "1 to 4"),
         ({"num_images": True}, "num_images", "not a boolean"),
         ({"num_images": "2"}, "num_images", "not '2'"),
-        ({"num_inference_steps": 25.0}, "num_inference_steps", "not 25.0"),
+        ({"num_inference_steps": 25.5}, "num_inference_steps", "not 25.5"),
         ({"num_inference_steps": 101}, "num_inference_steps", "1 to 100"),
         ({"guidance_scale": 0.99}, "guidance_scale", "not 0.99"),
         ({"guidance_scale": 20.01}, "guidance_scale", "not 20.01"),
@@ -209,9 +214,13 @@ def test_an_answer_is_read_as_it_was_written() -> None:
         "encode": 0.5,
     }
     warnings = ("prompt: ends early.",)
-    answer = Answer((b"1", b"2"), (7, 8), timings, {"images_in_batch": 4}, "webp", warnings)
+    engine = {"images_in_batch": 4, "prompt_tokens": 5, "negative_prompt_tokens": 2}
+    answer = Answer((b"1", b"2"), (7, 8), timings, engine, "webp", warnings)
     assert Answer.from_json(answer.to_json()) == answer
     assert answer.images_in_batch == 4
+    assert answer.prompt_tokens == 7
+    # Half of the batch is theirs.
+    assert answer.instance_ms == 3.5
 
 
 def test_an_error_is_raised_where_an_answer_is_read() -> None:
