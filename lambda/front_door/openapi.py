@@ -14,6 +14,7 @@ from typing import Any
 from front_door.api_gateway import FAILURES, INTERNAL
 from front_door.errors import InvalidRequest
 from front_door.generation import AUTO, EDIT, GENERATION, Form, parse_fields
+from front_door.picture_bucket import KEY_PATTERN
 from front_door.request_body import PICTURES
 from sd_contract.fields import SEED, Field, Text
 from sd_contract.invocation import STAGES
@@ -68,11 +69,39 @@ def text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def picture_schema(url_pattern: str) -> dict[str, Any]:
+    """Of a picture in JSON. `url_pattern` is of what stands before a picture's key in its URL."""
+    whole = r"[A-Za-z0-9+/]{4}"
+    base64 = rf"({whole})*({whole}|[A-Za-z0-9+/]{{3}}=|[A-Za-z0-9+/]{{2}}==)"
+    return {
+        "anyOf": [
+            {"title": "Base64", "pattern": f"^{base64}$", "contentEncoding": "base64"},
+            {
+                "title": "A data URL",
+                "pattern": f"^data:[a-z]+/[a-z0-9.+-]+;base64,{base64}$",
+            },
+            {
+                "title": "The URL of a picture made here, or its key: the end of that",
+                "pattern": rf"^({url_pattern})?{KEY_PATTERN}(\?.*)?$",
+            },
+        ]
+    }
+
+
 def _request(form: Form) -> dict[str, Any]:
     return {
         "required": list(form.required),
         "properties": {
-            **{field.name: _nullable(_property(field), field) for field in form.fields},
+            **{
+                field.name: _nullable(
+                    {
+                        **_property(field),
+                        **(picture_schema("https://.+/") if field.name in PICTURES else {}),
+                    },
+                    field,
+                )
+                for field in form.fields
+            },
             **{field.name: field.schema() for field in form.openai},
         },
     }
@@ -80,7 +109,7 @@ def _request(form: Form) -> dict[str, Any]:
 
 def _form(form: Form) -> dict[str, Any]:
     """As texts have no null."""
-    files = {"type": "string", "contentMediaType": "application/octet-stream"}
+    files = {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
     return {
         "required": list(form.required),
         "properties": {

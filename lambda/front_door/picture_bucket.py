@@ -70,6 +70,12 @@ class PictureBucket:
         ours = place == key or place == self._url(key).partition("?")[0]
         return key if ours else None
 
+    @property
+    def url(self) -> str:
+        """What stands before the key in a picture's URL."""
+        key = "0000-00-00/-/0.png"
+        return self._url(key).partition("?")[0].removesuffix(key)
+
     def load(self, key: str, field: str) -> bytes:
         """Raises PictureNotFound, of `field`, and StorageError."""
         try:

@@ -1,12 +1,15 @@
 """The API's document with what is deployed in it: models, sizes, and what can be drawn in time. By
 what is registered, so that what it calls valid is accepted."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from front_door import openapi
 from front_door.generation import AUTO, GENERATION, complete, parse_fields
+from front_door.openapi import picture_schema
 from front_door.picture_time import registered_time
+from front_door.request_body import PICTURES
 from front_door.time_limit import most_steps
 from sd_contract.registration import Registration
 
@@ -15,16 +18,24 @@ _REQUESTS = {"GenerationRequest": True, "EditRequest": True, "EditForm": False}
 
 
 def document(
-    variants: Sequence[Registration], default: str | None, timeout_s: float, base_url: str
+    variants: Sequence[Registration],
+    default: str | None,
+    timeout_s: float,
+    *,
+    api_url: str,
+    pictures_url: str,
 ) -> dict[str, Any]:
     """`default` is the variant that serves requests which name none; the endpoint has
     `timeout_s`."""
     written = openapi.document()
-    written["servers"] = [{"url": base_url}]
+    written["servers"] = [{"url": api_url}]
     ids = {"enum": [variant.name for variant in variants]}
     written["paths"]["/models/{id}"]["get"]["parameters"][0]["schema"] |= ids if variants else {}
+    schemas = written["components"]["schemas"]
+    for name in PICTURES:
+        schemas["EditRequest"]["properties"][name] |= picture_schema(re.escape(pictures_url))
     for name, nullable in _REQUESTS.items():
-        schema = written["components"]["schemas"][name]
+        schema = schemas[name]
         ways = [
             way
             for variant in variants

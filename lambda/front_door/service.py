@@ -145,4 +145,10 @@ class FrontDoor:
 
         registered, default = self.registry.listing()
         variants = [entry.variant for entry in registered]
-        return document(variants, default, self.config.endpoint_timeout_s, request.base_url)
+        return document(
+            variants,
+            default,
+            self.config.endpoint_timeout_s,
+            api_url=request.base_url,
+            pictures_url=self.pictures.url,
+        )
