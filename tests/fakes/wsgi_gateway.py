@@ -38,8 +38,10 @@ def served(respond: Respond) -> Iterator[str]:
     application = wsgi_gateway(respond)
     with make_server("127.0.0.1", 0, application, _Server, _Quiet) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        yield f"http://127.0.0.1:{server.server_port}/{STAGE}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/{STAGE}"
+        finally:
+            server.shutdown()
 
 
 def wsgi_gateway(respond: Respond) -> Callable[..., Iterable[bytes]]:
