@@ -12,6 +12,7 @@ from local_cloud.ministack.api_gateway import correct_api_gateway
 from local_cloud.ministack.codebuild import install_codebuild
 from local_cloud.ministack.corrections import correct_cloudformation
 from local_cloud.ministack.ecr import install_registry
+from local_cloud.ministack.function_logs import install_function_logs
 from local_cloud.ministack.identity import create_deployer, enter_account
 from local_cloud.ministack.resource_arns import install_resource_arns
 from local_cloud.ministack.routes import install_sagemaker
@@ -39,6 +40,7 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     install_resource_arns(settings)
     correct_cloudformation()
     correct_api_gateway(settings)
+    install_function_logs(settings)
     create_deployer(settings)
 
     def stop() -> None:

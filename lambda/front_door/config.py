@@ -7,16 +7,14 @@ app's settings, and a second copy here could drift from them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sd_contract.environment import Reader, choice, number, text, whole
+from sd_contract.environment import Parser, Reader, number, text, whole
+from sd_contract.fields import Number, Whole
 from sd_contract.limits import LAMBDA_BYTES, PRESIGNED_URL_S
 
 # What a request costs besides the endpoint's own seconds: the Lambda's cold start, reading the
 # registrations, storing up to four PNGs, the gateway itself. Kept back from the gateway's limit,
 # so that a slow endpoint ends in our 504 and not in the gateway's, which has no request id.
 RESERVE_S = 3.0
-
-_BODY_BYTES = (whole(1, LAMBDA_BYTES), f"an integer from 1 to {LAMBDA_BYTES}")
-_FLAG = (choice("true", "false"), "a flag, true or false")
 
 
 @dataclass(frozen=True)
@@ -45,26 +43,18 @@ class Config:
         """Raises sd_contract's ConfigError with all mistakes at once."""
         read = Reader(env)
         config = cls(
-            variant_prefix=read("SD_VARIANT_PREFIX", _path, "an SSM path such as /sd/variants"),
-            default_model=read("SD_DEFAULT_MODEL", text, "a variant's name"),
-            picture_bucket=read("SD_PICTURE_BUCKET", text, "a bucket's name"),
-            url_ttl_s=read(
-                "SD_URL_TTL_S", whole(1, PRESIGNED_URL_S), f"an integer from 1 to {PRESIGNED_URL_S}"
-            ),
-            gateway_timeout_s=read(
-                "SD_GATEWAY_TIMEOUT_S",
-                number(RESERVE_S + 1, 900),
-                f"a number from {RESERVE_S + 1:g} to 900",
-            ),
-            cache_ttl_s=read("SD_CACHE_TTL_S", number(0, 3600), "a number from 0 to 3600"),
-            max_body_bytes=read("SD_MAX_BODY_BYTES", *_BODY_BYTES),
-            max_edit_bytes=read("SD_MAX_EDIT_BYTES", *_BODY_BYTES),
-            cors_origins=tuple(
-                filter(None, read("SD_CORS_ORIGINS", str, "origins, or nothing", "").split(","))
-            ),
-            log_prompts=read("SD_LOG_PROMPTS", *_FLAG) == "true",
-            embed_prompt=read("SD_EMBED_PROMPT", *_FLAG) == "true",
-            metrics_namespace=read("SD_METRICS_NAMESPACE", text, "a CloudWatch namespace"),
+            variant_prefix=read("SD_VARIANT_PREFIX", _PATH),
+            default_model=read("SD_DEFAULT_MODEL", text("a variant's name")),
+            picture_bucket=read("SD_PICTURE_BUCKET", text("a bucket's name")),
+            url_ttl_s=read("SD_URL_TTL_S", whole(Whole(1, PRESIGNED_URL_S))),
+            gateway_timeout_s=read("SD_GATEWAY_TIMEOUT_S", number(Number(RESERVE_S + 1, 900))),
+            cache_ttl_s=read("SD_CACHE_TTL_S", number(Number(0, 3600))),
+            max_body_bytes=read("SD_MAX_BODY_BYTES", whole(Whole(1, LAMBDA_BYTES))),
+            max_edit_bytes=read("SD_MAX_EDIT_BYTES", whole(Whole(1, LAMBDA_BYTES))),
+            cors_origins=read("SD_CORS_ORIGINS", _ORIGINS, ()),
+            log_prompts=read("SD_LOG_PROMPTS", _FLAG),
+            embed_prompt=read("SD_EMBED_PROMPT", _FLAG),
+            metrics_namespace=read("SD_METRICS_NAMESPACE", text("a CloudWatch namespace")),
         )
         read.raise_problems()
         return config
@@ -74,3 +64,14 @@ def _path(value: str) -> str:
     if not value.startswith("/") or value.endswith("/"):
         raise ValueError
     return value
+
+
+def _flag(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError
+    return value == "true"
+
+
+_PATH = Parser("an SSM path such as /sd/variants", _path)
+_ORIGINS = Parser("origins, with commas between them", lambda value: tuple(value.split(",")))
+_FLAG = Parser("a flag: true or false", _flag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from local_cloud.deployment import api_url
 from tests.fakes.local_account import wait_for
 from tests.infrastructure.support import G5_ALONE, synthesize
 
+ORIGINS = ("https://a.example", "https://b.example")
+WAYS: dict[str, Callable[[str], dict[str, str]]] = {
+    "x-api-key": lambda key: {"x-api-key": key},
+    "bearer": lambda key: {"Authorization": f"Bearer {key}"},
+    "any capitals": lambda key: {"authorization": f"BEARER  {key}"},
+    "both": lambda key: {"X-Api-Key": key, "Authorization": "Bearer unused"},
+}
+"""How a caller may send a key."""
 ASSETS = "cdk-hnb659fds-assets-000000000000-us-east-1"
 
 
@@ -38,7 +47,10 @@ class DeployedApi:
             return found if not found["StackStatus"].endswith("_IN_PROGRESS") else None
 
         described = wait_for(made)
-        assert described["StackStatus"] == "CREATE_COMPLETE", described
+        if described["StackStatus"] != "CREATE_COMPLETE":
+            events = cloudformation.describe_stack_events(StackName=self.stack)["StackEvents"]
+            reasons = [each.get("ResourceStatusReason", "") for each in events]
+            raise AssertionError("; ".join(filter(None, reasons)))
         outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
         key = cloud.client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
         self.url = api_url(cloud.settings, outputs["ApiUrl"])
@@ -46,6 +58,16 @@ class DeployedApi:
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         return httpx.request(method, f"{self.url}{path}", timeout=30, **request)
+
+    def function(self, package: str) -> str:
+        """The name of the function from that package of lambda/."""
+        (name,) = (
+            each["FunctionName"]
+            for each in self.cloud.client("lambda").list_functions()["Functions"]
+            if each["Handler"] == f"{package}.handler.handler"
+            and self.stack in each["FunctionName"]
+        )
+        return str(name)
 
     def _publish(self) -> None:
         ssm, s3 = self.cloud.client("ssm"), self.cloud.client("s3")
@@ -58,6 +80,15 @@ class DeployedApi:
                 (destination,) = file["destinations"].values()
                 archive = zipped(self.app.folder / file["source"]["path"])
                 s3.put_object(Bucket=ASSETS, Key=destination["objectKey"], Body=archive)
+
+
+def refusal(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The error, which has the form that every one has."""
+    assert response.status_code == status, response.text
+    assert response.headers["x-request-id"]
+    found: dict[str, Any] = response.json()["error"]
+    assert found.keys() == {"message", "type", "param", "code"}
+    return found
 
 
 def zipped(folder: Path) -> bytes:

@@ -54,6 +54,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(request["sleep"])
         if "crash" in request:
             os._exit(3)
+        if "ANSWER" in os.environ:
+            return self.answer(200, os.environ["ANSWER"].encode())
         if "status" in request:
             body = request.get("body", '{"error": "as asked"}')
             return self.answer(request["status"], body.encode())

@@ -22,7 +22,7 @@ from sd_serving.errors import NotReady
 from sd_serving.handler import Call, Handler, error_reply
 from stacks.serving_environment import registration, serving_environment
 from stacks.settings import ROOT, Settings, load
-from tests import serving_fakes
+from tests.fakes import serving as serving_fakes
 from tests.fakes.front_door import CONFIG, FakeRuntime, generation_request, model_error
 
 SERVED: Any = SimpleNamespace(artifact_key="9f2c", revision="4e63")

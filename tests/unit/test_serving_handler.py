@@ -9,7 +9,7 @@ import pytest
 from sd_contract.invocation import STAGES
 from sd_serving.engine import Engine
 from sd_serving.handler import Call, Handler, Reply
-from tests.serving_fakes import FakeParts, LogDouble, config, request
+from tests.fakes.serving import FakeParts, LogDouble, config, failing, request
 
 CONFIG = config()
 
@@ -93,26 +93,8 @@ def test_an_invalid_request_is_told_apart_by_its_type() -> None:
     assert log.lines[0]["error"] == "invalid_request"
 
 
-def test_out_of_memory_is_an_engine_error_and_the_next_request_works() -> None:
-    failures = [MemoryError()]
-
-    def fail_once() -> None:
-        if failures:
-            raise failures.pop()
-
-    handler, log = make(FakeParts(before_denoise=fail_once))
-    reply = handler.respond(call())
-    assert reply.status == 500
-    assert document(reply)["error"]["type"] == "engine_error"
-    assert "out of memory in denoise" in str(log.lines[0]["reason"])
-    assert handler.respond(call()).status == 200
-
-
 def test_an_unforeseen_failure_is_an_engine_error_with_its_traceback_in_the_log() -> None:
-    def fail() -> None:
-        raise ZeroDivisionError("of a kernel")
-
-    handler, log = make(FakeParts(before_denoise=fail))
+    handler, log = make(FakeParts(before_denoise=failing(ZeroDivisionError("of a kernel"))))
     assert handler.respond(call()).status == 500
     assert "ZeroDivisionError: of a kernel" in str(log.lines[0]["traceback"])
 
@@ -154,15 +136,11 @@ def test_a_batch_keeps_order_and_a_bad_call_spoils_no_other() -> None:
 
 
 def test_a_batch_that_fails_spoils_no_other() -> None:
-    failures = [MemoryError()]
-
-    def fail_once() -> None:
-        if failures:
-            raise failures.pop()
-
-    handler, _ = make(FakeParts(before_denoise=fail_once))
+    handler, log = make(FakeParts(before_denoise=failing(MemoryError())))
     replies = handler.respond_batch([call(), call(num_inference_steps=4), call(seed=8)])
     assert [reply.status for reply in replies] == [500, 200, 500]
+    assert document(replies[0])["error"]["type"] == "engine_error"
+    assert "out of memory in denoise" in str(log.lines[0]["reason"])
 
 
 def test_an_answer_that_sagemaker_could_not_carry_says_so() -> None:

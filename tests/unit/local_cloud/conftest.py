@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local_cloud.child import ChildCloud
+from tests.fakes.deployed_api import ORIGINS, DeployedApi
 from tests.fakes.toy_endpoint import ToyEndpoint, make_toy
 
 INVOKE_TIMEOUT_S = 2.0
@@ -24,3 +25,15 @@ def healthy(cloud: ChildCloud) -> ToyEndpoint:
     endpoint = ToyEndpoint(cloud, "healthy")
     assert endpoint.create(Environment={"TOY": "yes"})["EndpointStatus"] == "InService"
     return endpoint
+
+
+@pytest.fixture(scope="session")
+def api(cloud: ChildCloud, tmp_path_factory: pytest.TempPathFactory) -> DeployedApi:
+    """The app's, with what settings may turn on."""
+    context = {
+        "sd.prefix": "gate",
+        "sd.api.cors_origins": ",".join(ORIGINS),
+        "sd.api.waf": "true",
+        "sd.api.tracing": "true",
+    }
+    return DeployedApi(cloud, tmp_path_factory.mktemp("gate"), **context)

@@ -67,13 +67,6 @@ def test_one_that_is_updating_answers_still(cloud: ChildCloud) -> None:
     deployment.delete()
 
 
-def test_one_just_deleted(cloud: ChildCloud) -> None:
-    deployment = ToyEndpoint(cloud, "just-deleted")
-    deployment.create()
-    deployment.delete()
-    assert type(failure(deployment)) is EndpointNotFound
-
-
 def test_a_container_that_takes_too_long(healthy: ToyEndpoint) -> None:
     assert type(failure(healthy, sleep=600)) is EndpointTimeout
 

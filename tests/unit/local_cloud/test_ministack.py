@@ -13,6 +13,7 @@ from local_cloud.child import ChildCloud
 from local_cloud.ministack.corrections import waits_last
 from local_cloud.ministack.ecr import reachable
 from local_cloud.ministack.resource_arns import corrected_arn
+from local_cloud.ministack.response_overrides import overridden_headers
 from local_cloud.settings import REPOSITORY, CloudSettings
 from tests.fakes.toy_endpoint import DIGEST
 
@@ -89,7 +90,12 @@ def test_a_circle_is_an_error() -> None:
         ("ssm", "DescribeParameters", {"Path": "/sd/v"}, "*"),
         ("ecr", "BatchGetImage", {}, "ecr:REGION:OURS:repository/r"),
         ("ecr", "BatchGetImage", {"registryId": "7"}, "ecr:REGION:7:repository/r"),
-        ("logs", "PutLogEvents", {"logStreamName": "a/1"}, "logs:REGION:OURS:log-stream:a/1"),
+        (
+            "logs",
+            "PutLogEvents",
+            {"logStreamName": "a/1"},
+            "logs:REGION:OURS:log-group:g:log-stream:a/1",
+        ),
         ("codebuild", "StopBuild", {"id": "p:1"}, "codebuild:REGION:OURS:project/p"),
         ("codebuild", "BatchGetBuilds", {"ids": ["p:1"]}, "codebuild:REGION:OURS:project/p"),
         (
@@ -105,8 +111,8 @@ def test_a_circle_is_an_error() -> None:
 def test_a_request_is_allowed_on_the_resource_it_is_about(
     service: str, operation: str, body: dict[str, Any], allowed_on: str
 ) -> None:
-    repository = SETTINGS.arn("ecr", "repository/r")
-    said = repository if service == "ecr" else "*"
+    known = {"ecr": "repository/r", "logs": "log-group:g"}
+    said = SETTINGS.arn(service, known[service]) if service in known else "*"
     headers = {"x-amz-target": f"Service.{operation}"}
     found = corrected_arn(SETTINGS, said, service, "/", headers, json.dumps(body).encode())
     place = allowed_on.replace("REGION", "us-east-1").replace("OURS", "000000000000")
@@ -125,3 +131,26 @@ def test_a_missing_image_is_an_error(cloud: ChildCloud) -> None:
     assert ecr.describe_images(repositoryName="toy", imageIds=[{"imageTag": "1"}])["imageDetails"]
     with pytest.raises(ecr.exceptions.ImageNotFoundException, match="imageTag:'none'"):
         ecr.describe_images(repositoryName="toy", imageIds=[{"imageTag": "none"}])
+
+
+PREFLIGHT = """#set($origin = $input.params().header.get("Origin"))
+#if($origin == "")
+  #set($origin = $input.params().header.get("origin"))
+#end
+#if($origin == "https://b" || $origin == "https://c")
+  #set($context.responseOverride.header.Access-Control-Allow-Origin = $origin)
+#end"""
+
+
+@pytest.mark.parametrize("name", ["Origin", "origin"])
+def test_a_template_sets_a_header_by_the_request_s(name: str) -> None:
+    said = overridden_headers(PREFLIGHT, {name: "https://c"})
+    assert said == {"Access-Control-Allow-Origin": "https://c"}
+    assert overridden_headers(PREFLIGHT, {name: "https://a"}) == {}
+    assert overridden_headers(PREFLIGHT, {}) == {}
+
+
+@pytest.mark.parametrize("line", ["#foreach($x in $y)", "text", '#set($x = $util.urlEncode("a"))'])
+def test_what_a_template_has_else_is_refused(line: str) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        overridden_headers(line, {})
