@@ -19,9 +19,10 @@ from PIL import Image
 from djl.batch_engine import CALLERS_WAIT_S, BatchEngine
 from local_cloud.djl.batching import pack, unpack
 from local_cloud.djl.messages import Input, Output, provide
+from sd_contract.invocation import Edit
 from sd_serving.engine import Engine
 from tests.fakes.djl_hosting import image_environment
-from tests.serving_fakes import FakeParts, LogDouble, config, request
+from tests.serving_fakes import FakeParts, LogDouble, config, mask_file, picture_file, request
 
 CONFIG = config()
 TOLERANCE = 1
@@ -48,8 +49,11 @@ def events(log: LogDouble) -> list[object]:
     return [line["event"] for line in log.lines]
 
 
-def djl_input(**fields: object) -> Input:
+def djl_input(edit: Edit | None = None, **fields: object) -> Input:
     made = Input()
+    if edit:
+        written = json.loads(request(edit=edit).to_json())
+        fields |= {name: written[name] for name in vars(edit) if name in written}
     body = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 7, **fields}
     made.content.add("data", json.dumps(body).encode())
     return made
@@ -89,7 +93,7 @@ def batch_line(log: LogDouble) -> Any:
 def test_compatible_requests_are_denoised_as_one_batch(model: Any) -> None:
     parts = FakeParts(max_pictures_per_pass=8)
     made, log = service(model, parts)
-    wanted: list[dict[str, object]] = [
+    wanted: list[dict[str, Any]] = [
         {"prompt": f"circle {i}", "negative_prompt": "x" * i, "seed": i} for i in range(8)
     ]
     answers = documents(made.answer(pack([djl_input(**each) for each in wanted])), 8)
@@ -105,25 +109,31 @@ def test_compatible_requests_are_denoised_as_one_batch(model: Any) -> None:
 
 def test_incompatible_requests_are_grouped(model: Any) -> None:
     made, log = service(model)
-    wanted: list[dict[str, object]] = [
+    wanted: list[dict[str, Any]] = [
         {"seed": 1},
         {"seed": 2, "guidance_scale": 2.0},
         {"seed": 3, "num_images": 3},
         {"seed": 4, "num_inference_steps": 4},
         {"seed": 5, "height": 128, "width": 64},
         {"seed": 6, "guidance_scale": 2.0},
+        {"seed": 7, "edit": Edit(picture_file(), strength=0.7)},
+        {"seed": 8, "edit": Edit(picture_file(grey=9), mask_file(), 0.7)},
+        {"seed": 9, "edit": Edit(picture_file(), strength=1.0)},
     ]
-    answers = documents(made.answer(pack([djl_input(**each) for each in wanted])), 6)
+    answers = documents(made.answer(pack([djl_input(**each) for each in wanted])), 9)
     for answer, fields in zip(answers, wanted, strict=True):
         assert_as_alone(answer, **fields)
-    assert [answer["engine"]["batch"] for answer in answers] == [2, 2, 2, 1, 1, 2]
+    assert [answer["engine"]["batch"] for answer in answers] == [2, 2, 2, 1, 1, 2, 2, 2, 1]
     groups = batch_line(log)["groups"]
     assert [(group["requests"], group["images"]) for group in groups] == [
         (2, 4),
         (2, 2),
         (1, 1),
         (1, 1),
+        (2, 2),
+        (1, 1),
     ]
+    assert [group["strength"] for group in groups] == [None, None, None, None, 0.7, 1.0]
 
 
 def test_a_bad_request_spoils_no_other(model: Any) -> None:
@@ -279,7 +289,7 @@ def test_predict_timeout_is_above_what_a_batch_may_take() -> None:
     ],
 )
 def test_a_lone_request_gets_its_own_status(
-    model: Any, fields: dict[str, object], code: int, message: str, kind: str
+    model: Any, fields: dict[str, Any], code: int, message: str, kind: str
 ) -> None:
     made, _ = service(model, full_above(1))
     output = made.answer(djl_input(**fields))

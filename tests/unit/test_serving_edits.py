@@ -16,7 +16,7 @@ from sd_contract.invocation import Answer, Edit, Invocation, Refused
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.edits import pixel_tensor, prepare
 from sd_serving.engine import Engine, batch_key
-from tests.serving_fakes import FakeParts, config, picture_file, request
+from tests.serving_fakes import Box, FakeParts, config, mask_file, picture_file, request
 
 WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
 BLUE = "a blue circle on a white background"
@@ -44,17 +44,8 @@ def circle() -> bytes:
     return engine().generate([asked])[0].images[0]
 
 
-def mask(box: tuple[int, int, int, int]) -> bytes:
-    """Redrawn within the box."""
-    picture = Image.new("RGBA", (64, 64), "black")
-    picture.paste((0, 0, 0, 0), box)
-    out = io.BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()
-
-
-def edit(strength: float, box: tuple[int, int, int, int] | None = None, **more: Any) -> Invocation:
-    edited = Edit(circle(), box and mask(box), strength)
+def edit(strength: float, box: Box | None = None, **more: Any) -> Invocation:
+    edited = Edit(circle(), box and mask_file(box=box), strength)
     values = {"prompt": BLUE, "num_inference_steps": 5, "guidance_scale": 4.0, **more}
     return request(edit=edited, **values)
 
@@ -150,7 +141,7 @@ def test_inside_a_mask_it_is_what_the_inpainting_pipeline_makes_of_it(
 
 
 @pytest.mark.parametrize("box", [ALIGNED, UNALIGNED, (0, 0, 1, 1), (0, 0, 64, 64)])
-def test_what_is_outside_the_mask_stays_to_the_pixel(box: tuple[int, int, int, int]) -> None:
+def test_what_is_outside_the_mask_stays_to_the_pixel(box: Box) -> None:
     left, upper, right, lower = box
     changed = np.abs(drawn(edit(0.9, box)) - source()).sum(axis=2)
     inside = changed[upper:lower, left:right].copy()
@@ -210,7 +201,7 @@ def test_edits_of_one_kind_share_a_batch_masked_or_not() -> None:
             prompt="a green square",
             num_inference_steps=5,
             guidance_scale=4.0,
-            edit=Edit(picture_file(grey=60), mask(ALIGNED), 0.8),
+            edit=Edit(picture_file(grey=60), mask_file(box=ALIGNED), 0.8),
         ),
     ]
     answers = together.generate(batch)

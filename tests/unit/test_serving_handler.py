@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from sd_contract.invocation import STAGES
 from sd_serving.engine import Engine
 from sd_serving.handler import Call, Handler, Reply
-from tests.serving_fakes import FakeParts, LogDouble, config, request
+from tests.serving_fakes import FakeParts, LogDouble, config, mask_file, picture_file, request
 
 CONFIG = config()
 
@@ -22,6 +24,10 @@ def make(parts: FakeParts | None = None) -> tuple[Handler, LogDouble]:
 def call(accept: str = "", **fields: object) -> Call:
     body = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 7, **fields}
     return Call(json.dumps(body).encode(), accept, "id-1")
+
+
+def text(file: bytes) -> str:
+    return base64.b64encode(file).decode()
 
 
 def document(reply: Reply) -> Any:
@@ -74,6 +80,41 @@ def test_a_raw_picture_is_one_picture() -> None:
     assert document(reply)["error"]["param"] == "num_images"
 
 
+@pytest.mark.parametrize("output_format", ["jpeg", "webp"])
+def test_answers_in_the_format_asked_for(output_format: str) -> None:
+    handler, _ = make()
+    answer = document(handler.respond(call(output_format=output_format)))
+    picture = base64.b64decode(answer["images"][0])
+    assert answer["output_format"] == output_format
+    assert Image.open(io.BytesIO(picture)).format == output_format.upper()
+    raw = handler.respond(call(f"image/{output_format}", output_format=output_format))
+    assert (raw.content_type, raw.body) == (f"image/{output_format}", picture)
+
+
+def test_edits_and_says_what_it_did_to_the_picture() -> None:
+    handler, log = make()
+    edit = {"image": text(picture_file(100, 64)), "mask": text(mask_file(100, 64))}
+    answer = document(handler.respond(call(**edit, strength=0.7)))
+    assert answer["warnings"] == ["image: centre-cropped from 100x64 to 64x64."]
+    (line,) = log.lines
+    assert (line["strength"], line["masked"], line["warnings"]) == (0.7, True, 1)
+
+
+def test_a_picture_that_is_none_is_the_caller_s_mistake_and_spoils_no_other() -> None:
+    handler, log = make()
+    picture = text(picture_file())
+    replies = handler.respond_batch(
+        [call(image=picture), call(image=text(b"GIF89a")), call(image=picture, mask=picture)]
+    )
+    assert [reply.status for reply in replies] == [200, 400, 400]
+    errors = [document(reply)["error"] for reply in replies[1:]]
+    assert [(error["type"], error["param"]) for error in errors] == [
+        ("invalid_request", "image"),
+        ("invalid_request", "mask"),
+    ]
+    assert not any("traceback" in line for line in log.lines)
+
+
 def test_a_raw_picture_of_another_format_than_asked_for_is_refused() -> None:
     handler, _ = make()
     reply = handler.respond(call("image/webp"))
@@ -123,8 +164,9 @@ def test_prompts_are_never_logged() -> None:
     handler.respond(call(prompt=word))
     handler.respond(call(negative_prompt=word))
     handler.respond(call(prompt=f"{word} " * 200))
+    handler.respond(call(prompt=f"{word} " * 100))  # with a warning that quotes it
     handler.respond(Call(f'{{"prompt": "{word}"'.encode()))
-    assert len(log.lines) == 4
+    assert len(log.lines) == 5
     assert word not in json.dumps(log.lines)
 
 
