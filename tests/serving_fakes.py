@@ -19,8 +19,6 @@ from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.logs import print_event
 
-Box = tuple[int, int, int, int]
-
 ENV = {
     "SD_VARIANT": "fake",
     "SD_SIZES": "64x64,64x128",
@@ -64,10 +62,11 @@ def picture_file(
     return out.getvalue()
 
 
-def mask_file(width: int = 64, height: int = 64, box: Box | None = None) -> bytes:
+def mask_file(width: int = 64, height: int = 64, box: tuple[int, ...] | None = None) -> bytes:
     """What is within the box is drawn anew: left, upper, right, lower; the left half without."""
     picture = Image.new("RGBA", (width, height), "black")
-    picture.paste((0, 0, 0, 0), box or (0, 0, width // 2, height))
+    left, upper, right, lower = box or (0, 0, width // 2, height)
+    picture.paste((0, 0, 0, 0), (left, upper, right, lower))
     out = io.BytesIO()
     picture.save(out, "PNG")
     return out.getvalue()

@@ -26,6 +26,7 @@ from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from tests.djl_fakes import WEIGHTS, DeepSpeedDouble, Graph
+from tests.fakes.recolouring import recoloured
 from tests.serving_fakes import config, picture_file, request
 
 REQUESTS = [
@@ -85,6 +86,11 @@ def test_draws_the_same_pictures_through_deepspeed_s_wrappers(cuda_graph: bool) 
     for drawn, expected in zip(pictures(parts), pictures(load()), strict=True):
         # One row more in the UNet's batch rounds differently; a mixed-up graph is far off.
         assert np.abs(drawn - expected).max() <= 1
+
+
+def test_a_red_circle_is_recoloured_within_its_mask() -> None:
+    parts, _ = accelerated(cuda_graph=True)
+    assert recoloured(Engine(parts, config()), 5, steps=10) == 5
 
 
 def test_refuses_a_model_whose_blocks_deepspeed_left_alone() -> None:

@@ -25,6 +25,7 @@ from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from tests import serving_fakes
+from tests.fakes.recolouring import recoloured
 from tests.inf2_artifact import SDK, SIZES, WEIGHTS, artifact, config
 
 
@@ -86,6 +87,10 @@ def test_edits_as_eager_float32_edits(engine: Engine, strength: float, masked: b
         (compiled,), (wanted,) = images(engine, asked), images(eager, asked)
         assert psnr_db(compiled, wanted) >= 40
         assert psnr_db(compiled, start) < 40
+
+
+def test_a_red_circle_is_recoloured_within_its_mask(engine: Engine) -> None:
+    assert recoloured(engine, 5, steps=10) == 5
 
 
 def test_each_of_several_edits_is_the_one_made_alone(engine: Engine) -> None:

@@ -16,7 +16,10 @@ from sd_contract.invocation import Answer, Edit, Invocation, Refused
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.edits import pixel_tensor, prepare
 from sd_serving.engine import Engine, batch_key
-from tests.serving_fakes import Box, FakeParts, config, mask_file, picture_file, request
+from tests.fakes.recolouring import recoloured
+from tests.serving_fakes import FakeParts, config, mask_file, picture_file, request
+
+Box = tuple[int, int, int, int]
 
 WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
 BLUE = "a blue circle on a white background"
@@ -259,3 +262,7 @@ def test_what_was_changed_of_the_picture_is_a_warning(kind: str) -> None:
 def test_a_bad_picture_is_refused_before_anything_is_drawn() -> None:
     with pytest.raises(Refused, match="image: must be a PNG, JPEG or WebP file"):
         prepare(request(edit=Edit(b"x")))
+
+
+def test_a_red_circle_is_recoloured_within_its_mask() -> None:
+    assert recoloured(engine(), 5, steps=10) == 5
