@@ -32,6 +32,11 @@ lint: $(READY)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(VENV)/bin/vermin --quiet --target=3.10- --violations --no-parse-comments model_assets \
+	  $(addprefix stacks/build_scripts/,cpu_compile.py environment.py retry.py s3_folder.py upload.py)
+	@$(VENV)/bin/vermin --quiet --target=3.11- --violations --no-parse-comments app.py api_client.py \
+	  stacks lambda local_cloud benchmark tests
+	@PYTHONPATH=.:lambda:model_assets $(VENV)/bin/lint-imports
 
 unit: $(READY)
 	@$(PY) -m pytest -m 'not full_size and not local and not environments'

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -23,13 +23,15 @@ sys.path.append(str(Path(__file__).parent / "model_assets"))
 
 from sd_contract.registration import Registration
 
+Answer = TypeVar("Answer")
+
 
 class ApiError(Exception):
     """The API has refused, or has answered something else than it should: then `kind` is
-    bad_answer. `text` is the body as it came."""
+    bad_answer and `why` isn't empty. `text` is the body as it came."""
 
     def __init__(self, response: httpx.Response, why: str = "") -> None:
-        self.status, self.text = response.status_code, response.text
+        self.status, self.text, self.why = response.status_code, response.text, why
         self.kind = "bad_answer" if why else f"http_{self.status}"
         super().__init__(f"{response.url.path}: HTTP {self.status}: {why or self.text}")
 
@@ -74,37 +76,34 @@ class GenerationAnswer:
     @classmethod
     def of(cls, response: httpx.Response) -> GenerationAnswer:
         """Raises ApiError."""
-        document = _document(response)
-        try:
-            return cls(
+        return _read(
+            response,
+            lambda document: cls(
                 tuple(map(_picture, document["data"])),
                 {stage: float(ms) for stage, ms in document["timings_ms"].items()},
                 response.headers.get("x-request-id"),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ApiError(response, repr(error)) from error
+            ),
+        )
 
 
 def listed_models(response: httpx.Response) -> dict[str, Registration]:
     """What `GET /models` answers, by id. Raises ApiError."""
-    document = _document(response)
-    try:
-        return {
+    return _read(
+        response,
+        lambda document: {
             entry["id"]: Registration.from_document({**entry, "name": entry["id"]})
             for entry in document["data"]
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise ApiError(response, repr(error)) from error
+        },
+    )
 
 
-def _document(response: httpx.Response) -> Mapping[str, Any]:
+def _read(response: httpx.Response, parse: Callable[[Any], Answer]) -> Answer:
     if response.status_code != 200:
         raise ApiError(response)
     try:
-        document: Mapping[str, Any] = response.json()
-    except ValueError as error:
+        return parse(response.json())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ApiError(response, repr(error)) from error
-    return document
 
 
 def _picture(item: Mapping[str, Any]) -> GeneratedPicture:

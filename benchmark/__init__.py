@@ -4,3 +4,9 @@ Three rooms, each using only those after it: `report` writes tables, charts and 
 recorded of the public API; `figures` calculates what needs no endpoint. `cli` parses into `options`
 and calls them; `calculators` joins `figures` with a run's latencies.
 """
+
+import sys
+from pathlib import Path
+
+# What the API and its callers must agree on is stated once, below model_assets.
+sys.path.append(str(Path(__file__).parents[1] / "model_assets"))

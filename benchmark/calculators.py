@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmark.errors import BenchmarkError
-from benchmark.figures.cost import Assumptions, Candidate
+from benchmark.figures.cost import Candidate
 from benchmark.figures.cost_tables import cost_tables
 from benchmark.figures.limit import limit_tables
 from benchmark.figures.study import read_study, study_tables
@@ -30,7 +30,7 @@ def limit(options: LimitOptions) -> str:
     if results and results.info.width_height != options.size:
         raise BenchmarkError(f"the results are of {results.info.size}: give --size")
     try:
-        said = _markdown(limit_tables(*options.size, options.steps, options.guidance))
+        said = _markdown(limit_tables(options))
     except ValueError as error:
         raise BenchmarkError(f"--size: {error}") from error
     if results is None:
@@ -40,22 +40,22 @@ def limit(options: LimitOptions) -> str:
 
 
 def cost(options: CostOptions) -> str:
-    assume = Assumptions(
-        utilisation=options.utilisation,
-        hours_per_day=options.hours_per_day,
-        days_per_week=options.days_per_week,
-        start_up_minutes=options.start_up_minutes,
-        idle_minutes=options.idle_minutes,
-    )
-    study = "the study's mean latency; --results takes your own"
-    timed = [(v.name, v.instance_type, v.latency_s, study) for v in read_study().variants]
-    of, caveat = "published latencies at 512x512, one caller, steps not stated", ""
+    prices, region = read_prices(), options.region
+
+    def candidate(name: str, instance_type: str, seconds: float, basis: str) -> Candidate:
+        price = prices.find(region, instance_type)
+        source = f"python -m benchmark prices --refresh --region {region}"
+        if price:
+            source = f"{price.source} ({region}, {price.date})"
+        usd = price.usd_per_hour if price else None
+        return Candidate(name, instance_type, seconds, usd, source, basis)
+
     if options.results:
         results = read_results(options.results)
         info, caveat = results.info, f". {LAPTOP}" if is_laptop(results) else ""
         of = f"measured latencies at {info.size}, {info.steps} steps, {info.started[:10]}"
-        timed = [
-            (
+        candidates = [
+            candidate(
                 f.served.name,
                 f.served.instance_type,
                 f.base.latency.mean,
@@ -64,22 +64,11 @@ def cost(options: CostOptions) -> str:
             for f in analyse(results)
             if f.base.latency
         ]
-    return _markdown(
-        cost_tables(
-            [_candidate(options.region, *each) for each in timed],
-            assume.demand(options.images_per_day, options.peak_per_hour),
-            assume,
-            options.peak_per_hour is not None,
-            f"{of}; prices {options.region} of {read_prices().date}{caveat}",
-        )
-    )
-
-
-def _candidate(region: str, name: str, instance_type: str, seconds: float, basis: str) -> Candidate:
-    price = read_prices().find(region, instance_type)
-    usd_per_hour, source = (
-        (price.usd_per_hour, f"{price.source} ({region}, {price.date})")
-        if price
-        else (None, f"python -m benchmark prices --refresh --region {region}")
-    )
-    return Candidate(name, instance_type, seconds, usd_per_hour, source, basis)
+    else:
+        of, caveat = "published latencies at 512x512, one caller, steps not stated", ""
+        basis = "the study's mean latency; --results takes your own"
+        candidates = [
+            candidate(v.name, v.instance_type, v.latency_s, basis) for v in read_study().variants
+        ]
+    said = f"{of}; prices {region} of {prices.date}{caveat}"
+    return _markdown(cost_tables(candidates, options, said))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from benchmark.figures.cost import Assumptions
 from stacks.catalogue.prices import FILE
 
 RESULTS = Path("out/bench/results.jsonl")
@@ -116,15 +115,16 @@ class LimitOptions:
 class CostOptions:
     """what a month costs"""
 
+    # `utilisation`: how busy instances may be at the peak before queues grow too long.
     images_per_day: Annotated[float, option("mean over the month", positive)]
     peak_per_hour: Annotated[float | None, option("default: a tenth of a day's", positive)] = None
     region: Annotated[str, option("whose prices")] = "us-east-1"
     results: Annotated[Path | None, option("your own latencies for the study's", Path)] = None
-    utilisation: Annotated[float, option("at the peak", over(0, 1))] = Assumptions.utilisation
-    hours_per_day: Annotated[float, option("scheduled", over(0, 24))] = Assumptions.hours_per_day
-    days_per_week: Annotated[float, option("scheduled", over(0, 7))] = Assumptions.days_per_week
-    start_up_minutes: Annotated[float, option("from zero", float)] = Assumptions.start_up_minutes
-    idle_minutes: Annotated[float, option("before zero", positive)] = Assumptions.idle_minutes
+    utilisation: Annotated[float, option("at the peak", over(0, 1))] = 0.7
+    hours_per_day: Annotated[float, option("scheduled", over(0, 24))] = 10.0
+    days_per_week: Annotated[float, option("scheduled", over(0, 7))] = 5.0
+    start_up_minutes: Annotated[float, option("from zero", float)] = 10.0
+    idle_minutes: Annotated[float, option("before zero", positive)] = 15.0
 
 
 @dataclass(frozen=True)

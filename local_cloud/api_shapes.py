@@ -7,13 +7,23 @@ AWS would refuse is refused here, in the words AWS uses.
 from __future__ import annotations
 
 import functools
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import botocore.session
 
 _NUMBERS = ("integer", "long", "float", "double")
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(_NUMBERS, (int, float)),
+    "structure": dict,
+    "map": dict,
+    "list": list,
+    "boolean": bool,
+    "string": str,
+}
+_BOUNDS = (("min", operator.lt, "greater"), ("max", operator.gt, "less"))
 
 
 class BadRequest(Exception):
@@ -30,9 +40,13 @@ def service_model(service: str) -> Any:
     return botocore.session.Session().get_service_model(service)
 
 
+def input_shape(service: str, operation: str) -> Any:
+    return service_model(service).operation_model(operation).input_shape
+
+
 def check_request(service: str, operation: str, request: Mapping[str, Any]) -> None:
     """Raise BadRequest(ValidationException) with every constraint that `request` breaks."""
-    check_shape(service_model(service).operation_model(operation).input_shape, request)
+    check_shape(input_shape(service, operation), request)
 
 
 def check_shape(shape: Any, value: Mapping[str, Any]) -> None:
@@ -46,16 +60,11 @@ def check_shape(shape: Any, value: Mapping[str, Any]) -> None:
         )
 
 
-def coerced(service: str, operation: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+def coerced_to(shape: Any, properties: Mapping[str, Any]) -> dict[str, Any]:
     """Template properties as API input: numbers and booleans may be strings in a template.
 
-    BadRequest names a property that the API does not have, as CloudFormation does.
+    BadRequest names a property that the structure does not have, as CloudFormation does.
     """
-    return coerced_to(service_model(service).operation_model(operation).input_shape, properties)
-
-
-def coerced_to(shape: Any, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """As `coerced`, for any of a service model's structures."""
     result: dict[str, Any] = _coerce(shape, properties, "#")
     return result
 
@@ -65,12 +74,19 @@ def output_members(service: str, operation: str) -> frozenset[str]:
     return frozenset(service_model(service).operation_model(operation).output_shape.members)
 
 
-def _problems(shape: Any, value: Any, path: str) -> Any:
+def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
     kind, metadata = shape.type_name, shape.metadata
+    number = kind in _NUMBERS
+    if not isinstance(value, _TYPES.get(kind, object)) or (number and isinstance(value, bool)):
+        yield _problem(value, path, f"Member must be a {'number' if number else kind}")
+        return
+    if number or kind in ("list", "map", "string"):
+        size, measured = (value, "value") if number else (len(value), "length")
+        for name, beyond, relation in _BOUNDS:
+            if name in metadata and beyond(size, metadata[name]):
+                bound = f"Member must have {measured} {relation} than or equal to {metadata[name]}"
+                yield _problem(value, path, bound)
     if kind == "structure":
-        if not isinstance(value, dict):
-            yield _problem(value, path, "Member must be a structure")
-            return
         for name in shape.required_members:
             if value.get(name) is None:
                 yield f"Value null at '{_join(path, name)}' failed to satisfy constraint: " \
@@ -79,58 +95,20 @@ def _problems(shape: Any, value: Any, path: str) -> Any:
             if value.get(name) is not None:
                 yield from _problems(member, value[name], _join(path, name))
     elif kind == "list":
-        if not isinstance(value, list):
-            yield _problem(value, path, "Member must be a list")
-            return
-        yield from _length_problems(metadata, value, path)
-        for number, item in enumerate(value, 1):
-            yield from _problems(shape.member, item, f"{path}.{number}.member")
+        for position, item in enumerate(value, 1):
+            yield from _problems(shape.member, item, f"{path}.{position}.member")
     elif kind == "map":
-        if not isinstance(value, dict):
-            yield _problem(value, path, "Member must be a map")
-            return
-        yield from _length_problems(metadata, value, path)
         for name, item in value.items():
             yield from _problems(shape.key, name, f"{path} map key")
             yield from _problems(shape.value, item, f"{path}.{name}")
-    elif kind in _NUMBERS:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield _problem(value, path, "Member must be a number")
-        elif "min" in metadata and value < metadata["min"]:
-            bound = f"Member must have value greater than or equal to {metadata['min']}"
-            yield _problem(value, path, bound)
-        elif "max" in metadata and value > metadata["max"]:
-            bound = f"Member must have value less than or equal to {metadata['max']}"
-            yield _problem(value, path, bound)
-    elif kind == "boolean":
-        if not isinstance(value, bool):
-            yield _problem(value, path, "Member must be a boolean")
     elif kind == "string":
-        yield from _string_problems(metadata, value, path)
-
-
-def _string_problems(metadata: Mapping[str, Any], value: Any, path: str) -> Any:
-    if not isinstance(value, str):
-        yield _problem(value, path, "Member must be a string")
-        return
-    yield from _length_problems(metadata, value, path)
-    if "enum" in metadata and value not in metadata["enum"]:
-        allowed = ", ".join(metadata["enum"])
-        yield _problem(value, path, f"Member must satisfy enum value set: [{allowed}]")
-    pattern = metadata.get("pattern")
-    if pattern and not _matches(pattern, value):
-        yield _problem(value, path, f"Member must satisfy regular expression pattern: {pattern}")
-
-
-def _length_problems(metadata: Mapping[str, Any], value: Any, path: str) -> Any:
-    if len(value) < metadata.get("min", 0):
-        yield _problem(
-            value, path, f"Member must have length greater than or equal to {metadata['min']}"
-        )
-    if "max" in metadata and len(value) > metadata["max"]:
-        yield _problem(
-            value, path, f"Member must have length less than or equal to {metadata['max']}"
-        )
+        if "enum" in metadata and value not in metadata["enum"]:
+            allowed = ", ".join(metadata["enum"])
+            yield _problem(value, path, f"Member must satisfy enum value set: [{allowed}]")
+        pattern = metadata.get("pattern")
+        if pattern and not _matches(pattern, value):
+            constraint = f"Member must satisfy regular expression pattern: {pattern}"
+            yield _problem(value, path, constraint)
 
 
 # Java's classes that Python's re lacks, as what goes between brackets.

@@ -16,10 +16,6 @@ from local_cloud.settings import REPOSITORY
 _OTHER_STACKS = ("SdDjlStack", "SdInf2Stack")
 
 
-class BenchmarkFailed(Failed):
-    """A step of the benchmark ended with an error; it has said why on its own output."""
-
-
 def bench(running: Running, arguments: Sequence[str]) -> None:
     """Deploys what is missing, measures, reports. `arguments` go to `python -m benchmark run`.
 
@@ -46,4 +42,5 @@ def _benchmark(environment: Mapping[str, str], *arguments: str) -> None:
         [sys.executable, "-m", "benchmark", *arguments], cwd=REPOSITORY, env=environment
     )
     if done.returncode:
-        raise BenchmarkFailed(f"benchmark {arguments[0]} ended with status {done.returncode}.")
+        # It has said why on its own output.
+        raise Failed(f"benchmark {arguments[0]} ended with status {done.returncode}.")

@@ -11,10 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from local_cloud.failed import Failed
 from local_cloud.processes import end_noted_groups, free_port
@@ -40,8 +40,7 @@ class ChildCloud:
         self.settings = CloudSettings(port=self.port, state=self.state)
         # Without a name, so that there is nothing to clear up whatever ends this.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        limit = () if invoke_timeout_s is None else ("--invoke-timeout", str(invoke_timeout_s))
-        self._limit = limit
+        self._limit = ("--invoke-timeout", str(invoke_timeout_s)) if invoke_timeout_s else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._keys: dict[str, str] = {}
 
@@ -142,11 +141,9 @@ class ChildCloud:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(
-                f"{self.settings.url}/_ministack/ready", timeout=2
-            ) as reply:
-                return bool(reply.status == 200)
-        except (urllib.error.URLError, OSError):
+            ready = f"{self.settings.url}/_ministack/ready"
+            return httpx.get(ready, timeout=2, trust_env=False).status_code == 200
+        except httpx.HTTPError:
             return False
 
 

@@ -97,7 +97,8 @@ class Deployment:
             [str(self._cli.program), *arguments, "--ci", "--no-notices"],
             cwd=REPOSITORY,
             env={
-                **_without_aws(os.environ),
+                # A profile or session of the user's real account must not mix in.
+                **{k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
                 **self._cloud.environment(),
                 **CLI_ENVIRONMENT,
                 "PATH": SEARCH_PATH,
@@ -128,11 +129,6 @@ def failure_reason(output: str) -> str:
         if (found := _FAILED.search(line)) and "cancelled" not in line
     )
     return "\n".join(failed) or "\n".join(lines[-25:]) or "the CDK CLI failed without a word"
-
-
-def _without_aws(environment: os._Environ[str]) -> dict[str, str]:
-    # A profile or session of the user's real account must not mix in.
-    return {name: value for name, value in environment.items() if not name.startswith("AWS_")}
 
 
 def out_folder() -> Path:

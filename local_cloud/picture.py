@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import shlex
-import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from PIL import Image
 
 from api_client import Api, ApiError, GenerationAnswer, listed_models
 from local_cloud.failed import Failed
@@ -87,10 +88,12 @@ def _looked_at(png: bytes, seconds: float) -> FirstPicture:
 
 def png_size(png: bytes) -> tuple[int, int]:
     """Width and height in pixels; PictureFailed for what isn't a whole PNG."""
-    if png[:8] != b"\x89PNG\r\n\x1a\n" or png[12:16] != b"IHDR" or png[-8:-4] != b"IEND":
-        raise PictureFailed(f"what came is not a PNG: it starts with {png[:16]!r}")
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            image.verify()
+            return image.size
+    except (OSError, SyntaxError) as error:  # the latter is what `verify` raises
+        raise PictureFailed(f"what came is not a PNG: it starts with {png[:16]!r}") from error
 
 
 def curl_line(api: Api) -> str:

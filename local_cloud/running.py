@@ -15,7 +15,6 @@ from types import FrameType
 
 from api_client import Api
 from local_cloud.child import ChildCloud
-from local_cloud.contract import GATEWAY_S
 from local_cloud.deployment import Deployment, out_folder
 from local_cloud.failed import Failed
 from local_cloud.node import cdk_cli
@@ -26,6 +25,7 @@ from local_cloud.picture import (
     make_picture_patiently,
 )
 from local_cloud.weights import weights_context
+from sd_contract.limits import GATEWAY_S
 
 STACK = "SdG5Stack"
 # What an invocation may take where SD_WEIGHTS has put a model of real size on a laptop.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 REPOSITORY = Path(__file__).resolve().parent.parent
+# `sd_contract`, which says SageMaker's and the gateway's limits. What runs in a container's place
+# doesn't see it: its own is the image's.
+sys.path.append(str(REPOSITORY / "model_assets"))
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,17 @@ from local_cloud.running import Running, say
 SIZE = (64, 64)
 
 
-class CheckFailed(Failed):
-    """The picture is not the one asked for."""
-
-
 def smoke(running: Running) -> None:
-    """Says what was found; CheckFailed unless it has the size and the content asked for."""
+    """Says what was found; Failed unless it has the size and the content asked for."""
     if os.environ.get("SD_WEIGHTS"):
         say("The picture is a whole PNG; what it shows can only be told of the small model's.")
         return
     picture = running.picture
     if (picture.width, picture.height) != SIZE:
-        raise CheckFailed(f"The picture is {picture.width}×{picture.height}, not 64×64.")
+        raise Failed(f"The picture is {picture.width}×{picture.height}, not 64×64.")
     from model_assets.tiny.picture_check import describe, expected
 
     drawn, asked = describe(picture.png), expected(PROMPT)
     if drawn != asked:
-        raise CheckFailed(f"Asked for {asked}, the picture shows {drawn}.")
+        raise Failed(f"Asked for {asked}, the picture shows {drawn}.")
     say("The picture is what was asked for.")

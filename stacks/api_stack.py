@@ -9,7 +9,7 @@ from constructs import Construct
 
 from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
-from stacks.components.grants import grant_named, grant_objects
+from stacks.components.grants import grant, grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
 from stacks.components.log_group import LogGroup
 from stacks.components.python_function import PythonFunction
@@ -17,7 +17,7 @@ from stacks.settings import Names, Settings
 
 
 class ApiStack(Stack):
-    """Exposes `url`, `front_door` (the PythonFunction), `images` and `api`.
+    """Exposes `url`.
 
     It knows no variant: they register themselves. All it has of them is what SageMaker finds by
     their names: log groups.
@@ -26,7 +26,7 @@ class ApiStack(Stack):
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         api = settings.api
-        self.images = s3.Bucket(
+        pictures = s3.Bucket(
             self,
             "Images",
             encryption=s3.BucketEncryption.S3_MANAGED,
@@ -39,12 +39,12 @@ class ApiStack(Stack):
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         acknowledge(
-            self.images,
+            pictures,
             "Only the front door writes here, and logs each request with its id; reads go by "
             "presigned URLs that end with the setting url_ttl_s, of objects that expire by rule.",
             "AwsSolutions-S1",
         )
-        self.front_door = PythonFunction(
+        front_door = PythonFunction(
             self,
             "FrontDoor",
             package="front_door",
@@ -56,22 +56,22 @@ class ApiStack(Stack):
             environment={
                 "SD_VARIANT_PREFIX": settings.names.registrations,
                 "SD_DEFAULT_MODEL": api.default_model,
-                "SD_PICTURE_BUCKET": self.images.bucket_name,
+                "SD_PICTURE_BUCKET": pictures.bucket_name,
                 "SD_URL_TTL_S": str(api.url_ttl_s),
                 "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_S),
                 "SD_CACHE_TTL_S": str(api.cache_ttl_s),
                 "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
             },
         )
-        self._grant(self.front_door.role, settings.names)
-        self.api = InferenceApi(
+        self._grant(front_door.role, settings.names, pictures)
+        inference = InferenceApi(
             self,
             "Inference",
             name=settings.names.prefix,
-            front_door=self.front_door.function,
+            front_door=front_door.function,
             settings=api,
         )
-        self.url = self.api.url
+        self.url = inference.url
         # Of every variant there can be: a destroyed one's log stays for its days, and so does that
         # of one whose first deploy fails, which is the only place that tells why.
         for variant in settings.variant_names:
@@ -80,10 +80,10 @@ class ApiStack(Stack):
             link = _console_link(settings.region, group)
             CfnOutput(self, f"ContainerLog{title}", value=link)
         CfnOutput(self, "ApiUrl", value=self.url)
-        CfnOutput(self, "ApiKeyId", value=self.api.key_id)
-        CfnOutput(self, "ImageBucket", value=self.images.bucket_name)
+        CfnOutput(self, "ApiKeyId", value=inference.key_id)
+        CfnOutput(self, "ImageBucket", value=pictures.bucket_name)
 
-    def _grant(self, role: iam.Role, names: Names) -> None:
+    def _grant(self, role: iam.Role, names: Names, pictures: s3.Bucket) -> None:
         folder = self.format_arn(
             service="ssm", resource="parameter", resource_name=names.registrations.lstrip("/")
         )
@@ -95,12 +95,10 @@ class ApiStack(Stack):
             why="variants come and go by their own stacks; one that is dropped from the settings "
             "must answer until it is destroyed, and the prefix is this copy of the app's own",
         )
-        role.add_to_policy(
-            iam.PolicyStatement(actions=["ssm:GetParametersByPath"], resources=[folder])
-        )
+        grant(role, ["ssm:GetParametersByPath"], folder)
         grant_objects(
             role,
-            self.images,
+            pictures,
             "",
             # GetObject is what a presigned URL is good for.
             ["s3:PutObject", "s3:GetObject"],

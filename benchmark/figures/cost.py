@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from benchmark.errors import BenchmarkError
+from benchmark.options import CostOptions
 
 HOURS_PER_MONTH = 730.0
 WEEKS_PER_MONTH = HOURS_PER_MONTH / (24 * 7)
 MOST_PER_DAY = 10_000_000
 ALIKE = 0.05
+PEAK_SHARE = 0.1
+"""Of the day's pictures in the busiest hour, where no other peak is given."""
 
 
 class Mode(Enum):
@@ -33,30 +36,17 @@ class Demand:
     peak_per_hour: float
 
 
-@dataclass(frozen=True)
-class Assumptions:
-    """`utilisation`: how busy instances may be at the peak before queues grow too long."""
-
-    utilisation: float = 0.7
-    hours_per_day: float = 10.0
-    days_per_week: float = 5.0
-    start_up_minutes: float = 10.0
-    idle_minutes: float = 15.0
-    peak_share: float = 0.1
-
-    def demand(self, images_per_day: float, peak_per_hour: float | None = None) -> Demand:
-        """Without a given peak, the busiest hour takes `peak_share` of the day's pictures.
-
-        Raises BenchmarkError if the given peak is below the average hour.
-        """
-        if peak_per_hour is None:
-            return Demand(images_per_day, self.peak_share * images_per_day)
-        if peak_per_hour < images_per_day / 24:
-            raise BenchmarkError(
-                f"a busiest hour of {peak_per_hour:g} can't be: "
-                f"{images_per_day:g} a day are {images_per_day / 24:.4g} in the average hour"
-            )
-        return Demand(images_per_day, peak_per_hour)
+def demand_of(options: CostOptions) -> Demand:
+    """Raises BenchmarkError if the given peak is below the average hour."""
+    per_day, peak = options.images_per_day, options.peak_per_hour
+    if peak is None:
+        return Demand(per_day, PEAK_SHARE * per_day)
+    if peak < per_day / 24:
+        raise BenchmarkError(
+            f"a busiest hour of {peak:g} can't be: "
+            f"{per_day:g} a day are {per_day / 24:.4g} in the average hour"
+        )
+    return Demand(per_day, peak)
 
 
 @dataclass(frozen=True)
@@ -98,7 +88,7 @@ def instances_for(candidate: Candidate, peak_per_hour: float, utilisation: float
     return max(1, math.ceil(peak_per_hour / per_instance - 1e-9))
 
 
-def monthly(candidate: Candidate, mode: Mode, demand: Demand, assume: Assumptions) -> Monthly:
+def monthly(candidate: Candidate, mode: Mode, demand: Demand, assume: CostOptions) -> Monthly:
     instances = instances_for(candidate, demand.peak_per_hour, assume.utilisation)
     match mode:
         case Mode.ALWAYS_ON:
@@ -115,7 +105,7 @@ def monthly(candidate: Candidate, mode: Mode, demand: Demand, assume: Assumption
     return Monthly(candidate, mode, demand, instances, hours)
 
 
-def running_share(images_per_day: float, assume: Assumptions) -> float:
+def running_share(images_per_day: float, assume: CostOptions) -> float:
     """The share of time an instance runs that is let go after idling, 0 to 1."""
     rate = images_per_day / (24 * 60)
     started = rate * assume.start_up_minutes

@@ -2,29 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from operator import itemgetter
 from typing import Any
 
 from benchmark.figures.cost import (
     MOST_PER_DAY,
-    Assumptions,
+    PEAK_SHARE,
     Candidate,
     Demand,
     Mode,
     Monthly,
     Range,
     compare,
+    demand_of,
     monthly,
 )
+from benchmark.options import CostOptions
 from benchmark.table import NO_PRICE, Column, Table
+
+Texts = tuple[str, str, str]
 
 
 def cost_tables(
-    candidates: Sequence[Candidate],
-    demand: Demand,
-    assume: Assumptions,
-    peak_given: bool,
-    conditions: str,
+    candidates: Sequence[Candidate], assume: CostOptions, conditions: str
 ) -> list[Table[Any]]:
+    demand = demand_of(assume)
     said = (
         f"{demand.images_per_day:,.0f} pictures a day, busiest hour {demand.peak_per_hour:,.0f}; "
         f"{conditions}"
@@ -46,30 +48,26 @@ def cost_tables(
             [monthly(each, mode, demand, assume) for each in candidates for mode in Mode],
             said,
         ),
-        Table[tuple[str, str, str]](
+        Table[Texts](
             "break-even",
             "Break-even volumes, pictures a day",
-            [
-                Column("of", "", lambda row: row[0]),
-                Column("choice", "", lambda row: row[1]),
-                Column("cheaper", "", lambda row: row[2]),
-            ],
+            _text_columns("of", "choice", "cheaper"),
             _break_evens(candidates, assume, peak_share),
             said,
             ["Alike: within 5 % of each other. The modes differ in service: see the assumptions."],
         ),
-        Table[tuple[str, str, str]](
+        Table[Texts](
             "assumptions",
             "Assumptions",
-            [
-                Column("what", "", lambda row: row[0]),
-                Column("value", "", lambda row: row[1]),
-                Column("from, or to change it", "", lambda row: row[2]),
-            ],
-            _assumptions(candidates, assume, peak_given),
+            _text_columns("what", "value", "from, or to change it"),
+            _assumptions(candidates, assume),
             said,
         ),
     ]
+
+
+def _text_columns(*headers: str) -> list[Column[Texts]]:
+    return [Column(header, "", itemgetter(i)) for i, header in enumerate(headers)]
 
 
 def _or_no_price(usd: float | None) -> float | str:
@@ -77,8 +75,8 @@ def _or_no_price(usd: float | None) -> float | str:
 
 
 def _break_evens(
-    candidates: Sequence[Candidate], assume: Assumptions, peak_share: float
-) -> list[tuple[str, str, str]]:
+    candidates: Sequence[Candidate], assume: CostOptions, peak_share: float
+) -> list[Texts]:
     def cost(candidate: Candidate, mode: Mode, usd_per_hour: float) -> Callable[[float], float]:
         def usd(per_day: float) -> float:
             month = monthly(candidate, mode, Demand(per_day, peak_share * per_day), assume)
@@ -118,13 +116,11 @@ def _told(ranges: Sequence[Range], most_parts: int = 4) -> str:
     return "; ".join(parts)
 
 
-def _assumptions(
-    candidates: Sequence[Candidate], assume: Assumptions, peak_given: bool
-) -> list[tuple[str, str, str]]:
+def _assumptions(candidates: Sequence[Candidate], assume: CostOptions) -> list[Texts]:
     def price(c: Candidate) -> str:
         return NO_PRICE if c.usd_per_hour is None else f"${c.usd_per_hour:g}/h"
 
-    peak = "as given" if peak_given else f"{assume.peak_share:.0%} of the day's pictures"
+    peak = "as given" if assume.peak_per_hour else f"{PEAK_SHARE:.0%} of the day's pictures"
     return [
         *(
             (f"{c.name}: seconds a picture", f"{c.seconds_per_image:.3f}", c.basis)

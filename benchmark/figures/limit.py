@@ -3,16 +3,14 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmark.figures.flops import Calls, ComponentWork, Work, count_work
 from benchmark.figures.study import Published, read_study
+from benchmark.options import LimitOptions
 from benchmark.table import Cell, Column, Table, columns
 
-ACCELERATORS = Path(__file__).parents[1] / "data" / "accelerators.json"
-READ = json.loads(ACCELERATORS.read_text())["read"]
 BYTES_PER_PARAMETER = 2
 STEPS_IN_QUESTION = (25, 50)
 
@@ -22,32 +20,19 @@ class Accelerator:
     """Peak is dense FP16/BF16; `source` says where both figures are from."""
 
     name: str
-    instance_types: tuple[str, ...]
-    flops_per_s: float
-    bytes_per_s: float
+    instance_types: Sequence[str]
+    peak_tflops: float
+    bandwidth_gb_per_s: float
     peak_note: str
     source: str
 
 
-@cache
-def read_accelerators() -> dict[str, Accelerator]:
-    return {
-        name: Accelerator(
-            name,
-            tuple(entry["instance_types"]),
-            entry["peak_tflops"] * 1e12,
-            entry["bandwidth_gb_per_s"] * 1e9,
-            entry["peak_note"],
-            entry["source"],
-        )
-        for name, entry in json.loads(ACCELERATORS.read_text())["accelerators"].items()
-    }
+DATA = json.loads((Path(__file__).parents[1] / "data" / "accelerators.json").read_text())
+ACCELERATORS = [Accelerator(name, **entry) for name, entry in DATA["accelerators"].items()]
 
 
 def accelerator_of(instance_type: str) -> Accelerator | None:
-    return next(
-        (a for a in read_accelerators().values() if instance_type in a.instance_types), None
-    )
+    return next((a for a in ACCELERATORS if instance_type in a.instance_types), None)
 
 
 @dataclass(frozen=True)
@@ -68,22 +53,23 @@ def least_seconds(work: Work, accelerator: Accelerator, steps: int, guidance_sca
     compute = weights = least = 0.0
     for calls in work.per_image(steps, guidance_scale):
         read = calls.times * calls.component.parameters * BYTES_PER_PARAMETER
-        computing, reading = calls.flops / accelerator.flops_per_s, read / accelerator.bytes_per_s
+        computing = calls.flops / (accelerator.peak_tflops * 1e12)
+        reading = read / (accelerator.bandwidth_gb_per_s * 1e9)
         compute += computing
         weights += reading
         least += max(computing, reading)
     return Limit(accelerator, compute, weights, least)
 
 
-def limit_tables(width: int, height: int, steps: int, guidance_scale: float) -> list[Table[Any]]:
+def limit_tables(options: LimitOptions) -> list[Table[Any]]:
     """Raises ValueError if the size doesn't fit the model's latents."""
+    (width, height), steps, guidance_scale = options.size, options.steps, options.guidance
     work = count_work(width, height)
-    read = f"data sheets read {READ}; no prices in it"
+    read = f"data sheets read {DATA['read']}; no prices in it"
     said = (
         f"SD 2.1 base, {width}x{height}, {steps} steps, guidance {guidance_scale:g}, "
         f"concurrency 1; counted with torch's flop counter, {read}"
     )
-    accelerators = read_accelerators().values()
     return [
         arithmetic_table(work.per_image(steps, guidance_scale), said),
         Table[Limit](
@@ -91,15 +77,15 @@ def limit_tables(width: int, height: int, steps: int, guidance_scale: float) -> 
             "Least seconds a picture",
             [
                 Column("accelerator", "", lambda limit: limit.accelerator.name),
-                Column("peak TFLOPS", ".1f", lambda limit: limit.accelerator.flops_per_s / 1e12),
-                Column("GB/s", ".0f", lambda limit: limit.accelerator.bytes_per_s / 1e9),
+                Column("peak TFLOPS", ".1f", lambda limit: limit.accelerator.peak_tflops),
+                Column("GB/s", ".0f", lambda limit: limit.accelerator.bandwidth_gb_per_s),
                 Column("arithmetic s", ".3f", lambda limit: limit.compute),
                 Column("weights s", ".3f", lambda limit: limit.weights),
                 Column("least s", ".3f", lambda limit: limit.least),
             ],
-            [least_seconds(work, a, steps, guidance_scale) for a in accelerators],
+            [least_seconds(work, a, steps, guidance_scale) for a in ACCELERATORS],
             said,
-            [f"{a.name}: {a.peak_note}. Source: {a.source}." for a in accelerators],
+            [f"{a.name}: {a.peak_note}. Source: {a.source}." for a in ACCELERATORS],
         ),
         published_table(
             work,
@@ -145,6 +131,8 @@ def published_table(
             return None
         return least_seconds(work, accelerator, steps, guidance_scale).least / figure.latency_s
 
+    study = read_study()
+    published = (*study.variants, *study.others)
     shares = {f"of the limit, {steps} steps": steps for steps in STEPS_IN_QUESTION}
     return Table(
         "limit-published",
@@ -156,7 +144,7 @@ def published_table(
             Column("steps", "", lambda row: row[0].steps or "not stated"),
             *columns(shares, ".1%", share),
         ],
-        [(p, a) for p in read_study().published if (a := accelerator_of(p.instance_type))],
+        [(p, a) for p in published if (a := accelerator_of(p.instance_type))],
         said,
         [
             "Where the step count isn't stated, both shares are given: the truth is one of them. "

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark.errors import PriceRefreshFailed
+from benchmark.errors import BenchmarkError
 from benchmark.options import PricesOptions
 from stacks.catalogue.prices import Price, Prices, read_prices
 
@@ -15,7 +15,7 @@ from stacks.catalogue.prices import Price, Prices, read_prices
 class PricingClient(Protocol):
     """The part of boto3's `pricing` client that is used."""
 
-    def get_products(self, **request: Any) -> dict[str, Any]: ...
+    def get_paginator(self, operation: str) -> Any: ...
 
 
 def pricing_client() -> PricingClient:
@@ -28,10 +28,8 @@ def pricing_client() -> PricingClient:
     return client
 
 
-def prices(
-    options: PricesOptions, make_client: Callable[[], PricingClient] = pricing_client
-) -> str:
-    """What to print. Raises PriceRefreshFailed, the file untouched, if AWS gave no prices."""
+def prices(options: PricesOptions, make_client: Callable[[], PricingClient]) -> str:
+    """What to print. Raises BenchmarkError, the file untouched, if AWS gave no prices."""
     old = read_prices(options.file)
     if not options.refresh:
         listed = [
@@ -47,11 +45,9 @@ def prices(
         today = datetime.now(UTC).date().isoformat()
         new = refreshed(old, make_client(), today, options.region)
     except (BotoCoreError, ClientError) as error:
-        raise PriceRefreshFailed(
-            f"the AWS Price List API gave no prices ({error}); {stays}"
-        ) from error
-    except PriceRefreshFailed as error:
-        raise PriceRefreshFailed(f"{error}; {stays}") from error
+        raise BenchmarkError(f"the AWS Price List API gave no prices ({error}); {stays}") from error
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{error}; {stays}") from error
     write_prices(new, options.file)
     said = changes(old, new) or ["no price changed"]
     return "\n".join([*said, f"{options.file} is of {new.date} now"])
@@ -61,12 +57,9 @@ def refreshed(
     old: Prices, client: PricingClient, today: str, extra_regions: Iterable[str] = ()
 ) -> Prices:
     """Every price of `old`, asked again; `extra_regions` get those of all its instance types that
-    they have.
+    they have. All or nothing, so that one date stands for the whole file.
 
-    All or nothing, so that one date stands for the whole file.
-
-    Raises:
-        PriceRefreshFailed: a price of `old` is missing, one is ambiguous, or a region has none.
+    Raises BenchmarkError if a price of `old` is missing, one is ambiguous, or a region has none.
     """
     every = sorted({name for entries in old.regions.values() for name in entries})
     regions = {}
@@ -76,37 +69,35 @@ def refreshed(
         found = {name: price for name, price in asked.items() if price}
         for name in known:
             if name not in found:
-                raise PriceRefreshFailed(f"{name} in {region}: expected one price, got no price")
+                raise BenchmarkError(f"{name} in {region}: expected one price, got no price")
         if not found:
-            raise PriceRefreshFailed(f"{region}: no price of {', '.join(every)}")
+            raise BenchmarkError(f"{region}: no price of {', '.join(every)}")
         regions[region] = found
     return Prices(today, regions)
 
 
 def _find(client: PricingClient, region: str, instance_type: str, today: str) -> Price | None:
     """None where the region hasn't the type."""
-    request: dict[str, Any] = {
-        "ServiceCode": "AmazonSageMaker",
-        "Filters": [
+    pages = client.get_paginator("get_products").paginate(
+        ServiceCode="AmazonSageMaker",
+        Filters=[
             {"Type": "TERM_MATCH", "Field": "regionCode", "Value": region},
             {"Type": "TERM_MATCH", "Field": "instanceName", "Value": instance_type},
         ],
-    }
-    found: dict[str, float] = {}
-    while True:
-        answer = client.get_products(**request)
-        for product in map(json.loads, answer["PriceList"]):
-            if _is_hosting(product, instance_type):
-                found |= _hourly_prices(product)
-        if not answer.get("NextToken"):
-            break
-        request["NextToken"] = answer["NextToken"]
+    )
+    products = [json.loads(product) for page in pages for product in page["PriceList"]]
+    found = sorted(
+        (str(product["product"]["sku"]), usd)
+        for product in products
+        if _is_hosting(product, instance_type)
+        for usd in _hourly_prices(product)
+    )
     if not found:
         return None
-    if len(set(found.values())) != 1:
-        listed = ", ".join(f"{sku}: {usd}" for sku, usd in sorted(found.items()))
-        raise PriceRefreshFailed(f"{instance_type} in {region}: expected one price, got {listed}")
-    sku, usd_per_hour = next(iter(found.items()))
+    if len({usd for _, usd in found}) != 1:
+        listed = ", ".join(f"{sku}: {usd}" for sku, usd in found)
+        raise BenchmarkError(f"{instance_type} in {region}: expected one price, got {listed}")
+    sku, usd_per_hour = found[0]
     source = f"AWS Price List API, AmazonSageMaker, SKU {sku}, read {today}"
     return Price(usd_per_hour, today, source)
 
@@ -120,17 +111,14 @@ def _is_hosting(product: Mapping[str, Any], instance_type: str) -> bool:
     return re.fullmatch(rf"(?:\w+-)?Host:{re.escape(instance_type)}", usage_type) is not None
 
 
-def _hourly_prices(product: Mapping[str, Any]) -> dict[str, float]:
-    """By SKU; terms that cost nothing are not prices."""
+def _hourly_prices(product: Mapping[str, Any]) -> set[float]:
+    """Terms that cost nothing are not prices."""
     prices = {
         float(dimension["pricePerUnit"].get("USD", 0))
         for offer in product["terms"].get("OnDemand", {}).values()
         for dimension in offer["priceDimensions"].values()
     }
-    sku = str(product["product"]["sku"])
-    return {
-        sku if i == 0 else f"{sku} ({i + 1})": usd for i, usd in enumerate(sorted(prices - {0.0}))
-    }
+    return prices - {0.0}
 
 
 def changes(old: Prices, new: Prices) -> list[str]:

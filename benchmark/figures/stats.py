@@ -1,56 +1,36 @@
 """Summaries of latencies and the study's two formulas. Plain Python: figures anyone can check."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Seconds. `half_width` is half the 95 % confidence interval of the mean (normal theory)."""
+    """Seconds. `half_width` is half the 95 % confidence interval of the mean (normal theory);
+    percentiles are numpy's and spreadsheets' (Hyndman and Fan's type 7)."""
 
-    count: int
     mean: float
     half_width: float
     p50: float
     p90: float
     p99: float
-    least: float
-    most: float
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of them lie, interpolated linearly between ranks.
-
-    The definition numpy and spreadsheets use by default (Hyndman and Fan's type 7).
-    """
-    if not values:
-        raise ValueError("no values")
-    if not 0 <= share <= 1:
-        raise ValueError(f"share {share} is outside 0..1")
-    ordered = sorted(values)
-    rank = share * (len(ordered) - 1)
-    below = math.floor(rank)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (rank - below) * (ordered[above] - ordered[below])
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
     """None for no values: a variant that answered nothing has no latency, not a latency of 0."""
     if not values:
         return None
-    count = len(values)
-    mean = math.fsum(values) / count
-    variance = math.fsum((v - mean) ** 2 for v in values) / (count - 1) if count > 1 else 0.0
+    if len(values) == 1:
+        return Summary(values[0], 0.0, *[values[0]] * 3)
+    percentiles = statistics.quantiles(values, n=100, method="inclusive")
     return Summary(
-        count=count,
-        mean=mean,
-        half_width=1.96 * math.sqrt(variance / count),
-        p50=percentile(values, 0.5),
-        p90=percentile(values, 0.9),
-        p99=percentile(values, 0.99),
-        least=min(values),
-        most=max(values),
+        mean=statistics.fmean(values),
+        half_width=1.96 * statistics.stdev(values) / math.sqrt(len(values)),
+        p50=percentiles[49],
+        p90=percentiles[89],
+        p99=percentiles[98],
     )
 
 

@@ -33,10 +33,6 @@ class Study:
     others: tuple[Published, ...]
     cost_percentages: Mapping[str, Mapping[str, float]]
 
-    @property
-    def published(self) -> tuple[Published, ...]:
-        return self.variants + self.others
-
     def costs(self) -> dict[str, float]:
         """USD per million, by the study's formula from its own latencies and prices."""
         return {
@@ -46,8 +42,8 @@ class Study:
         }
 
 
-def read_study(path: Path = STUDY) -> Study:
-    document = json.loads(path.read_text())
+def read_study() -> Study:
+    document = json.loads(STUDY.read_text())
     return Study(
         source=document["source"],
         region=document["region"],

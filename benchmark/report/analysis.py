@@ -7,7 +7,8 @@ from types import MappingProxyType
 from benchmark.figures.stats import cost_per_million, cost_per_million_at
 from benchmark.run.cloudwatch import METRICS, weighted_mean
 from benchmark.run.phase_summary import PhaseSummary, summarise_phase
-from benchmark.run.records import RequestRecord, Results, ServedVariant, by_phase
+from benchmark.run.records import RequestRecord, Results, by_phase
+from sd_contract.registration import Registration
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class VariantFigures:
     `stages_ms` are means over `base`'s ok requests that add up to the client's latency.
     """
 
-    served: ServedVariant
+    served: Registration
     base: PhaseSummary
     phases: list[PhaseSummary]
     best: PhaseSummary | None
@@ -37,18 +38,22 @@ class VariantFigures:
     scores: Scores
 
     @property
+    def usd_per_hour(self) -> float | None:
+        """Of all its instances."""
+        price = self.served.price_usd_per_hour
+        return None if price is None else price * self.served.instance_count
+
+    @property
     def cost_per_million(self) -> float | None:
-        price = self.served.usd_per_hour_total
-        if price is None or self.base.latency is None:
+        if self.usd_per_hour is None or self.base.latency is None:
             return None
-        return cost_per_million(self.base.latency.mean, price)
+        return cost_per_million(self.base.latency.mean, self.usd_per_hour)
 
     @property
     def best_cost_per_million(self) -> float | None:
-        price = self.served.usd_per_hour_total
-        if price is None or self.best is None:
+        if self.usd_per_hour is None or self.best is None:
             return None
-        return cost_per_million_at(self.best.throughput, price)
+        return cost_per_million_at(self.best.throughput, self.usd_per_hour)
 
 
 def analyse(

@@ -122,7 +122,7 @@ def _curve(
 
 def _costs(coloured: Coloured, axis: Any) -> None:
     for f, colour in coloured:
-        price = f.served.usd_per_hour_total
+        price = f.usd_per_hour
         for p in f.phases:
             if price is None or p.latency is None or not p.throughput:
                 continue

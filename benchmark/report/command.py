@@ -86,7 +86,7 @@ def requests_table(results: Results) -> Table[RequestRecord]:
     """Every measured request, with the SageMaker latencies of its minute where there are any."""
 
     def field(name: str, record: RequestRecord) -> Cell:
-        value: Cell = getattr(record, name)
+        value: Cell = getattr(results.info if name in ("steps", "size") else record, name)
         return value
 
     def sagemaker(metric: str, record: RequestRecord) -> float | None:
@@ -106,7 +106,7 @@ def requests_table(results: Results) -> Table[RequestRecord]:
             Column("overhead_latency_ms", "", partial(sagemaker, "OverheadLatency")),
             Column("model_id", "", lambda r: r.variant.model_id),
             Column("artifact_key", "", lambda r: r.variant.artifact_key),
-            Column("usd_per_hour", "", lambda r: r.variant.usd_per_hour),
+            Column("usd_per_hour", "", lambda r: r.variant.price_usd_per_hour),
             Column("price_date", "", lambda r: r.variant.price_date),
         ],
         results.measured,

@@ -8,6 +8,7 @@ from typing import Any
 from benchmark.errors import BenchmarkError
 from benchmark.figures.limit import limit_tables
 from benchmark.figures.study import read_study, study_tables
+from benchmark.options import LimitOptions
 from benchmark.prompts import Prompt, PromptSet
 from benchmark.report.analysis import VariantFigures, analyse
 from benchmark.report.charts import Chart, charts
@@ -16,10 +17,6 @@ from benchmark.report.statement import LAPTOP, is_laptop
 from benchmark.report.tables import measured_limit_table, run_tables
 from benchmark.run.records import RequestRecord, Results
 from benchmark.table import Table
-
-REAL = (512, 512, 25, 7.5)
-"""Width, height, steps and guidance of SD 2.1 base on its own."""
-TITLE = "Stable Diffusion 2.1 base on SageMaker: three variants measured"
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Report:
     sheet: Sequence[SheetRow]
     lead: str
     caveat: str
-    title: str = TITLE
+    title: str = "Stable Diffusion 2.1 base on SageMaker: three variants measured"
 
     @property
     def headline(self) -> Table[Any]:
@@ -84,10 +81,12 @@ def _references(results: Results, figures: Sequence[VariantFigures]) -> list[Tab
     On a laptop they are about SD 2.1 base at its own settings, not about what ran.
     """
     info, measured = results.info, measured_limit_table(results, figures)
-    asked = REAL if measured is None else (*info.width_height, info.steps, info.guidance_scale)
+    asked = LimitOptions()
+    if measured:
+        asked = LimitOptions(info.width_height, info.steps, info.guidance_scale)
     return [
         *([measured] if measured else []),
-        *limit_tables(*asked),
+        *limit_tables(asked),
         *study_tables(read_study()),
     ]
 

@@ -20,14 +20,11 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"svg": svg_uri, "thumbnail": thumbnail_uri}
+    # As images, not inline: ids in one SVG would otherwise meet those in the next.
+    environment.filters["svg"] = lambda svg: _data_uri("image/svg+xml", svg.encode())
+    environment.filters["thumbnail"] = thumbnail_uri
     template = environment.get_template("page.html")
     return template.render(report=report, shown=ROWS_SHOWN)
-
-
-def svg_uri(svg: str) -> str:
-    """As an image, not inline: ids in one SVG would otherwise meet those in the next."""
-    return _data_uri("image/svg+xml", svg.encode())
 
 
 def thumbnail_uri(path: Path) -> str:

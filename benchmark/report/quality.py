@@ -42,9 +42,8 @@ def drawn_right(prompt: str, picture: bytes) -> Mapping[str, float]:
         "right colour": seen.colour == wanted.colour,
         "right background": seen.background == wanted.background,
     }
-    return {name: float(yes) for name, yes in right.items()} | {
-        "all right": float(all(right.values()))
-    }
+    right["all right"] = all(right.values())
+    return {name: float(yes) for name, yes in right.items()}
 
 
 def clip_scorer(weights: Path) -> Scorer:

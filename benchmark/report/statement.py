@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from benchmark.report.analysis import VariantFigures
-from benchmark.run.records import Results, ServedVariant
+from benchmark.run.records import Results
 from benchmark.table import NO_PRICE
+from sd_contract.registration import Registration
 
 LAPTOP = "laptop, small model: ratios between variants here say nothing about AWS"
 
@@ -31,10 +32,10 @@ def statement(results: Results, load: str) -> str:
     return f"{said}. {LAPTOP}" if is_laptop(results) else said
 
 
-def _price(variant: ServedVariant) -> str:
-    if variant.usd_per_hour is None:
+def _price(variant: Registration) -> str:
+    if variant.price_usd_per_hour is None:
         return f"{variant.instance_type} {NO_PRICE} ({variant.region})"
     return (
-        f"{variant.instance_type} ${variant.usd_per_hour:g}/h "
+        f"{variant.instance_type} ${variant.price_usd_per_hour:g}/h "
         f"({variant.region}, {variant.price_date}, {variant.price_source})"
     )

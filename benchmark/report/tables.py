@@ -58,7 +58,7 @@ def latency_columns(of: Callable[[Row], Summary | None], *headers: str) -> list[
 
 
 def money(header: str, spec: str, of: Callable[[VariantFigures], Cell]) -> Column[VariantFigures]:
-    return Column(header, spec, lambda f: NO_PRICE if f.served.usd_per_hour is None else of(f))
+    return Column(header, spec, lambda f: NO_PRICE if f.usd_per_hour is None else of(f))
 
 
 def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigures]:
@@ -72,6 +72,12 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
 
     scored = sorted({f.scores.pictures for f in figures if f.scores.means})
     pictures = " to ".join(dict.fromkeys(str(count) for count in (*scored[:1], *scored[-1:])))
+    notes = [
+        "p99 of a hundred requests rests on the slowest two; latency is the client's, of "
+        "answered requests only."
+    ]
+    if scored:
+        notes.append(f"Quality is of {pictures} pictures a variant, same prompts and seeds.")
     return Table(
         "headline",
         "Latency, price and quality",
@@ -81,21 +87,13 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
             Column("instance", "", instances),
             Column("answered", "", lambda f: f"{f.base.ok}/{f.base.sent}"),
             *latency_columns(lambda f: f.base.latency, *LATENCIES),
-            money("USD/h", "$.4f", lambda f: f.served.usd_per_hour),
+            money("USD/h", "$.4f", lambda f: f.served.price_usd_per_hour),
             money("USD per million", "$,.2f", lambda f: f.cost_per_million),
             *(score(name) for name in dict.fromkeys(n for f in figures for n in f.scores.means)),
         ],
         figures,
         said,
-        [
-            "p99 of a hundred requests rests on the slowest two; latency is the client's, of "
-            "answered requests only.",
-            *(
-                [f"Quality is of {pictures} pictures a variant, same prompts and seeds."]
-                if scored
-                else []
-            ),
-        ],
+        notes,
     )
 
 

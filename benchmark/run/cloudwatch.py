@@ -10,7 +10,7 @@ METRICS = ("ModelLatency", "OverheadLatency")
 
 
 class CloudWatchClient(Protocol):
-    def get_metric_data(self, **request: Any) -> dict[str, Any]: ...
+    def get_paginator(self, operation: str) -> Any: ...
 
 
 class SageMakerClient(Protocol):
@@ -67,18 +67,15 @@ def _request(sagemaker: SageMakerClient, endpoint: str, **window: datetime) -> d
 def _minutes(cloudwatch: CloudWatchClient, request: dict[str, Any]) -> dict[str, dict[str, float]]:
     names = {metric.lower(): metric for metric in METRICS}
     minutes: dict[str, dict[str, float]] = {}
-    while True:
-        answer = cloudwatch.get_metric_data(**request)
-        for series in answer["MetricDataResults"]:
+    for page in cloudwatch.get_paginator("get_metric_data").paginate(**request):
+        for series in page["MetricDataResults"]:
             metric = names.get(series["Id"])
             # SageMaker reports microseconds; everything here is in milliseconds.
             scale = 1000 if metric else 1
             for moment, value in zip(series["Timestamps"], series["Values"], strict=True):
                 minute = moment.astimezone(UTC).isoformat(timespec="minutes")
                 minutes.setdefault(minute, {})[metric or "count"] = value / scale
-        if not answer.get("NextToken"):
-            return minutes
-        request = request | {"NextToken": answer["NextToken"]}
+    return minutes
 
 
 def weighted_mean(record: CloudWatchRecord | None, metric: str) -> float | None:

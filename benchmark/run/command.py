@@ -7,76 +7,55 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx
 from tqdm import tqdm
 
+from api_client import Api
 from benchmark.errors import BenchmarkError
 from benchmark.options import RunOptions
 from benchmark.prompts import PromptSet, load_prompts
-from benchmark.run import cloudwatch, load
-from benchmark.run.client import ApiClient, ListedVariant
+from benchmark.run import cloudwatch
+from benchmark.run.client import Caller
 from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
-from benchmark.run.session import Plan, Progress, Session
+from benchmark.run.session import Session
+from sd_contract.registration import Registration
 from stacks.catalogue.prices import read_prices
 
 
-@dataclass(frozen=True)
-class Target:
-    """`url` ends in /v1. `aws_endpoint_url` is the local cloud's, for CloudWatch."""
-
-    url: str
-    key: str
-    aws_endpoint_url: str | None = None
-
-    @property
-    def local(self) -> bool:
-        return urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
-
-
 async def run(options: RunOptions) -> int:
-    target = _target(options)
+    api, aws_endpoint_url = _target(options)
     prompt_set = load_prompts(options.prompts)
-    prompt_set = replace(prompt_set, prompts=prompt_set.prompts[: options.prompt_count])
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
-        api = ApiClient(http, target.url, target.key, options.timeout, options.response_format)
-        chosen = _choose(await api.models(read_prices()), options.models)
-        info = _info(options, target, prompt_set, chosen)
-        plan = Plan(
-            variants=[variant.served for variant in chosen],
-            phases=[
-                *(load.closed(callers) for callers in options.concurrency),
-                *(load.open_(rate) for rate in sorted(options.rates)),
-            ],
-            prompt_set=prompt_set,
-            warm_up=options.warm_up,
-            repetitions=options.repetitions,
-            load_requests=options.load_requests,
-        )
+        caller = Caller(http, api, options)
+        chosen = _choose(await caller.variants(read_prices()), options.models)
+        info = _info(options, api.url, prompt_set, chosen)
         path = options.results
         with ResultsFile(path, info) as results:
-            pictures = None if options.no_pictures else path.parent / "pictures"
-            session = Session(api, results, info, plan, pictures, _progress, tqdm.write)
+            prompts = prompt_set.prompts[: options.prompt_count]
+            session = Session(caller, results, info, options, chosen, prompts, tqdm.write)
             with _stopping_on_signals(session.stop):
                 await session.run()
             if session.stop.is_set():
                 print(f"stopped; the same command goes on from {path}", file=sys.stderr)
                 return 130
-            results.add_cloudwatch(await _cloudwatch(options, target, results))
+            results.add_cloudwatch(
+                await _cloudwatch(options, info.local, aws_endpoint_url, results)
+            )
     print(f"{len(results.requests)} requests in {path}; python -m benchmark report")
     return 0
 
 
-def _target(options: RunOptions) -> Target:
+def _target(options: RunOptions) -> tuple[Api, str | None]:
+    """With the local cloud's own URL, for CloudWatch."""
     if options.local:
         try:
             found = json.loads(options.local.read_text())
-            url = found["api_url"].rstrip("/")
-            return Target(url, found["api_key"], found.get("aws_endpoint_url"))
+            api = Api(found["api_url"].rstrip("/"), found["api_key"])
+            return api, found.get("aws_endpoint_url")
         except (OSError, KeyError, ValueError) as error:
             raise BenchmarkError(
                 f"--local {options.local}: {error!r}; is the local cloud up (make up)?"
@@ -84,10 +63,10 @@ def _target(options: RunOptions) -> Target:
     key = options.key or os.environ.get("SD_API_KEY")
     if not options.url or not key:
         raise BenchmarkError("give --url and --key (or SD_API_KEY), or --local out/local.json")
-    return Target(options.url.rstrip("/"), key)
+    return Api(options.url.rstrip("/"), key), None
 
 
-def _choose(listed: Mapping[str, ListedVariant], names: Sequence[str]) -> list[ListedVariant]:
+def _choose(listed: Mapping[str, Registration], names: Sequence[str]) -> list[Registration]:
     missing = [name for name in names if name not in listed]
     if missing:
         known = ", ".join(listed) or "none"
@@ -98,18 +77,18 @@ def _choose(listed: Mapping[str, ListedVariant], names: Sequence[str]) -> list[L
 
 
 def _info(
-    options: RunOptions, target: Target, prompt_set: PromptSet, chosen: Sequence[ListedVariant]
+    options: RunOptions, url: str, prompt_set: PromptSet, chosen: Sequence[Registration]
 ) -> RunInfo:
     """The same steps, size and guidance for every variant, whatever each one's defaults are."""
     first = chosen[0]
     common = [size for size in first.sizes if all(size in other.sizes for other in chosen)]
-    size = options.size or next(iter(common), "")
-    if size not in common:
-        served = "; ".join(f"{v.served.name}: {', '.join(v.sizes)}" for v in chosen)
+    size = options.size or next(map(str, common), "")
+    if size not in map(str, common):
+        served = "; ".join(f"{v.name}: {', '.join(map(str, v.sizes))}" for v in chosen)
         raise BenchmarkError(f"no common size {size}: {served}")
     return RunInfo(
-        url=target.url,
-        local=target.local,
+        url=url,
+        local=urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1"),
         prompts=prompt_set.name,
         prompts_digest=prompt_set.digest,
         steps=options.steps or first.default_steps,
@@ -119,35 +98,24 @@ def _info(
     )
 
 
-def _progress(title: str, total: int) -> Progress:
-    bar: Progress = tqdm(total=total, desc=title, unit="picture", mininterval=1, dynamic_ncols=True)
-    return bar
-
-
 @contextlib.contextmanager
 def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
     """The first Ctrl-C lets answers in flight come in; the second one ends the process."""
     loop = asyncio.get_running_loop()
-    caught = (signal.SIGINT, signal.SIGTERM)
+    with contextlib.ExitStack() as handlers:
 
-    def let_go() -> None:
-        for number in caught:
-            loop.remove_signal_handler(number)
+        def ask_to_stop() -> None:
+            stop.set()
+            handlers.close()
 
-    def ask_to_stop() -> None:
-        stop.set()
-        let_go()
-
-    for number in caught:
-        loop.add_signal_handler(number, ask_to_stop)
-    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ask_to_stop)
+            handlers.callback(loop.remove_signal_handler, number)
         yield
-    finally:
-        let_go()
 
 
 async def _cloudwatch(
-    options: RunOptions, target: Target, results: ResultsFile
+    options: RunOptions, local: bool, endpoint_url: str | None, results: ResultsFile
 ) -> list[CloudWatchRecord]:
     """Never fails a run: what could not be read is recorded with the reason."""
     import boto3
@@ -156,7 +124,7 @@ async def _cloudwatch(
 
     seconds = options.cloudwatch_wait
     if seconds is None:
-        seconds = 0 if target.local else 120
+        seconds = 0 if local else 120
     requests = results.requests
     config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
     try:
@@ -164,7 +132,7 @@ async def _cloudwatch(
         if aws.get_credentials() is None:
             return cloudwatch.unavailable(requests, "no AWS credentials were given")
         metrics, sagemaker = (
-            aws.client(name, config=config, endpoint_url=target.aws_endpoint_url)
+            aws.client(name, config=config, endpoint_url=endpoint_url)
             for name in ("cloudwatch", "sagemaker")
         )
     except BotoCoreError as error:

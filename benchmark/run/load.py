@@ -1,10 +1,5 @@
 """Two ways to put load on a variant: closed loop (so many callers) and open loop (such a rate).
 
-Our own hundred lines on asyncio, not locust: the work is a finite list in which every request has
-a key and is either in the results file or still to do. Locust's users draw tasks without end,
-pace themselves by their own answers (so arrivals slow down when the server does, which an open
-loop must not), and would bring gevent and a web server along.
-
 All times come from the running event loop's clock, so tests run on a loop whose time jumps.
 """
 
@@ -31,14 +26,6 @@ WARMING_UP = LoadPhase(WARM_UP, concurrency=1)
 Request = TypeVar("Request")
 Send = Callable[[Request, float], Coroutine[Any, Any, None]]
 """Sends a request and records it; the float is when it was due, in the loop's time."""
-
-
-def closed(concurrency: int) -> LoadPhase:
-    return LoadPhase(f"closed-{concurrency}", concurrency=concurrency)
-
-
-def open_(rate: float) -> LoadPhase:
-    return LoadPhase(f"open-{rate:g}", rate=rate)
 
 
 def arrival_times(count: int, rate: float, seed: int) -> list[float]:

@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from benchmark.errors import BenchmarkError, ResultsMismatch
+from benchmark.errors import BenchmarkError
+from sd_contract.registration import Registration
 
-Outcome = Literal["ok", "failed", "timeout"]
 WARM_UP = "warm-up"
 
 
@@ -46,50 +46,29 @@ class RunInfo:
         return int(width), int(height)
 
     def check_same(self, other: "RunInfo") -> None:
-        """Raises ResultsMismatch that names every field that differs; `started` may."""
+        """Raises BenchmarkError that names every field that differs; `started` may."""
         differences = [
             f"{name} was {was!r}, is now {now!r}"
             for name, was, now in zip(asdict(self), astuple(self), astuple(other), strict=True)
             if was != now and name != "started"
         ]
         if differences:
-            raise ResultsMismatch(
+            raise BenchmarkError(
                 f"the results file holds another run: {'; '.join(differences)}. "
                 "Give another --results, or the same settings."
             )
 
 
-@dataclass(frozen=True)
-class ServedVariant:
-    """What a variant registered, as far as a figure's meaning depends on it."""
-
-    name: str
-    engine: str
-    instance_type: str
-    instance_count: int
-    endpoint_name: str
-    region: str
-    model_id: str
-    revision: str
-    artifact_key: str
-    usd_per_hour: float | None
-    price_date: str
-    price_source: str
-
-    def check_same(self, other: "ServedVariant") -> None:
-        """Raises ResultsMismatch if what is served has changed; its price may."""
-        names = ("engine", "instance_type", "instance_count", "model_id", "revision")
-        for name in (*names, "artifact_key"):
-            was, now = getattr(self, name), getattr(other, name)
-            if was != now:
-                raise ResultsMismatch(
-                    f"{self.name}: the results are of {name} {was!r}, now {now!r} is served. "
-                    "Give another --results."
-                )
-
-    @property
-    def usd_per_hour_total(self) -> float | None:
-        return None if self.usd_per_hour is None else self.usd_per_hour * self.instance_count
+def check_same_variant(recorded: Registration, now: Registration) -> None:
+    """Raises BenchmarkError if what is served has changed; its price may."""
+    names = ("engine", "instance_type", "instance_count", "model_id", "revision", "artifact_key")
+    for name in names:
+        was, served = getattr(recorded, name), getattr(now, name)
+        if was != served:
+            raise BenchmarkError(
+                f"{now.name}: the results are of {name} {was!r}, now {served!r} is served. "
+                "Give another --results."
+            )
 
 
 @dataclass(frozen=True)
@@ -110,12 +89,8 @@ class RequestRecord:
     due_s: float
     done_s: float
     latency_s: float
-    outcome: Outcome
-    steps: int
-    size: str
-    guidance_scale: float
     seed: int
-    variant: ServedVariant
+    variant: Registration
     concurrency: int | None = None
     rate: float | None = None
     http_status: int | None = None
@@ -124,6 +99,13 @@ class RequestRecord:
     request_id: str | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
     picture: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        """ok, failed or timeout."""
+        if self.failure is None:
+            return "ok"
+        return "timeout" if self.failure == "timeout" else "failed"
 
     @property
     def key(self) -> Key:
@@ -165,28 +147,32 @@ def by_phase(records: Iterable[RequestRecord]) -> dict[tuple[str, str], list[Req
 
 
 def read_results(path: Path) -> Results:
-    """Raises BenchmarkError if there is no such file or it holds no run."""
+    """Raises BenchmarkError if there is no such file, it holds no run or isn't of this version."""
     try:
         text = path.read_text()
     except OSError as error:
         raise BenchmarkError(f"no results at {path}: {error.strerror}") from error
-    info: RunInfo | None = None
+    infos: list[RunInfo] = []
     requests: dict[Key, RequestRecord] = {}
     cloudwatch: dict[tuple[str, str], CloudWatchRecord] = {}
-    # What comes after the last newline was cut short; other line breaks may stand in a message.
-    for line in map(json.loads, text.split("\n")[:-1]):
-        match line.pop("kind"):
-            case "run":
-                info = info or RunInfo(**line)
-            case "request":
-                record = RequestRecord(**line | {"variant": ServedVariant(**line["variant"])})
-                requests[record.key] = record
-            case "cloudwatch":
-                seen = CloudWatchRecord(**line)
-                cloudwatch[seen.model, seen.phase] = seen
-    if info is None:
+    try:
+        # What comes after the last newline was cut short; other line breaks may be in a message.
+        for line in map(json.loads, text.split("\n")[:-1]):
+            match line.pop("kind"):
+                case "run":
+                    infos.append(RunInfo(**line))
+                case "request":
+                    variant = Registration.from_document(line.pop("variant"))
+                    record = RequestRecord(**line, variant=variant)
+                    requests[record.key] = record
+                case "cloudwatch":
+                    seen = CloudWatchRecord(**line)
+                    cloudwatch[seen.model, seen.phase] = seen
+    except (KeyError, TypeError, ValueError) as error:
+        raise BenchmarkError(f"{path} isn't a results file of this version: {error}") from error
+    if not infos:
         raise BenchmarkError(f"{path} holds no run")
-    return Results(info, list(requests.values()), cloudwatch)
+    return Results(infos[0], list(requests.values()), cloudwatch)
 
 
 class ResultsFile:
@@ -206,7 +192,8 @@ class ResultsFile:
             self._write({"kind": "run"} | asdict(info))
 
     def add(self, record: RequestRecord) -> None:
-        self._write({"kind": "request"} | asdict(record))
+        line = asdict(record) | {"variant": record.variant.document()}
+        self._write({"kind": "request"} | line)
         self.requests.append(record)
         self.done.add(record.key)
 

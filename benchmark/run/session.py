@@ -5,27 +5,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Protocol
+from functools import cached_property
 
+from tqdm import tqdm
+
+from api_client import GeneratedPicture, GenerationAnswer
 from benchmark.errors import BenchmarkError, RequestFailed
-from benchmark.prompts import Prompt, PromptSet
-from benchmark.run.client import Answer, ApiClient
+from benchmark.options import RunOptions
+from benchmark.prompts import Prompt
+from benchmark.run.client import Caller
 from benchmark.run.load import WARMING_UP, LoadPhase, arrival_times, closed_loop, open_loop
 from benchmark.run.phase_summary import summarise_phase
-from benchmark.run.records import Key, Outcome, RequestRecord, ResultsFile, RunInfo, ServedVariant
+from benchmark.run.records import Key, RequestRecord, ResultsFile, RunInfo, check_same_variant
+from sd_contract.registration import Registration
 
-
-class Progress(Protocol):
-    """The part of tqdm that is used."""
-
-    def update(self, n: int, /) -> object: ...
-    def close(self) -> None: ...
+ARRIVAL_SEED = 20_260
 
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    variant: ServedVariant
+    variant: Registration
     phase: LoadPhase
     prompt: Prompt
     repetition: int
@@ -35,57 +34,49 @@ class PlannedRequest:
         return Key(self.variant.name, self.prompt.index, self.phase.name, self.repetition)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """`phases` in order; the first one gets every prompt `repetitions` times, the load phases
-    after it the first `load_requests` prompts once."""
-
-    variants: Sequence[ServedVariant]
-    phases: Sequence[LoadPhase]
-    prompt_set: PromptSet
-    warm_up: int
-    repetitions: int
-    load_requests: int
-    arrival_seed: int = 20_260
-
-    def requests(self, variant: ServedVariant, phase: LoadPhase) -> list[PlannedRequest]:
-        prompts, repetitions = self.prompt_set.prompts, self.repetitions
-        if phase is not self.phases[0]:
-            prompts, repetitions = prompts[: self.load_requests], 1
-        return [PlannedRequest(variant, phase, p, r) for r in range(repetitions) for p in prompts]
-
-
 @dataclass
 class Session:
-    """One run into `results`, until it is done or `stop` is set; no `pictures`: none are kept."""
+    """One run into `results`, until it is done or `stop` is set.
 
-    api: ApiClient
+    The first phase gets every prompt `repetitions` times, those after it the first `load_requests`
+    prompts once.
+    """
+
+    caller: Caller
     results: ResultsFile
     info: RunInfo
-    plan: Plan
-    pictures: Path | None
-    progress: Callable[[str, int], Progress]
+    options: RunOptions
+    variants: Sequence[Registration]
+    prompts: Sequence[Prompt]
     say: Callable[[str], None]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     _id: str = field(default_factory=lambda: f"{time.time_ns():x}")
     _started: float = 0.0
 
+    @cached_property
+    def phases(self) -> list[LoadPhase]:
+        closed, rates = self.options.concurrency, sorted(self.options.rates)
+        return [
+            *(LoadPhase(f"closed-{callers}", concurrency=callers) for callers in closed),
+            *(LoadPhase(f"open-{rate:g}", rate=rate) for rate in rates),
+        ]
+
     async def run(self) -> None:
         """Returns early, with all answers in flight recorded, once `stop` is set.
 
-        Raises ResultsMismatch if a variant isn't the one the file's figures are of, and
-        BenchmarkError if one answers no warm-up request.
+        Raises BenchmarkError if a variant isn't the one the file's figures are of, or answers no
+        warm-up request.
         """
         for record in self.results.requests:
-            for variant in self.plan.variants:
+            for variant in self.variants:
                 if variant.name == record.model:
-                    record.variant.check_same(variant)
+                    check_same_variant(record.variant, variant)
         self._started = asyncio.get_running_loop().time()
         warm: set[str] = set()
         saturated: set[str] = set()
-        for phase in self.plan.phases:
-            for variant in self.plan.variants:
-                planned = self.plan.requests(variant, phase)
+        for phase in self.phases:
+            for variant in self.variants:
+                planned = self._planned(variant, phase)
                 left = [each for each in planned if each.key not in self.results.done]
                 if self.stop.is_set():
                     return
@@ -103,18 +94,24 @@ class Session:
                     if phase.rate is not None and summary.saturated:
                         saturated.add(variant.name)
 
-    def _of(self, variant: ServedVariant, phase: LoadPhase) -> list[RequestRecord]:
+    def _planned(self, variant: Registration, phase: LoadPhase) -> list[PlannedRequest]:
+        prompts, repetitions = self.prompts, self.options.repetitions
+        if phase is not self.phases[0]:
+            prompts, repetitions = prompts[: self.options.load_requests], 1
+        return [PlannedRequest(variant, phase, p, r) for r in range(repetitions) for p in prompts]
+
+    def _of(self, variant: Registration, phase: LoadPhase) -> list[RequestRecord]:
         return [
             record
             for record in self.results.requests
             if record.model == variant.name and record.phase == phase.name
         ]
 
-    async def _warm_up(self, variant: ServedVariant) -> None:
+    async def _warm_up(self, variant: Registration) -> None:
         """Each session warms up anew: the endpoint may have restarted since the last one."""
         first = len(self._of(variant, WARMING_UP))
-        prompt = self.plan.prompt_set.prompts[0]
-        repetitions = range(first, first + self.plan.warm_up)
+        prompt = self.prompts[0]
+        repetitions = range(first, first + self.options.warm_up)
         planned = [PlannedRequest(variant, WARMING_UP, prompt, r) for r in repetitions]
         await self._run_phase(variant, WARMING_UP, planned)
         answers = self._of(variant, WARMING_UP)[first:]
@@ -125,38 +122,32 @@ class Session:
             )
 
     async def _run_phase(
-        self, variant: ServedVariant, phase: LoadPhase, planned: Sequence[PlannedRequest]
+        self, variant: Registration, phase: LoadPhase, planned: Sequence[PlannedRequest]
     ) -> None:
-        bar = self.progress(f"{variant.name} {phase.name}", len(planned))
+        title = f"{variant.name} {phase.name}"
 
         async def send(request: PlannedRequest, due: float) -> None:
             self.results.add(await self._send(request, due))
-            bar.update(1)
+            bar.update()
 
-        try:
+        with tqdm(planned, title, unit="picture", mininterval=1, dynamic_ncols=True) as bar:
             if phase.rate is not None:
                 # A resumed phase draws its arrivals afresh: what is left is a Poisson stream too.
-                arrivals = arrival_times(len(planned), phase.rate, self.plan.arrival_seed)
+                arrivals = arrival_times(len(planned), phase.rate, ARRIVAL_SEED)
                 await open_loop(planned, arrivals, send, self.stop)
             else:
                 await closed_loop(planned, phase.concurrency or 1, send, self.stop)
-        finally:
-            bar.close()
 
     async def _send(self, request: PlannedRequest, due: float) -> RequestRecord:
         variant, phase, prompt = request.variant, request.phase, request.prompt
-        clock = asyncio.get_running_loop().time
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        answer: Answer | None = None
+        answer: GenerationAnswer | None = None
         failure: RequestFailed | None = None
         try:
-            answer = await self.api.generate(variant.name, prompt, self.info)
+            answer = await self.caller.generate(variant.name, prompt, self.info)
         except RequestFailed as error:
             failure = error
-        done = clock()
-        outcome: Outcome = (
-            "ok" if failure is None else "timeout" if failure.kind == "timeout" else "failed"
-        )
+        done = asyncio.get_running_loop().time()
         return RequestRecord(
             model=variant.name,
             prompt=prompt.index,
@@ -167,10 +158,6 @@ class Session:
             due_s=round(due - self._started, 6),
             done_s=round(done - self._started, 6),
             latency_s=round(done - due, 6),
-            outcome=outcome,
-            steps=self.info.steps,
-            size=self.info.size,
-            guidance_scale=self.info.guidance_scale,
             seed=prompt.seed,
             variant=variant,
             concurrency=phase.concurrency,
@@ -179,23 +166,22 @@ class Session:
             failure=failure.kind if failure else None,
             message=str(failure) if failure else None,
             request_id=answer.request_id if answer else None,
-            stages_ms=answer.stages_ms if answer else {},
-            picture=await self._keep_picture(request, answer),
+            stages_ms=dict(answer.timings_ms) if answer else {},
+            picture=await self._keep(answer.pictures[0], request) if answer else None,
         )
 
-    async def _keep_picture(self, request: PlannedRequest, answer: Answer | None) -> str | None:
+    async def _keep(self, picture: GeneratedPicture, request: PlannedRequest) -> str | None:
         """Pictures of the first phase only: the others would be the same ones again."""
-        if answer is None or self.pictures is None or request.phase is not self.plan.phases[0]:
+        if self.options.no_pictures or request.phase is not self.phases[0]:
             return None
-        picture, name, index = answer.picture, request.variant.name, request.prompt.index
-        if answer.picture_url:
-            try:
-                picture = await self.api.fetch(answer.picture_url)
-            except RequestFailed as error:
-                self.say(f"{name} prompt {index}: picture not kept, {error}")
-        if picture is None:
+        name, index = request.variant.name, request.prompt.index
+        try:
+            png = picture.png or await self.caller.fetch(str(picture.url))
+        except RequestFailed as error:
+            self.say(f"{name} prompt {index}: picture not kept, {error}")
             return None
-        path = self.pictures / name / f"{index:03d}-{request.repetition}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
+        folder = self.options.results.parent / "pictures" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{index:03d}-{request.repetition}.png"
+        path.write_bytes(png)
         return f"{name}/{path.name}"

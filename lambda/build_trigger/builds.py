@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from build_trigger.outputs import Output, parse_output
+from build_trigger.outputs import Output
 
 WAIT_URL = "SD_WAIT_URL"
 KEY = "SD_KEY"
@@ -30,7 +30,7 @@ class Step:
     def output(self) -> Output:
         """What it is `told` of; raises KeyError. A stack of an earlier version, which must be
         deletable, may tell otherwise."""
-        return parse_output(self.told)
+        return Output.parse(self.told)
 
     @classmethod
     def parse(cls, properties: Mapping[str, Any]) -> "Step":
@@ -130,7 +130,7 @@ def _build(raw: Mapping[str, Any]) -> Build | None:
         status=raw["buildStatus"],
         key=variables[KEY],
         wait_url=variables[WAIT_URL],
-        output=parse_output(json.loads(variables[OUTPUT])),
+        output=Output.parse(json.loads(variables[OUTPUT])),
         jobs=variables.get(JOBS, ""),
         log_group=logs.get("groupName", ""),
         log_stream=logs.get("streamName", ""),

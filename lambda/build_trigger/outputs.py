@@ -7,29 +7,19 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class S3Output:
-    """Done when the object `manifest` is there."""
+class Output:
+    """Done when the bucket has the object `manifest` and, for an image, its repository the tag."""
 
     bucket: str
     manifest: str
-
-
-@dataclass(frozen=True)
-class EcrOutput:
-    """Done when the repository has the tag, and the bucket the image's record."""
-
     repository: str
     tag: str
-    record: S3Output
 
-
-Output = S3Output | EcrOutput
-
-
-def parse_output(told: Mapping[str, str]) -> Output:
-    """As the stacks tell of it (stacks/components/build_step.py). Raises KeyError."""
-    in_s3 = S3Output(told["Bucket"], told["Manifest"])
-    return EcrOutput(told["Repository"], told["Tag"], in_s3) if "Tag" in told else in_s3
+    @classmethod
+    def parse(cls, told: Mapping[str, str]) -> "Output":
+        """As the stacks tell of it (stacks/components/build_step.py). Raises KeyError."""
+        tag = told.get("Tag", "")
+        return cls(told["Bucket"], told["Manifest"], told["Repository"] if tag else "", tag)
 
 
 @dataclass(frozen=True)
@@ -40,17 +30,15 @@ class Outputs:
     ecr: Any
 
     def exists(self, output: Output) -> bool:
-        if isinstance(output, S3Output):
-            return self._object(output)
-        return self._object(output.record) and self._image(output)
+        return self._object(output) and (not output.tag or self._image(output))
 
-    def _object(self, output: S3Output) -> bool:
+    def _object(self, output: Output) -> bool:
         # Listing tells "not there" from "not allowed", which HeadObject doesn't.
         key = output.manifest
         listed = self.s3.list_objects_v2(Bucket=output.bucket, Prefix=key, MaxKeys=1)
         return any(found["Key"] == key for found in listed.get("Contents", ()))
 
-    def _image(self, output: EcrOutput) -> bool:
+    def _image(self, output: Output) -> bool:
         try:
             self.ecr.describe_images(
                 repositoryName=output.repository, imageIds=[{"imageTag": output.tag}]

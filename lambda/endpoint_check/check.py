@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfn_requests.answering import Outcome
+from sd_contract.registration import Built
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +59,15 @@ class Check:
     pause: Callable[[float], None] = time.sleep
 
     def carry_out(self, event: Mapping[str, Any]) -> Outcome:
-        """The attribute Built is compact JSON: `{"base_image_digest": "sha256:…" | null, "quality":
-        {…} | null}`. Raises NotAsAskedFor."""
+        """The attribute Built is that of a registration, as compact JSON. Raises NotAsAskedFor."""
         asked = Asked.parse(event["ResourceProperties"])
         # One id for good: an update that fails has replaced nothing.
         physical_id = f"endpoint-check-{asked.endpoint}"
         if event["RequestType"] == "Delete":
             return Outcome(str(event["PhysicalResourceId"]))
         self._in_service(asked)
-        built = {
-            "base_image_digest": self._base_image_digest(asked),
-            "quality": self._quality(asked),
-        }
-        return Outcome(physical_id, {"Built": json.dumps(built, separators=(",", ":"))})
+        built = Built(self._base_image_digest(asked), self._quality(asked))
+        return Outcome(physical_id, {"Built": json.dumps(vars(built), separators=(",", ":"))})
 
     def _in_service(self, asked: Asked) -> None:
         described = self._settled(asked.endpoint)

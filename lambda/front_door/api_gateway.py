@@ -61,7 +61,6 @@ _INTERNAL = _Answer(
 class Request:
     """`route` is the method and the resource's template, such as "GET /models"."""
 
-    id: str
     route: str
     body: RawBody
 
@@ -71,10 +70,9 @@ def request_id(event: Mapping[str, Any], fallback: str) -> str:
     return (event.get("requestContext") or {}).get("requestId") or fallback
 
 
-def read_event(event: Mapping[str, Any], request_id: str) -> Request:
+def read_event(event: Mapping[str, Any]) -> Request:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     return Request(
-        id=request_id,
         route=f"{event['httpMethod']} {event['resource']}",
         body=RawBody(
             text=event.get("body") or "",
@@ -102,17 +100,14 @@ def ok_response(request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def error_response(request_id: str, error: Exception) -> dict[str, Any]:
     """Only a RequestError's text reaches the caller; every other error is told by its kind."""
+    param = None
     if isinstance(error, RequestError):
-        body = {
-            "message": str(error),
-            "type": "invalid_request_error",
-            "param": error.param,
-            "code": error.code,
-        }
-        return _response(request_id, _REQUEST_STATUS[type(error)], {"error": body})
-    kinds = (answer for kind, answer in _TRY_AGAIN.items() if isinstance(error, kind))
-    answer = next(kinds, _INTERNAL)
-    body = {"message": answer.message, "type": answer.type, "param": None, "code": answer.code}
+        status, param = _REQUEST_STATUS[type(error)], error.param
+        answer = _Answer(status, "invalid_request_error", error.code, str(error))
+    else:
+        kinds = (answer for kind, answer in _TRY_AGAIN.items() if isinstance(error, kind))
+        answer = next(kinds, _INTERNAL)
+    body = {"message": answer.message, "type": answer.type, "param": param, "code": answer.code}
     response = _response(request_id, answer.status, {"error": body})
     if answer.retry_after_s is not None:
         response["headers"]["Retry-After"] = str(answer.retry_after_s)

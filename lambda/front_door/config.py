@@ -7,7 +7,8 @@ drift from them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sd_contract.environment import Reader, number, text, whole
+from sd_contract.environment import Parser, Reader, number, text, whole
+from sd_contract.fields import Number, Whole
 from sd_contract.limits import LAMBDA_BYTES, PRESIGNED_URL_S
 
 # What a request costs besides the endpoint's own seconds: the Lambda's cold start, reading the
@@ -36,21 +37,13 @@ class Config:
         """Raises sd_contract's ConfigError with all mistakes at once."""
         read = Reader(env)
         config = cls(
-            variant_prefix=read("SD_VARIANT_PREFIX", _path, "an SSM path such as /sd/variants"),
-            default_model=read("SD_DEFAULT_MODEL", text, "a variant's name"),
-            picture_bucket=read("SD_PICTURE_BUCKET", text, "a bucket's name"),
-            url_ttl_s=read(
-                "SD_URL_TTL_S", whole(1, PRESIGNED_URL_S), f"an integer from 1 to {PRESIGNED_URL_S}"
-            ),
-            gateway_timeout_s=read(
-                "SD_GATEWAY_TIMEOUT_S",
-                number(RESERVE_S + 1, 900),
-                f"a number from {RESERVE_S + 1:g} to 900",
-            ),
-            cache_ttl_s=read("SD_CACHE_TTL_S", number(0, 3600), "a number from 0 to 3600"),
-            max_body_bytes=read(
-                "SD_MAX_BODY_BYTES", whole(1, LAMBDA_BYTES), f"an integer from 1 to {LAMBDA_BYTES}"
-            ),
+            variant_prefix=read("SD_VARIANT_PREFIX", _PATH),
+            default_model=read("SD_DEFAULT_MODEL", text("a variant's name")),
+            picture_bucket=read("SD_PICTURE_BUCKET", text("a bucket's name")),
+            url_ttl_s=read("SD_URL_TTL_S", whole(Whole(1, PRESIGNED_URL_S))),
+            gateway_timeout_s=read("SD_GATEWAY_TIMEOUT_S", number(Number(RESERVE_S + 1, 900))),
+            cache_ttl_s=read("SD_CACHE_TTL_S", number(Number(0, 3600))),
+            max_body_bytes=read("SD_MAX_BODY_BYTES", whole(Whole(1, LAMBDA_BYTES))),
         )
         read.raise_problems()
         return config
@@ -60,3 +53,6 @@ def _path(value: str) -> str:
     if not value.startswith("/") or value.endswith("/"):
         raise ValueError
     return value
+
+
+_PATH = Parser("an SSM path such as /sd/variants", _path)

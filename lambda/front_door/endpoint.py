@@ -37,20 +37,18 @@ from sd_contract.invocation import INVALID_REQUEST, JSON, Answer, ContainerError
 
 _SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 
-_THROTTLED = {
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-}
 # ValidationError is also what SageMaker says of an endpoint without capacity; our body can't be
 # what it means, as its size and shape are checked before.
-_UNAVAILABLE = {
-    "ValidationError",
-    "ValidationException",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "ModelNotReadyException",
+_BY_CODE: Mapping[str, type[FrontDoorError]] = {
+    "Throttling": EndpointThrottled,
+    "ThrottlingException": EndpointThrottled,
+    "TooManyRequestsException": EndpointThrottled,
+    "RequestLimitExceeded": EndpointThrottled,
+    "ValidationError": EndpointUnavailable,
+    "ValidationException": EndpointUnavailable,
+    "ServiceUnavailable": EndpointUnavailable,
+    "ServiceUnavailableException": EndpointUnavailable,
+    "ModelNotReadyException": EndpointUnavailable,
 }
 # aws/amazon-sagemaker-examples#559: of an endpoint that was deleted.
 _NOT_FOUND = re.compile(r"ValidationError: Endpoint \S+ of account \S+ not found")
@@ -103,14 +101,10 @@ def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
     error = response.get("Error", {})
     code = error.get("Code", "")
     text = f"{code}: {error.get('Message', '')}"
-    if code in _THROTTLED:
-        return EndpointThrottled(text)
     if _NOT_FOUND.match(text):
         return EndpointNotFound(text)
-    if code in _UNAVAILABLE:
-        return EndpointUnavailable(text)
     if code != "ModelError":
-        return EndpointError(text)
+        return _BY_CODE.get(code, EndpointError)(text)
 
     status = response.get("OriginalStatusCode")
     if status == 0:

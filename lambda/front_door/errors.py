@@ -6,15 +6,15 @@ FrontDoorError
 │   ├── BodyTooLarge
 │   ├── ModelNotFound
 │   └── RouteNotFound
-├── TryAgain                nobody's mistake; the same request may succeed later
-│   ├── EndpointThrottled
-│   ├── EndpointUnavailable
-│   │   └── EndpointNotFound
-│   └── EndpointTimeout
-└── InternalError           ours to mend; the text is for the log, never for the caller
-    ├── RegistryError
-    ├── EndpointError
-    └── StorageError
+├── EndpointThrottled       nobody's mistake; the same request may succeed later
+├── EndpointUnavailable
+│   └── EndpointNotFound
+├── EndpointTimeout
+├── RegistryError           ours to mend
+├── EndpointError
+└── StorageError
+
+All but a RequestError's text is for the log, never for the caller.
 
 (A wrong environment is sd_contract's ConfigError.)
 """
@@ -51,15 +51,11 @@ class RouteNotFound(RequestError):
     """The API has no such method and path."""
 
 
-class TryAgain(FrontDoorError):
-    """The text is for the log."""
-
-
-class EndpointThrottled(TryAgain):
+class EndpointThrottled(FrontDoorError):
     """SageMaker takes no more requests just now."""
 
 
-class EndpointUnavailable(TryAgain):
+class EndpointUnavailable(FrontDoorError):
     """The endpoint isn't in service, takes no more just now, died, or can't be reached."""
 
 
@@ -67,21 +63,17 @@ class EndpointNotFound(EndpointUnavailable):
     """There is no endpoint of that name: still being made, or gone with its variant."""
 
 
-class EndpointTimeout(TryAgain):
+class EndpointTimeout(FrontDoorError):
     """The endpoint's answer would come too late for the gateway."""
 
 
-class InternalError(FrontDoorError):
-    """The text is for the log."""
-
-
-class RegistryError(InternalError):
+class RegistryError(FrontDoorError):
     """The variants' registrations can't be read, or the one asked for is malformed."""
 
 
-class EndpointError(InternalError):
+class EndpointError(FrontDoorError):
     """The container failed, or answered something outside its contract."""
 
 
-class StorageError(InternalError):
+class StorageError(FrontDoorError):
     """An image couldn't be stored."""

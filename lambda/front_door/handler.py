@@ -33,8 +33,7 @@ def serve(
     log = RequestLog(request_id(event, invocation_id), timer)
     try:
         log.called(event)
-        request = read_event(event, log.request_id)
-        response = ok_response(log.request_id, front_door().answer(request, log))
+        response = ok_response(log.request_id, front_door().answer(read_event(event), log))
     except Exception as error:  # noqa: BLE001 - the last resort: a 500 that tells nothing
         log.failed(error)
         response = error_response(log.request_id, error)

@@ -1,13 +1,12 @@
 """Generated pictures in S3, handed out as presigned URLs."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from front_door.errors import StorageError
-from sd_contract.invocation import MEDIA_TYPES
+from sd_contract.invocation import MEDIA_TYPES, Answer
 
 
 class ObjectStore(Protocol):
@@ -22,15 +21,14 @@ class ObjectStore(Protocol):
 def store(
     s3: ObjectStore,
     bucket: str,
-    pictures: Sequence[tuple[int, bytes]],
+    answer: Answer,
     *,
-    output_format: str,
     request_id: str,
     now_s: float,
     url_ttl_s: int,
 ) -> list[str]:
-    """Stores (seed, picture) pairs as `<date, UTC>/<request id>/<seed>.<output format>`; gives URLs
-    in that order.
+    """Stores the pictures as `<date, UTC>/<request id>/<seed>.<output format>`; gives URLs in their
+    order.
 
     A URL works for `url_ttl_s` or until the credentials that signed it end, whichever is first.
     Raises StorageError.
@@ -38,9 +36,10 @@ def store(
     folder = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}/{request_id}"
     urls = []
     try:
-        for seed, picture in pictures:
-            where = {"Bucket": bucket, "Key": f"{folder}/{seed}.{output_format}"}
-            s3.put_object(**where, Body=picture, ContentType=MEDIA_TYPES[output_format])
+        for seed, picture in zip(answer.seeds, answer.images, strict=True):
+            where = {"Bucket": bucket, "Key": f"{folder}/{seed}.{answer.output_format}"}
+            media_type = MEDIA_TYPES[answer.output_format]
+            s3.put_object(**where, Body=picture, ContentType=media_type)
             urls.append(s3.generate_presigned_url("get_object", Params=where, ExpiresIn=url_ttl_s))
     except (BotoCoreError, ClientError) as error:
         raise StorageError(f"{bucket}/{folder}: {error}") from error

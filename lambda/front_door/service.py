@@ -54,7 +54,7 @@ class FrontDoor:
 
         with log.stage("endpoint"):
             try:
-                answer = endpoint.generate(self.runtime, generation, request.id)
+                answer = endpoint.generate(self.runtime, generation, log.request_id)
             except EndpointNotFound:
                 self.registry.refresh()
                 self.registry.resolve(fields.model)  # ModelNotFound: it went with its variant
@@ -62,7 +62,7 @@ class FrontDoor:
         self.picture_times.learn(generation, answer)
         log.stages_ms |= answer.timings_ms
         with log.stage("storage"):
-            data = self._data(request.id, generation.response_format, answer)
+            data = self._data(log.request_id, generation.response_format, answer)
         return {
             "created": int(self.now()),
             "model": variant.name,
@@ -73,22 +73,21 @@ class FrontDoor:
     def _data(
         self, request_id: str, response_format: ResponseFormat, answer: Answer
     ) -> list[dict[str, Any]]:
-        pairs = list(zip(answer.seeds, answer.images, strict=True))
         if response_format == "b64_json":
-            return [
-                {"b64_json": base64.b64encode(picture).decode(), "seed": seed}
-                for seed, picture in pairs
-            ]
-        urls = pictures.store(
-            self.s3,
-            self.config.picture_bucket,
-            pairs,
-            output_format=answer.output_format,
-            request_id=request_id,
-            now_s=self.now(),
-            url_ttl_s=self.config.url_ttl_s,
-        )
-        return [{"url": url, "seed": seed} for url, seed in zip(urls, answer.seeds, strict=True)]
+            values = [base64.b64encode(picture).decode() for picture in answer.images]
+        else:
+            values = pictures.store(
+                self.s3,
+                self.config.picture_bucket,
+                answer,
+                request_id=request_id,
+                now_s=self.now(),
+                url_ttl_s=self.config.url_ttl_s,
+            )
+        return [
+            {response_format: value, "seed": seed}
+            for value, seed in zip(values, answer.seeds, strict=True)
+        ]
 
     def _list_models(self) -> dict[str, Any]:
         registered, default = self.registry.listing()

@@ -6,7 +6,7 @@ front door to the endpoints.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,7 +23,7 @@ REREAD_S = 2.0
 class ParameterStore(Protocol):
     """The part of boto3's SSM client that is used."""
 
-    def get_parameters_by_path(self, **kwargs: Any) -> Mapping[str, Any]: ...
+    def get_paginator(self, operation: str) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -41,30 +41,21 @@ class _Reading:
     malformed: Mapping[str, str]
 
 
+@dataclass
 class VariantRegistry:
     """Reads `prefix`, keeps it for `ttl_s`; a fresh reading that fails leaves the last in force."""
 
-    def __init__(
-        self,
-        ssm: ParameterStore,
-        *,
-        prefix: str,
-        default_model: str,
-        ttl_s: float,
-        clock: Callable[[], float],
-        log: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self._ssm = ssm
-        self._prefix = prefix
-        self._default_model = default_model
-        self._ttl_s = ttl_s
-        self._clock = clock
-        self._log = log
-        self._last: _Reading | None = None
+    ssm: ParameterStore
+    prefix: str
+    default_model: str
+    ttl_s: float
+    clock: Callable[[], float]
+    log: Callable[[dict[str, Any]], None]
+    _last: _Reading | None = field(default=None, init=False)
 
     def resolve(self, name: str | None) -> Registration:
         """The variant called `name`, or the default one. Raises ModelNotFound, RegistryError."""
-        for max_age_s in (self._ttl_s, REREAD_S):
+        for max_age_s in (self.ttl_s, REREAD_S):
             reading = self._read(max_age_s)
             wanted = self._default_name(reading) if name is None else name
             if wanted is not None and wanted in reading.registered:
@@ -77,7 +68,7 @@ class VariantRegistry:
                 "model",
                 f"model: {name[:80]!r} is not deployed (deployed: {deployed})"
                 if name is not None
-                else f"model: the default, {self._default_model!r}, is not deployed: "
+                else f"model: the default, {self.default_model!r}, is not deployed: "
                 f"name one that is (deployed: {deployed})",
                 "model_not_found",
             )
@@ -99,37 +90,31 @@ class VariantRegistry:
     def _default_name(self, reading: _Reading) -> str | None:
         # A default whose registration is malformed is still the default: to serve another model
         # in its place would hide the mistake.
-        if self._default_model in (*reading.registered, *reading.malformed):
-            return self._default_model
+        if self.default_model in (*reading.registered, *reading.malformed):
+            return self.default_model
         flagged = [name for name, entry in reading.registered.items() if entry.variant.default]
         return flagged[0] if len(flagged) == 1 else None
 
     def _read(self, max_age_s: float) -> _Reading:
-        now = self._clock()
+        now = self.clock()
         last = self._last
         # A clock set back must not keep a reading alive.
-        if last is not None and 0 <= now - last.at < min(max_age_s, self._ttl_s):
+        if last is not None and 0 <= now - last.at < min(max_age_s, self.ttl_s):
             return last
         try:
             parameters = self._parameters()
         except (BotoCoreError, ClientError) as error:
             if last is None:
-                raise RegistryError(f"cannot read {self._prefix}: {error}") from error
-            self._log({"event": "registrations_not_refreshed", "reason": str(error)})
-            self._last = _Reading(now, last.registered, last.malformed)
-            return self._last
-        self._last = self._parse(now, parameters)
+                raise RegistryError(f"cannot read {self.prefix}: {error}") from error
+            self.log({"event": "registrations_not_refreshed", "reason": str(error)})
+            self._last = replace(last, at=now)
+        else:
+            self._last = self._parse(now, parameters)
         return self._last
 
     def _parameters(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        token: dict[str, str] = {}
-        while True:
-            page = self._ssm.get_parameters_by_path(Path=self._prefix, Recursive=False, **token)
-            found.extend(page["Parameters"])
-            if not page.get("NextToken"):
-                return found
-            token = {"NextToken": page["NextToken"]}
+        pages = self.ssm.get_paginator("get_parameters_by_path").paginate(Path=self.prefix)
+        return [parameter for page in pages for parameter in page["Parameters"]]
 
     def _parse(self, now: float, parameters: list[Mapping[str, Any]]) -> _Reading:
         registered: dict[str, Registered] = {}
@@ -142,9 +127,7 @@ class VariantRegistry:
                     raise ValueError(f"name is {variant.name!r}, the parameter's is {name!r}")
             except ValueError as error:
                 malformed[name] = str(error)
-                self._log(
-                    {"event": "malformed_registration", "variant": name, "reason": str(error)}
-                )
+                self.log({"event": "malformed_registration", "variant": name, "reason": str(error)})
             else:
                 created = int(parameter["LastModifiedDate"].timestamp())
                 registered[name] = Registered(variant, created)

@@ -1,11 +1,8 @@
-"""Runs one build as processes of this machine, under the project's role.
+"""Runs one build as a process of this machine, under the project's role.
 
-Rules kept: a failing command ends its phase; a failure in install skips to the end, one in build
-still runs post_build; CODEBUILD_BUILD_SUCCEEDING tells post_build which; a stop or a timeout kills
-the whole process group at once, with no signal to clear up by (aws/aws-lc#1233: not even a shell's
-trap runs). CodeBuild has one shell for all phases; here nothing but files carries over from one to
-the next. Nothing of the build's image is here but `python3` and `docker`, which come first on its
-PATH.
+A failing command ends the build; a stop or a timeout kills the whole process group at once, with no
+signal to clear up by (aws/aws-lc#1233: not even a shell's trap runs). Nothing of the build's image
+is here but `python3` and `docker`, which come first on its PATH.
 """
 
 from __future__ import annotations
@@ -21,13 +18,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from local_cloud import aws
-from local_cloud.codebuild.buildspec import (
-    PHASES,
-    Buildspec,
-    BuildspecError,
-    parse_buildspec,
-    script,
-)
+from local_cloud.codebuild.buildspec import BuildspecError, build_commands, script
 from local_cloud.ministack.identity import RoleSession
 from local_cloud.processes import ProcessGroup, clean_environment, network_environment
 from local_cloud.settings import CloudSettings
@@ -45,7 +36,6 @@ class BuildPlan:
     environment: Mapping[str, str]
     timeout_s: float
     role: RoleSession
-    log_stream: str
 
 
 class BuildRun:
@@ -63,7 +53,7 @@ class BuildRun:
         self._log, self._on_phase = log, on_phase
         self._folder = settings.builds / plan.build_id.replace(":", "_")
         self._source = self._folder / "src"
-        self._failed = self._folder / "failed-command"
+        self._note = self._folder / "command"
         self._stopped = threading.Event()
         self._deadline = time.monotonic() + plan.timeout_s
         self._group: ProcessGroup | None = None
@@ -80,24 +70,25 @@ class BuildRun:
         """Do it all; blocks until the build ended. The build's status."""
         try:
             self._source.mkdir(parents=True)
-            spec = self._prepare()
-            return self._run_phases(spec) if spec else self._ended() or "FAILED"
+            commands = self._prepare()
+            return self._build(commands) if commands else self._ended() or "FAILED"
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _prepare(self) -> Buildspec | None:
+    def _prepare(self) -> Sequence[str]:
+        """The build's commands; none where it can't begin."""
         self._on_phase("DOWNLOAD_SOURCE", "IN_PROGRESS", "")
         try:
             self._fetch_source()
-            spec = parse_buildspec(self._plan.buildspec)
+            commands = build_commands(self._plan.buildspec)
         except ClientError as error:
             self._on_phase("DOWNLOAD_SOURCE", "FAILED", f"CLIENT_ERROR: {error}")
         except (OSError, zipfile.BadZipFile, BuildspecError) as error:
             self._on_phase("DOWNLOAD_SOURCE", "FAILED", str(error))
         else:
             self._on_phase("DOWNLOAD_SOURCE", "SUCCEEDED", "")
-            return spec
-        return None
+            return commands
+        return ()
 
     def _fetch_source(self) -> None:
         bucket, _, key = self._plan.source.partition("/")
@@ -108,50 +99,39 @@ class BuildRun:
             zipped.extractall(self._source)
         archive.unlink()
 
-    def _run_phases(self, spec: Buildspec) -> str:
-        status = "SUCCEEDED"
-        for name in PHASES:
-            self._on_phase(name.upper(), "IN_PROGRESS", "")
-            context = self._run_phase(spec[name], succeeding=status == "SUCCEEDED")
-            if ended := self._ended():
-                self._on_phase(name.upper(), ended, "")
-                return ended
-            self._on_phase(name.upper(), "FAILED" if context else "SUCCEEDED", context)
-            if context:
-                status = "FAILED"
-                # A build that failed before its build phase has nothing to clear up after.
-                if name == "install":
-                    break
+    def _build(self, commands: Sequence[str]) -> str:
+        self._on_phase("BUILD", "IN_PROGRESS", "")
+        context = self._run_commands(commands)
+        status = self._ended() or ("FAILED" if context else "SUCCEEDED")
+        self._on_phase("BUILD", status, context)
         return status
 
-    def _run_phase(self, commands: Sequence[str], *, succeeding: bool) -> str:
+    def _run_commands(self, commands: Sequence[str]) -> str:
         """CodeBuild's message for a command that failed, empty where none has."""
-        if not commands:
-            return ""
         with self._lock:
             if self._stopped.is_set():
                 return ""
             self._group = ProcessGroup(
-                ["bash", "--noprofile", "--norc", "-c", script(commands, self._failed)],
-                environment=self._environment(succeeding),
+                ["bash", "--noprofile", "--norc", "-c", script(commands, self._note)],
+                environment=self._environment(),
                 folder=self._source,
                 notes=self._settings.groups,
                 on_line=self._log,
             )
         code = self._group.wait(max(self._deadline - time.monotonic(), 0.0))
-        # Also what a phase has left in the background: its shell is gone.
+        # Also what it has left in the background: its shell is gone.
         self._group.kill()
-        if not code:
+        if not code or self._ended():
             return ""
-        command = self._failed.read_text() if self._failed.exists() else ""
-        return f"Error while executing command: {command}. Reason: exit status {code}"
+        said = f"Error while executing command: {self._note.read_text()}"
+        return f"{said}. Reason: exit status {code}"
 
     def _ended(self) -> str:
         if self._stopped.is_set():
             return "STOPPED"
         return "TIMED_OUT" if time.monotonic() >= self._deadline else ""
 
-    def _environment(self, succeeding: bool) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         home = self._folder / "home"
         home.mkdir(exist_ok=True)
         plan = self._plan
@@ -164,9 +144,6 @@ class BuildRun:
                 "AWS_REGION": self._settings.region,
                 "AWS_DEFAULT_REGION": self._settings.region,
                 "CODEBUILD_BUILD_ID": plan.build_id,
-                "CODEBUILD_BUILD_SUCCEEDING": str(int(succeeding)),
-                "CODEBUILD_LOG_PATH": plan.log_stream,
-                "CODEBUILD_SRC_DIR": str(self._source),
                 "HOME": str(home),
                 "TMPDIR": str(home),
                 "PATH": f"{tool_folder(self._settings)}:{os.environ.get('PATH', '')}",

@@ -1,4 +1,4 @@
-"""A buildspec as the app's builds have it: JSON, version 0.2, commands by phase.
+"""A buildspec as the app's builds have it: JSON, version 0.2, bash, commands in one phase.
 
 https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html
 """
@@ -7,58 +7,39 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-PHASES = ("install", "build", "post_build")
-Buildspec = Mapping[str, Sequence[str]]
-"""The commands of each of PHASES."""
 
 # `exit` in a command ends the shell, and the phase with it, as it does on CodeBuild.
 COMMAND = """
 echo "[Container] Running command "{line}
-printf %s {line} > {failed}
+printf %s {line} > {note}
 eval {line} || exit
 """
 
 
 class BuildspecError(Exception):
-    """The buildspec is not one that can run here; the message says where."""
+    """The buildspec is not one that can run here."""
 
 
-def parse_buildspec(text: str) -> Buildspec:
-    """BuildspecError for anything but a version 0.2 buildspec of known keys."""
+def build_commands(text: str) -> Sequence[str]:
+    """Of the build phase. BuildspecError where there is anything else that would do something."""
     try:
         document = json.loads(text)
-    except ValueError as error:
-        raise BuildspecError(f"YAML_FILE_ERROR: only JSON can be had here: {error}") from error
-    _only(document, {"version", "env", "phases"}, "buildspec")
-    if document.get("version") != "0.2":
-        raise BuildspecError("YAML_FILE_ERROR: the buildspec's version must be 0.2")
-    _only(document.get("env") or {}, {"shell"}, "env")
-    phases = document.get("phases") or {}
-    _only(phases, set(PHASES), "phases")
-    return {name: _commands(name, phases.get(name) or {}) for name in PHASES}
-
-
-def script(commands: Sequence[str], failed: Path) -> str:
-    """A phase in bash. The command that ends it is left in the file `failed`."""
-    note = shlex.quote(str(failed))
-    lines = (COMMAND.format(line=shlex.quote(line), failed=note) for line in commands)
-    return "".join([*lines, f"rm -f {note}"])
-
-
-def _commands(name: str, phase: Any) -> Sequence[str]:
-    _only(phase, {"commands", "runtime-versions"}, f"phases.{name}")
-    commands = phase.get("commands", [])
-    if not isinstance(commands, list) or not all(isinstance(line, str) for line in commands):
-        raise BuildspecError(f"YAML_FILE_ERROR: phases.{name} must list its commands as strings")
+        idle = document["phases"].pop("install", {}).keys() <= {"runtime-versions"}
+        commands: list[str] = document["phases"]["build"]["commands"]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BuildspecError(f"YAML_FILE_ERROR: no JSON with a build phase: {error!r}") from error
+    phases = {"build": {"commands": [str(line) for line in commands]}}
+    if not idle or document != {"version": "0.2", "env": {"shell": "bash"}, "phases": phases}:
+        raise BuildspecError(
+            "YAML_FILE_ERROR: only version 0.2 for bash, runtime-versions and the build phase's "
+            "commands can be had here"
+        )
     return commands
 
 
-def _only(found: Any, known: set[str], where: str) -> None:
-    if not isinstance(found, dict):
-        raise BuildspecError(f"YAML_FILE_ERROR: {where} is no object")
-    if unknown := sorted(set(found) - known):
-        raise BuildspecError(f"YAML_FILE_ERROR: {where} has {', '.join(unknown)}, unknown here")
+def script(commands: Sequence[str], note: Path) -> str:
+    """A phase in bash. The command that is run is in the file `note`."""
+    quoted = shlex.quote(str(note))
+    return "".join(COMMAND.format(line=shlex.quote(line), note=quoted) for line in commands)

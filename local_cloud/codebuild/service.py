@@ -82,7 +82,6 @@ class CodeBuildService:
 
     def _new_record(self, project: Record, request: Mapping[str, Any]) -> Record:
         build = new_record(project)
-        now = int(time.time())
         build.pop("endTime")
         logs = (project.get("logsConfig") or {}).get("cloudWatchLogs") or {}
         group = logs.get("groupName") or f"/aws/codebuild/{project['name']}"
@@ -106,15 +105,7 @@ class CodeBuildService:
                 f"{self._settings.region}#logsV2:log-groups/log-group/"
                 f"{group.replace('/', '$252F')}/log-events/{stream.replace('/', '$252F')}",
             },
-            phases=[
-                {
-                    "phaseType": "SUBMITTED",
-                    "phaseStatus": "SUCCEEDED",
-                    "startTime": now,
-                    "endTime": now,
-                    "durationInSeconds": 0,
-                }
-            ],
+            phases=[{"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED"}],
         )
         return build
 
@@ -141,7 +132,6 @@ class CodeBuildService:
                 currentPhase="COMPLETED",
                 endTime=int(time.time()),
             )
-            build["phases"].append({"phaseType": "COMPLETED", "startTime": build["endTime"]})
             self._publish(build)
 
     def _plan(self, build: Record, project: Record) -> BuildPlan:
@@ -169,7 +159,6 @@ class CodeBuildService:
             environment={item["name"]: item["value"] for item in variables},
             timeout_s=float(build["timeoutInMinutes"]) * 60,
             role=role,
-            log_stream=stream,
         )
 
     def _publish(self, build: Record) -> None:
@@ -181,13 +170,6 @@ class CodeBuildService:
                 "build-status": build["buildStatus"],
                 "project-name": build["projectName"],
                 "build-id": build["arn"],
-                "current-phase": build["currentPhase"],
-                "version": "1",
-                "additional-information": {
-                    "build-complete": build["buildComplete"],
-                    "initiator": build["initiator"],
-                    "build-number": build["buildNumber"],
-                },
             },
             build["arn"],
         )
@@ -200,21 +182,15 @@ def _missing(message: str) -> BadRequest:
 def _note_phase(
     build: Record, stream: LogStream | None, name: str, status: str, context: str
 ) -> None:
-    now = int(time.time())
     said = [f"[Container] Phase complete: {name} State: {status}"]
     if status == "IN_PROGRESS":
         build["currentPhase"] = name
-        build["phases"].append({"phaseType": name, "startTime": now})
+        build["phases"].append({"phaseType": name})
         said = [f"[Container] Entering phase {name}"]
     else:
         phase = next(item for item in build["phases"] if item["phaseType"] == name)
         error = {"statusCode": "COMMAND_EXECUTION_ERROR", "message": context}
-        phase.update(
-            phaseStatus=status,
-            endTime=now,
-            durationInSeconds=now - phase["startTime"],
-            contexts=[error] if context else [],
-        )
+        phase.update(phaseStatus=status, contexts=[error] if context else [])
         if context:
             said.append(f"[Container] Phase context status code:  Message: {context}")
     if stream:

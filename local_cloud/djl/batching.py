@@ -20,8 +20,6 @@ from typing import Protocol
 from local_cloud.djl.messages import BATCH_SIZE, Input, Output, PairList
 from local_cloud.djl.process import ProcessLost
 
-STALE_S = 60.0
-"""A dead worker keeps its place this long (WorkerThread.isStale)."""
 _BATCH_KEY = re.compile(r"batch_(\d+)\.(.*)", re.DOTALL)
 
 
@@ -40,10 +38,6 @@ class WlmException(DjlError):
 
 
 class WlmCapacityException(WlmException):
-    pass
-
-
-class EngineException(DjlError):
     pass
 
 
@@ -72,7 +66,6 @@ class Worker:
         queue_size: int,
         timeout_s: float,
         retry_threshold: int,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._process = process
         self._batch_size = batch_size
@@ -80,27 +73,22 @@ class Worker:
         self._queue_size = queue_size
         self._timeout_s = timeout_s
         self._retry_threshold = retry_threshold
-        self._clock = clock
         self._jobs: queue.Queue[WorkerJob | None] = queue.Queue(queue_size)
         self._busy = False
-        self._failures = 0
-        self._died: float | None = None
-        self._place_free = False
+        self._lost = False
         self._thread = threading.Thread(target=self._run, name="djl-worker", daemon=True)
 
     @property
     def status(self) -> str:
-        """As `/ping` tells it; of the three only FAILED is not a 200."""
-        if self._failures > self._retry_threshold:
-            return "FAILED"
-        return "Unhealthy" if self._place_free else "Healthy"
+        """As `/ping` tells it."""
+        return "FAILED" if self._lost > self._retry_threshold else "Healthy"
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         """After what is in the queue has been answered; once the process is lost nothing is."""
-        if self._died is None:
+        if not self._lost:
             self._jobs.put(None)
             self._thread.join()
 
@@ -108,14 +96,11 @@ class Worker:
         """Raises DjlError."""
         if self.status == "FAILED":
             raise WlmException("Model is not ready: djl")
-        if self._died is not None and self._clock() - self._died > STALE_S:
-            self._place_free = True
-            raise EngineException("There are no devices left to create new workers")
         job = WorkerJob(request)
         # The last place is taken by nobody while the worker is at work.
         last = self._busy and self._jobs.qsize() == self._queue_size - 1
         try:
-            if last or self._died is not None:
+            if last or self._lost:
                 raise queue.Full
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -131,8 +116,7 @@ class Worker:
                 for job in batch:
                     job.answer.set_exception(error)
             except ProcessLost as error:
-                self._failures += 1
-                self._died = self._clock()
+                self._lost = True
                 # What is in the queue is never answered: its callers run into their time-outs.
                 for job in batch:
                     job.answer.set_exception(WlmException(str(error)))

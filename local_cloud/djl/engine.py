@@ -20,7 +20,7 @@ _OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
 logger = logging.getLogger("local_cloud.djl")
 
 
-def invoke(handle: Callable[[Input], object], request: Input) -> Output:
+def invoke(handle: Callable[[Input], Output | None], request: Input) -> Output:
     """What is answered, whatever the handler does."""
     try:
         returned = handle(request)
@@ -29,14 +29,10 @@ def invoke(handle: Callable[[Input], object], request: Input) -> Output:
         if type(error).__name__ in _OUT_OF_MEMORY:
             return Output(507, str(error))
         return Output().error(str(error))
-    if returned is None:
-        return Output(204, "No content")
-    if not isinstance(returned, Output):
-        return Output().error(f"Invalid output type: {type(returned)}")
-    return returned
+    return Output(204, "No content") if returned is None else returned
 
 
-def serve(handle: Callable[[Input], object], host: Connection, folder: str) -> None:
+def serve(handle: Callable[[Input], Output | None], host: Connection, folder: str) -> None:
     """Until the host closes its end."""
     while True:
         try:

@@ -5,11 +5,10 @@ model, after v0.27.0, as far as this project can meet it. What one wouldn't expe
 with the real server (its Java built from the tag, mpirun, one GPU made believe) and found in the
 source that is named:
 
-- The Python process dies over a request: 503 WlmException for its batch; for a minute 503
-  WlmCapacityException; then 500 EngineException "There are no devices left to create new workers"
-  for good. `/ping` is 200 all the while. With SERVING_RETRY_THRESHOLD=0 it is 500 FAILED from then
-  on, and every request 503 "Model is not ready" (PyProcess.predict, WorkLoadManager.runJob,
-  PyModel.newPredictor, ModelInfo.getStatus).
+- The Python process dies over a request: 503 WlmException for its batch, then 503
+  WlmCapacityException (for a minute; what comes after it isn't here). `/ping` is 200 all the while.
+  With SERVING_RETRY_THRESHOLD=0, as our image has it, it is 500 FAILED from then on, and every
+  request 503 "Model is not ready" (PyProcess.predict, WorkLoadManager.runJob, ModelInfo.getStatus).
 - A request takes longer than PREDICT_TIMEOUT, 240 s in the image: the process is killed, the rest
   is the same (PyProcess.predict).
 - It dies between two requests: every request is 400 TranslateException "Backend Python process is
@@ -22,20 +21,18 @@ source that is named:
 - Lines with [METRICS] go to logs/model_metric.log in the container (PyProcess.ReaderThread).
 - Custom attribute `batch_size=2`: 424, for it is taken for a batch (djl_python/inputs.py).
 - A form is parsed; one without a field has no content at all (RequestParser.parseRequest).
-- Custom attribute `x-synchronous=false`: an empty 200 (InferenceRequestHandler.runJob).
 - A batch has one status and one set of headers (PyPredictor.batchPredict).
 
 As there (serving/ModelServer.java: `wait_model_loading`), the port is bound once the model is
 loaded and warm, so `/ping` either answers or is refused. What fails at start-up ends the host with
 status 1.
 
-Not here: multipart forms, the cache, streamed answers, several models.
+Not here: multipart forms, asynchronous requests, the cache, streamed answers, several models.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import sys
@@ -52,7 +49,7 @@ from starlette.routing import Route
 from local_cloud.djl.batching import DjlError, Worker
 from local_cloud.djl.messages import Input
 from local_cloud.djl.process import ProcessLost, PythonProcess, log
-from local_cloud.djl.properties import HostedModel, PropertiesError, load_model_settings
+from local_cloud.djl.properties import HostedModel, load_model_settings
 
 CONTAINER_MODEL_DIR = "/opt/ml/model"
 """Where SageMaker puts the weights; here SM_MODEL_DIR says where that is."""
@@ -89,10 +86,6 @@ def make_app(worker: Worker) -> Starlette:
 
     async def invocations(request: Request) -> Response:
         sent = parse_request(request.headers.items(), await request.body())
-        if str(sent.get_property("x-synchronous") or "true").lower() != "true":
-            with contextlib.suppress(DjlError):
-                worker.submit(sent)
-            return Response(headers={"x-next-token": "never-looked-up"})
         try:
             output = await asyncio.wrap_future(worker.submit(sent))
         except DjlError as error:
@@ -137,24 +130,31 @@ def start(rootfs: Path, env: Mapping[str, str]) -> tuple[Worker, socket.socket]:
     """Loads the model. Returns its running worker and the bound socket. Raises StartFailed."""
     try:
         hosted = load_model_settings(rootfs, env)
-    except PropertiesError as error:
+    except (ValueError, OSError) as error:
         raise StartFailed(str(error)) from error
     log("ModelInfo", f"{hosted}")
     worker = Worker(
         load_model(hosted, env),
         batch_size=hosted.batch_size,
-        max_batch_delay_s=hosted.max_batch_delay_ms / 1000,
+        max_batch_delay_s=hosted.max_batch_delay_s,
         queue_size=hosted.job_queue_size,
         timeout_s=hosted.predict_timeout_s,
         retry_threshold=hosted.retry_threshold,
     )
-    port = env.get("SAGEMAKER_BIND_TO_PORT", "8080")
+    listener = listen(env.get("SAGEMAKER_BIND_TO_PORT", "8080"))
+    worker.start()
+    return worker, listener
+
+
+def listen(port: str) -> socket.socket:
+    """Raises StartFailed."""
     try:
         listener = socket.create_server(("127.0.0.1", int(port)), backlog=128)
     except (OSError, ValueError, OverflowError) as error:
         raise StartFailed(f"port {port} can't be bound: {error}") from error
-    worker.start()
-    return worker, listener
+    # Connections inherit it. asyncio sets it only where a socket's proto isn't this one's 0.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def main(rootfs: Path, env: Mapping[str, str]) -> int:

@@ -1,5 +1,5 @@
 """`djl_python`'s Input and Output as of djl-serving v0.27.0 (engines/python/setup/djl_python:
-inputs.py, outputs.py, pair_list.py), as much of them as a handler of JSON and bytes can reach.
+inputs.py, outputs.py, pair_list.py), as much of them as model.py and the host use.
 
 `provide` puts them where `from djl_python import Input, Output` finds them, so that model.py is the
 same file here and in the image.
@@ -31,12 +31,6 @@ class PairList:
     def size(self) -> int:
         return len(self.keys)
 
-    def is_empty(self) -> bool:
-        return not self.keys
-
-    def get(self, key: str | None) -> bytearray | None:
-        return self.values[self.keys.index(key)] if key in self.keys else None
-
     def value_at(self, index: int) -> bytearray:
         return self.values[index]
 
@@ -51,16 +45,10 @@ class Input:
         self.properties: dict[str, Any] = {}
         self.content = PairList()
 
-    def is_batch(self) -> bool:
-        return BATCH_SIZE in self.properties
-
-    def get_batch_size(self) -> int:
-        return int(self.properties.get(BATCH_SIZE, "1"))
-
     def get_batches(self) -> list[Input]:
-        if not self.is_batch():
+        if BATCH_SIZE not in self.properties:
             return [self]
-        batch = [Input() for _ in range(self.get_batch_size())]
+        batch = [Input() for _ in range(int(self.properties[BATCH_SIZE]))]
         for key, value in self.properties.items():
             if key.startswith("batch_") and key != BATCH_SIZE:
                 batch[int(key[6:9])].properties[key[10:]] = value
@@ -77,22 +65,10 @@ class Input:
         wanted = key.lower()
         return next((v for k, v in self.properties.items() if k.lower() == wanted), None)
 
-    def is_empty(self) -> bool:
-        return self.content.is_empty()
-
     def get_as_bytes(self) -> bytearray | None:
         """The content under "data", else the first; None without content."""
-        if self.content.is_empty():
-            return None
-        data = self.content.get("data")
-        return self.content.value_at(0) if data is None else data
-
-    def get_as_string(self) -> str:
-        data = self.get_as_bytes()
-        if data is None:
-            # What DJL's own line, `None.decode(…)`, comes to.
-            raise AttributeError("'NoneType' object has no attribute 'decode'")
-        return data.decode("utf-8")
+        names = self.content.keys
+        return self.content.values[names.index("data") if "data" in names else 0] if names else None
 
 
 class Output:
@@ -145,11 +121,5 @@ class Output:
 def provide() -> None:
     """Makes `djl_python` importable with these classes, in this process."""
     package = ModuleType("djl_python")
-    for name, members in (("inputs", (Input,)), ("outputs", (Output,)), ("pair_list", (PairList,))):
-        module = ModuleType(f"djl_python.{name}")
-        for member in members:
-            setattr(module, member.__name__, member)
-            setattr(package, member.__name__, member)
-        setattr(package, name, module)
-        sys.modules[module.__name__] = module
+    vars(package).update(Input=Input, Output=Output)
     sys.modules["djl_python"] = package

@@ -56,10 +56,6 @@ class PythonProcess:
             self._readers.append(reader)
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def stopped(self) -> bool:
         """Whether its output has ended. DJL knows no other sign between two requests."""
         return self._gone.is_set()

@@ -1,11 +1,9 @@
 """What DJL Serving makes of serving.properties and the environment, as of v0.27.0.
 
 Followed: wlm/ModelInfo.java `loadServingProperties` (OPTION_* fills in what the file lacks, a key
-in the file wins) and `getStatus`; serving/util/ConfigManager.java (SERVING_* are the defaults for
-all models); engines/python PyEnv.java (the time limits); its ModelServer.java for the form of
-SERVING_LOAD_MODELS. Only `engine` and `option.*` are taken from the file: a deploy decides the
-rest. DJL lets a malformed line pass or dies on it with a Java stack trace; here every mistake is
-listed, for it is nearly always a typing error.
+in the file wins); serving/util/ConfigManager.java (SERVING_* are the defaults for all models);
+engines/python PyEnv.java (the time limits); its ModelServer.java for the form of
+SERVING_LOAD_MODELS. Only `engine` and `option.*` may stand in the file: a deploy decides the rest.
 """
 
 from __future__ import annotations
@@ -16,106 +14,70 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILE_NAME = "serving.properties"
-ENGINES = ("DeepSpeed", "MPI", "Python")
-"""The engines that run a Python handler; the first two start it through mpirun."""
-_LOAD_MODELS = re.compile(r"[^:=,]+::(\w+)=/([^,]+)")
-_LINE = re.compile(r"(engine|option\.\w+)=(\S|\S.*\S)")
-
-
-class PropertiesError(Exception):
-    """Lists every mistake found."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
+_LOAD_MODELS = re.compile(r"\w+::\w+=/([^,]+)")
+_LINE = re.compile(r"(?:engine|option\.(\w+))=(\S|\S.*\S)")
 
 
 @dataclass(frozen=True)
 class HostedModel:
-    """Delays in the units of their names; `options` are `option.*` without the prefix, what the
-    handler is initialized with."""
+    """`options` are `option.*` without the prefix, what the handler is initialized with."""
 
     folder: Path
-    engine: str
+    entry_point: str
+    options: Mapping[str, str]
     batch_size: int
-    max_batch_delay_ms: int
+    max_batch_delay_s: float
     job_queue_size: int
     predict_timeout_s: int
     loading_timeout_s: int
     retry_threshold: int
     """Failures of the Python process that `/ping` overlooks."""
-    entry_point: str
-    options: Mapping[str, str]
 
 
 def load_model_settings(rootfs: Path, env: Mapping[str, str]) -> HostedModel:
-    """The one model of SERVING_LOAD_MODELS, `name::engine=/folder`, whose engine wins. Its folder,
-    below `rootfs`, has serving.properties (optional for DJL, required here) and the entry point.
+    """The one model of SERVING_LOAD_MODELS, `name::engine=/folder`. Its folder, below `rootfs`, has
+    serving.properties (optional for DJL, required here) and the entry point.
 
-    Raises PropertiesError: also for a second model.
+    Raises ValueError, or OSError for a file that is missing.
     """
     load_models = env.get("SERVING_LOAD_MODELS", "")
-    match = _LOAD_MODELS.fullmatch(load_models.strip())
+    match = _LOAD_MODELS.fullmatch(load_models)
     if match is None:
-        raise PropertiesError([f"SERVING_LOAD_MODELS={load_models!r}: one name::engine=/folder"])
-    engine, folder = match[1], (rootfs / match[2]).resolve()
-    problems: list[str] = []
-    properties = _read_properties(folder / FILE_NAME, problems)
+        raise ValueError(f"SERVING_LOAD_MODELS={load_models!r}: one name::engine=/folder")
+    folder = (rootfs / match[1]).resolve()
     options = {
         name.removeprefix("OPTION_").lower(): value
         for name, value in env.items()
         if name.startswith("OPTION_") and value
     }
-    options |= {
-        name.removeprefix("option."): value
-        for name, value in properties.items()
-        if name.startswith("option.")
-    }
-
-    def whole(name: str, low: int, default: int) -> int:
-        value = env.get(name, str(default))
-        if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) >= low):
-            problems.append(f"{name}={value!r}: a whole number from {low}")
-            return default
-        return int(value)
-
-    hosted = HostedModel(
+    options |= _options((folder / FILE_NAME).read_text("latin-1"))
+    entry_point = options.get("entryPoint", "model.py")
+    if not (folder / entry_point).is_file():
+        raise ValueError(f"option.entryPoint={entry_point!r}: no such file in {folder}")
+    return HostedModel(
         folder=folder,
-        engine=engine,
+        entry_point=entry_point,
+        options=options,
         # The defaults are DJL's (wlm/util/WlmConfigManager.java), but for the time limits: those
         # the image sets (serving/docker/deepspeed.Dockerfile).
-        batch_size=whole("SERVING_BATCH_SIZE", 1, 1),
-        max_batch_delay_ms=whole("SERVING_MAX_BATCH_DELAY", 0, 100),
-        job_queue_size=whole("SERVING_JOB_QUEUE_SIZE", 1, 1000),
-        predict_timeout_s=whole("PREDICT_TIMEOUT", 1, 240),
-        loading_timeout_s=whole("MODEL_LOADING_TIMEOUT", 1, 1200),
-        retry_threshold=whole("SERVING_RETRY_THRESHOLD", 0, 10),
-        entry_point=options.get("entryPoint", "model.py"),
-        options=options,
+        batch_size=int(env.get("SERVING_BATCH_SIZE", 1)),
+        max_batch_delay_s=int(env.get("SERVING_MAX_BATCH_DELAY", 100)) / 1000,
+        job_queue_size=int(env.get("SERVING_JOB_QUEUE_SIZE", 1000)),
+        predict_timeout_s=int(env.get("PREDICT_TIMEOUT", 240)),
+        loading_timeout_s=int(env.get("MODEL_LOADING_TIMEOUT", 1200)),
+        retry_threshold=int(env.get("SERVING_RETRY_THRESHOLD", 10)),
     )
-    problems += [
-        f"engine={found!r}: one of {', '.join(ENGINES)}"
-        for found in (engine, properties.get("engine", engine))
-        if found not in ENGINES
-    ]
-    if not (folder / hosted.entry_point).is_file():
-        problems.append(f"option.entryPoint={hosted.entry_point!r}: no such file in {folder}")
-    if problems:
-        raise PropertiesError(problems)
-    return hosted
 
 
-def _read_properties(path: Path, problems: list[str]) -> dict[str, str]:
-    if not path.is_file():
-        raise PropertiesError([f"{path} is missing"])
-    properties: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("latin-1").splitlines(), start=1):
-        match = _LINE.fullmatch(line)
-        if match and match[1] not in properties:
-            properties[match[1]] = match[2]
-        elif line.strip() and not line.startswith("#"):
-            problems.append(
-                f"{FILE_NAME} line {number}: {line!r} is neither engine=value nor "
-                "option.name=value, each once"
-            )
-    return properties
+def _options(text: str) -> dict[str, str]:
+    options = {}
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            match = _LINE.fullmatch(line)
+            if match is None:
+                raise ValueError(
+                    f"{FILE_NAME}: {line!r} is neither engine=value nor option.name=value"
+                )
+            if match[1]:
+                options[match[1]] = match[2]
+    return options

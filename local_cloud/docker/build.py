@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -12,13 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from local_cloud.docker.dockerfile import DockerfileError, Instruction, expand, parse_dockerfile
-from local_cloud.docker.store import ImageRecord, ImageStore
-
-# registry/repository[:tag][@digest]; a tag or digest is asked for, so that a base stays the same.
-BASE = re.compile(
-    r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9][a-z0-9._-]*)+"
-    r"(:[\w.-]+(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$"
-)
+from local_cloud.docker.store import REFERENCE, ImageRecord, ImageStore
 
 
 @dataclass(frozen=True)
@@ -79,14 +72,13 @@ class _Builder:
     def _from(self, instruction: Instruction) -> None:
         if self.record.base_image:
             raise instruction.error("a second FROM can't be done here")
-        words = [word for word in instruction.value.split() if not word.startswith("--")]
-        base = words[0] if words else ""
-        if not BASE.match(base):
+        base = REFERENCE.match(instruction.value)
+        if base is None or not (base["tag"] or base["digest"]):
             raise instruction.error(
-                f"FROM needs a whole reference with a tag or digest, not '{base}' "
-                "(is a --build-arg missing?)"
+                "FROM needs a whole reference to an ECR registry, with a tag or digest, not "
+                f"'{instruction.value}' (is a --build-arg missing?)"
             )
-        self.record = replace(self.record, base_image=base)
+        self.record = replace(self.record, base_image=base[0])
 
     def _env(self, instruction: Instruction) -> None:
         environment = {**self.record.environment, **instruction.pairs()}

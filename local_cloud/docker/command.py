@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_cloud.docker.store import ImageRecord, ImageStore
+from local_cloud.docker.store import ImageStore
 from local_cloud.settings import REPOSITORY
 
 PYTHON_NAMES = ("python", "python3")
@@ -35,7 +35,7 @@ def choose_command(store: ImageStore, digest: str) -> ContainerCommand:
     environment = {name: _mapped_list(value, rootfs) for name, value in record.environment.items()}
     folder = rootfs / record.workdir.lstrip("/")
     folder.mkdir(parents=True, exist_ok=True)
-    if is_djl(record):
+    if "/djl-inference" in record.base_image:
         # DJL-Serving is a Java server that isn't here; its Python handler contract is.
         path = ":".join(filter(None, [environment.get("PYTHONPATH"), str(REPOSITORY)]))
         command = (sys.executable, "-m", "local_cloud.djl.host", str(rootfs))
@@ -47,11 +47,6 @@ def choose_command(store: ImageStore, digest: str) -> ContainerCommand:
     first = sys.executable if Path(program).name in PYTHON_NAMES else _mapped(program, rootfs)
     words = [_mapped(word, rootfs) for word in words]
     return ContainerCommand((first, *words), environment, folder)
-
-
-def is_djl(record: ImageRecord) -> bool:
-    """Whether the image extends a DJL-Serving one."""
-    return "/djl-inference" in record.base_image or record.base_image.startswith("djl-inference")
 
 
 def _mapped(value: str, rootfs: Path) -> str:

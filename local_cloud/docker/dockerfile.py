@@ -7,13 +7,13 @@ else is an error.
 from __future__ import annotations
 
 import json
-import re
 import shlex
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from string import Template
 
 INSTRUCTIONS = ("FROM", "ARG", "ENV", "COPY", "RUN", "WORKDIR", "ENTRYPOINT")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 class DockerfileError(Exception):
@@ -84,4 +84,4 @@ def parse_dockerfile(text: str) -> Iterator[Instruction]:
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """`$NAME` and `${NAME}`, as Docker has them."""
-    return _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], ""), text)
+    return Template(text).safe_substitute(defaultdict(str, variables))

@@ -46,14 +46,15 @@ class AwsRegistry:
         missing = self._settings.fault("no-base-image") is not None
         images, failures = [], []
         for wanted in request["imageIds"]:
-            known = wanted.get("imageDigest")
-            if "imageTag" in wanted:
-                known = digest_of_base(account, repository, wanted["imageTag"])
-            if missing or wanted.get("imageDigest", known) != known:
-                code = "ImageNotFound" if missing else "ImageTagDoesNotMatchDigest"
-                reason = "Requested image not found" if missing else "The tag has another digest"
-                failures.append({"imageId": wanted, "failureCode": code, "failureReason": reason})
+            if missing:
+                why = "Requested image not found"
+                failures.append(
+                    {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": why}
+                )
                 continue
+            known = wanted.get("imageDigest") or digest_of_base(
+                account, repository, wanted["imageTag"]
+            )
             images.append(
                 {
                     "registryId": account,

@@ -53,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--tag", required=True)
     build.add_argument("--build-arg", action="append", default=[])
     build.add_argument("--label", action="append", default=[])
-    build.add_argument("--provenance", choices=["true", "false"], default="true")
-    build.add_argument("--sbom", choices=["true", "false"], default="false")
-    build.add_argument("--output", default="type=image")
+    build.add_argument("--provenance", choices=["false"])
+    build.add_argument("--sbom", choices=["false"])
+    build.add_argument("--output", choices=["type=image,oci-mediatypes=false"])
     build.add_argument("context", type=Path)
     push = commands.add_parser("push", add_help=False, allow_abbrev=False)
     push.add_argument("image")
@@ -95,19 +95,15 @@ def _media_type(options: argparse.Namespace) -> str:
     """Of what a push sends, by a docker that keeps its images in containerd, as docker 29 does by
     default: an index for the sake of attestations, else what the exporter is told
     (docs.docker.com/build/exporters/image-registry). An older one pushes Docker's types anyway."""
-    output = _pairs(options.output.split(","))
-    if output.get("type") != "image":
-        raise UsageError(f"docker build: --output {options.output} can't be done here")
-    if "true" in (options.provenance, options.sbom):
+    if not options.provenance:
         return OCI_INDEX_TYPE
-    return MANIFEST_TYPE if output.get("oci-mediatypes") == "false" else OCI_MANIFEST_TYPE
+    return MANIFEST_TYPE if options.output else OCI_MANIFEST_TYPE
 
 
 def _pull(base: str, ecr: Any) -> None:
     """What a pull asks ECR for; there is nothing to fetch."""
     match = REFERENCE.match(base)
-    if match is None:
-        raise UsageError(f"docker build: {base} is not in an ECR registry")
+    assert match is not None
     wanted = {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"]}
     answer = ecr.batch_get_image(
         registryId=match["registry"].split(".")[0],
@@ -120,10 +116,8 @@ def _pull(base: str, ecr: Any) -> None:
 
 def _push(image: str, store: ImageStore, ecr: Any) -> str:
     digest, match = store.resolve(image), REFERENCE.match(image)
-    if digest is None:
+    if digest is None or match is None:
         raise UsageError(f"An image does not exist locally with the tag: {image}")
-    if match is None:
-        raise UsageError(f"docker push: {image} is not in an ECR registry")
     repository, tag = match["repository"], match["tag"] or "latest"
     media_type = _misbehaviour(store) or store.load(digest).media_type
     # What a real push asks for on its way; there are no layers to send.

@@ -25,29 +25,32 @@ METRIC_DELAY_S = 120
 # fetched, since some may have no data (CloudWatch user guide, alarm evaluation: 5 for 3).
 EVALUATION_S = 60
 FURTHER_PERIODS = 2
-INSUFFICIENT_DATA = "INSUFFICIENT_DATA"
+# The one kind of alarm that the app has.
+KIND = {
+    "Statistic": "Sum",
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+    "TreatMissingData": "notBreaching",
+}
 
 
 def evaluated_state(alarm: Alarm, points: Points, now: float, second: float = 1.0) -> str:
     """The alarm's state at `now`, in seconds since the epoch. `second` is the length of AWS's.
+    ValueError for an alarm of another kind.
 
-    `points` are what MiniStack keeps of the series: Timestamp and Value or a set of statistics.
+    `points` are what MiniStack keeps of the series.
     """
+    if any(alarm.get(name) != value for name, value in KIND.items()):
+        raise ValueError(f"{alarm.get('AlarmName')}: only alarms with {KIND} can be had here")
     period = alarm["Period"] * second
     wanted = int(alarm["EvaluationPeriods"])
     newest = int((now - METRIC_DELAY_S * second) // period)  # the one not over and there yet
-    values: list[float] = []
+    sums: list[float] = []
     for number in range(newest - 1, newest - 1 - wanted - FURTHER_PERIODS, -1):
-        inside = [p for p in points if number <= p["Timestamp"] / period < number + 1]
-        if inside and len(values) < wanted:
-            values.append(_statistic(alarm, inside))
-    treatment = alarm.get("TreatMissingData") or "missing"
-    if not values and treatment in ("missing", "ignore"):
-        return INSUFFICIENT_DATA if treatment == "missing" else str(alarm["StateValue"])
-    breaching = sum(_breaches(alarm, value) for value in values)
-    if treatment == "breaching":
-        breaching += wanted - len(values)
-    return "ALARM" if breaching >= int(alarm.get("DatapointsToAlarm") or wanted) else "OK"
+        inside = [p["Value"] for p in points if number <= p["Timestamp"] / period < number + 1]
+        if inside and len(sums) < wanted:
+            sums.append(sum(inside))
+    breaching = sum(found >= float(alarm["Threshold"]) for found in sums)
+    return "ALARM" if breaching >= wanted else "OK"
 
 
 class Alarms:
@@ -94,18 +97,3 @@ class Alarms:
         cloudwatch._record_history(alarm["AlarmName"], old, new, reason)
         cloudwatch._dispatch_alarm_actions(alarm, old, new, reason)
         cloudwatch._evaluate_parent_alarms(alarm)
-
-
-def _statistic(alarm: Alarm, points: Points) -> float:
-    name = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-    return float(cloudwatch._stat_value(cloudwatch._calc_stats(points), name, points))
-
-
-def _breaches(alarm: Alarm, value: float) -> bool:
-    threshold = float(alarm["Threshold"])
-    return {
-        "GreaterThanOrEqualToThreshold": value >= threshold,
-        "GreaterThanThreshold": value > threshold,
-        "LessThanThreshold": value < threshold,
-        "LessThanOrEqualToThreshold": value <= threshold,
-    }[alarm["ComparisonOperator"]]

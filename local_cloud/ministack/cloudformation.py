@@ -16,8 +16,7 @@ MAX_NAME = 63
 
 @dataclass(frozen=True)
 class ResourceType:
-    """A type's life. `name_property` is set where a fixed name forbids replacement. What it calls
-    may block: it is called on worker threads."""
+    """A type's life. What it calls may block: it is called on worker threads."""
 
     name: str
     create: Callable[[str, Properties], Provisioned]
@@ -26,7 +25,6 @@ class ResourceType:
     """(physical id, old properties, new properties), for changes that need no replacement."""
     delete: Callable[[str, Properties], None]
     replacing: tuple[str, ...]
-    name_property: str = ""
 
 
 def register(*kinds: ResourceType) -> None:
@@ -53,5 +51,3 @@ def _register(kind: ResourceType) -> None:
         "delete": kind.delete,
     }
     provisioners._REPLACING_PROPERTIES[kind.name] = kind.replacing
-    if kind.name_property:
-        provisioners._CUSTOM_NAME_REPLACEMENT[kind.name] = {"name": kind.name_property}

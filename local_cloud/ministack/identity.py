@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,13 +87,8 @@ def assume_service_role(
             f"Could not assume role {role_arn}. Please ensure that the role exists and allows "
             f"principal '{service}' to assume the role."
         )
-    digest = hashlib.sha256(f"{role_arn}:{session_name}:{time.time_ns()}".encode()).hexdigest()
-    session = RoleSession(
-        role_arn=role_arn,
-        access_key=f"ASIA{digest[:16].upper()}",
-        secret_key=hashlib.sha256(f"secret:{digest}".encode()).hexdigest(),
-        token=hashlib.sha256(f"token:{digest}".encode()).hexdigest(),
-    )
+    key = f"ASIA{secrets.token_hex(8).upper()}"
+    session = RoleSession(role_arn, key, secrets.token_hex(32), secrets.token_hex(32))
     sts.register_session(
         session.access_key,
         {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from local_cloud.api_shapes import BadRequest, coerced
+from local_cloud.api_shapes import BadRequest, coerced_to, input_shape
 from local_cloud.ministack.cloudformation import Properties, Provisioned, ResourceType, register
 from local_cloud.sagemaker.control import SageMakerControl
 
@@ -20,15 +20,8 @@ def register_sagemaker_types(control: SageMakerControl) -> None:
     model, config = _Immutable(control, "Model"), _Immutable(control, "EndpointConfig")
     endpoint = _Endpoint(control, "Endpoint")
     register(
-        model.type(
-            "ModelName", "ExecutionRoleArn", "PrimaryContainer", "Containers",
-            "EnableNetworkIsolation", "InferenceExecutionConfig", "VpcConfig",
-        ),
-        config.type(
-            "EndpointConfigName", "AsyncInferenceConfig", "DataCaptureConfig",
-            "EnableNetworkIsolation", "ExecutionRoleArn", "ExplainerConfig", "KmsKeyId",
-            "ProductionVariants", "ShadowProductionVariants", "VpcConfig",
-        ),
+        model.type(),
+        config.type(),
         ResourceType(
             name=ENDPOINT,
             create=endpoint.create,
@@ -36,7 +29,7 @@ def register_sagemaker_types(control: SageMakerControl) -> None:
             delete=endpoint.delete,
             replacing=("EndpointName",),
         ),
-    )  # fmt: skip
+    )
 
 
 class _Resource:
@@ -59,26 +52,27 @@ class _Resource:
     def _call(self, verb: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         operation = verb + self._noun
         try:
-            return self._control.call(operation, coerced("sagemaker", operation, properties))
+            request = coerced_to(input_shape("sagemaker", operation), properties)
+            return self._control.call(operation, request)
         except BadRequest as error:
             raise ValueError(str(error)) from error
 
 
 class _Immutable(_Resource):
-    def type(self, *replacing: str) -> ResourceType:
+    def type(self) -> ResourceType:
+        create = input_shape("sagemaker", f"Create{self._noun}")
         return ResourceType(
             name=f"AWS::SageMaker::{self._noun}",
             create=self.create,
             update=lambda arn, _old, _new: (arn, {self._member: self._names[arn]}),
             delete=self.delete,
-            replacing=replacing,
-            name_property=self._member,
+            replacing=tuple(create.members.keys() - {"Tags"}),
         )
 
 
 class _Endpoint(_Resource):
     def create(self, generated: str, props: Properties) -> Provisioned:
-        arn, names = super().create(generated, _with_wait_interval(props))
+        arn, names = super().create(generated, props)
         if failure := self._failure(arn):
             # The rollback has no physical id to delete it by.
             self.delete(arn, props)
@@ -90,7 +84,7 @@ class _Endpoint(_Resource):
         if any(old.get(key) != new.get(key) for key in keys):
             request = {key: new[key] for key in keys if new.get(key)}
             request["EndpointName"] = self._names[arn]
-            self._call("Update", _with_wait_interval(request))
+            self._call("Update", request)
             if failure := self._failure(arn):
                 raise failure
         return arn, {"EndpointName": self._names[arn]}
@@ -102,13 +96,3 @@ class _Endpoint(_Resource):
         if not endpoint.failure:
             return None
         return ValueError(f"Resource of type '{ENDPOINT}' failed to stabilize: {endpoint.failure}")
-
-
-def _with_wait_interval(props: Properties) -> dict[str, Any]:
-    """The template may leave WaitIntervalInSeconds out, the API may not."""
-    deployment = props.get("DeploymentConfig") or {}
-    if not (policy := deployment.get("BlueGreenUpdatePolicy")):
-        return dict(props)
-    routing = {"WaitIntervalInSeconds": 0, **policy["TrafficRoutingConfiguration"]}
-    policy = {**policy, "TrafficRoutingConfiguration": routing}
-    return {**props, "DeploymentConfig": {**deployment, "BlueGreenUpdatePolicy": policy}}

@@ -139,8 +139,6 @@ class Container:
         _, fatal, reason = line.partition("FATAL: ")
         if fatal:
             self._fatal = fatal + reason
-        with (self._plan.folder / "container.log").open("a") as file:
-            file.write(line + "\n")
         self._log.write(line)
 
     def _last_words(self) -> str:

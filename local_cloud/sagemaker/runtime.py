@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from local_cloud.api_shapes import BadRequest
-from local_cloud.contract import INVOCATION_BYTES, INVOCATION_S
 from local_cloud.ministack.identity import enter_account
 from local_cloud.ministack.telemetry import Metric, put_metrics
 from local_cloud.sagemaker.endpoints import Endpoints
 from local_cloud.sagemaker.fleet import Fleet
 from local_cloud.settings import CloudSettings
+from sd_contract.limits import INVOCATION_BYTES, INVOCATION_S
 
 HttpAnswer = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
@@ -111,8 +111,7 @@ class InvokeEndpoint:
         try:
             connection.request("POST", "/invocations", body, passed)
             response = connection.getresponse()
-            content = _read_within(connection, response, started + self._timeout_s)
-            status = response.status
+            content, status = response.read(), response.status
             kept = {name.lower(): value for name, value in response.getheaders()}
         except TimeoutError:
             content = TIMED_OUT.encode()
@@ -123,7 +122,7 @@ class InvokeEndpoint:
         return ContainerAnswer(status, content, kept, time.perf_counter() - started)
 
     def _measure(self, name: str, fleet: Fleet, answer: ContainerAnswer, total_s: float) -> None:
-        metrics = invocation_metrics(answer, total_s, fleet.instances)
+        metrics = invocation_metrics(answer, total_s)
         dimensions = {"EndpointName": name, "VariantName": fleet.production_variant}
         # The second is each fleet's own (developer guide, deployment-guardrails-configuration).
         own = {"EndpointConfigName": fleet.config["EndpointConfigName"]}
@@ -147,37 +146,15 @@ class InvokeEndpoint:
         return _error(424, "ModelError", document)
 
 
-def invocation_metrics(answer: ContainerAnswer, total_s: float, instances: int) -> list[Metric]:
-    """SageMaker's invocation metrics for one request; latencies in microseconds."""
+def invocation_metrics(answer: ContainerAnswer, total_s: float) -> list[Metric]:
+    """Those of SageMaker's that the alarms and the benchmark look at; latencies in microseconds."""
     model_us = answer.seconds * 1e6
-    client_error = 400 <= answer.status < 500
     server_error = answer.status == 0 or answer.status >= 500
     return [
-        Metric("Invocations", 1, "Count"),
-        Metric("InvocationsPerInstance", 1 / max(instances, 1), "Count"),
         Metric("ModelLatency", model_us, "Microseconds"),
         Metric("OverheadLatency", max(total_s * 1e6 - model_us, 0.0), "Microseconds"),
-        Metric("Invocation4XXErrors", float(client_error), "Count"),
         Metric("Invocation5XXErrors", float(server_error), "Count"),
-        Metric("InvocationModelErrors", float(client_error or server_error), "Count"),
     ]
-
-
-def _read_within(
-    connection: http.client.HTTPConnection, response: http.client.HTTPResponse, deadline: float
-) -> bytes:
-    """The body; TimeoutError once `deadline` passes, however steadily bytes drip in."""
-    chunks: list[bytes] = []
-    while True:
-        left = deadline - time.perf_counter()
-        if left <= 0:
-            raise TimeoutError
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-        chunk = response.read1(1 << 20)
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
 
 
 def _error(status: int, code: str, document: dict[str, Any]) -> HttpAnswer:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from local_cloud.api_shapes import BadRequest
-from local_cloud.docker.command import PYTHON_NAMES, ContainerCommand
+from local_cloud.docker.command import ContainerCommand
 from local_cloud.docker.store import REFERENCE
 from local_cloud.ministack.identity import run_in_account
 from local_cloud.sagemaker.resources import (
@@ -192,10 +190,8 @@ class TrainingJobs:
             raise invalid(f"Invalid TrainingImage {image}")
         if not entrypoint:
             raise invalid(f"{image}: only a ContainerEntrypoint can be run here.")
-        first, *rest = entrypoint
-        rest += specification.get("ContainerArguments") or ()
-        first = sys.executable if Path(first).name in PYTHON_NAMES else first
-        return ContainerCommand((first, *rest), {}, self._settings.temporary)
+        words = (*entrypoint, *(specification.get("ContainerArguments") or ()))
+        return ContainerCommand(words, {}, self._settings.temporary)
 
     def _refuse_for_quota(self, request: Request) -> None:
         if self._settings.fault("training-quota") is not None:

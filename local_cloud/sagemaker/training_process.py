@@ -25,7 +25,6 @@ from local_cloud.settings import CloudSettings
 from local_cloud.tools import tool_folder
 
 STOP_GRACE_S = 120.0
-CHECKPOINT_INTERVAL_S = 2.0
 MAX_FAILURE_CHARS = 1024
 # Where a template or request says /opt/ml, this root is meant.
 OPT_ML = "/opt/ml"
@@ -51,7 +50,6 @@ class TrainingProcess:
     """(secondary status, message), as each begins."""
     stop_grace_s: float = STOP_GRACE_S
     _stop: threading.Event = field(default_factory=threading.Event)
-    _synced: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,8 +80,10 @@ class TrainingProcess:
         try:
             self.on_status("Downloading", "Downloading input data")
             self._lay_out(s3)
-            outcome = self._train(s3)
-            self._sync_checkpoints(s3)
+            outcome = self._train()
+            if checkpoints := self.request.get("CheckpointConfig"):
+                folder = self._checkpoints()
+                aws.upload_files(s3, folder, _files_below(folder), checkpoints["S3Uri"])
             if outcome.status != "Failed":
                 self.on_status("Uploading", "Uploading generated training model")
                 aws.upload_files(s3, model, _files_below(model), self.model_uri)
@@ -116,9 +116,8 @@ class TrainingProcess:
                 raise OSError(f"No data at {uri} for channel {channel['ChannelName']}")
         if checkpoints := self.request.get("CheckpointConfig"):
             aws.download_prefix(s3, checkpoints["S3Uri"], self._checkpoints())
-            self._changed_checkpoints()
 
-    def _train(self, s3: Any) -> JobOutcome:
+    def _train(self) -> JobOutcome:
         self.on_status("Training", "Training image download completed. Training in progress.")
         log = LogStream(
             self.settings,
@@ -135,7 +134,6 @@ class TrainingProcess:
         )
         limit_s = float(self.request["StoppingCondition"]["MaxRuntimeInSeconds"])
         deadline = time.monotonic() + limit_s
-        next_sync = time.monotonic() + CHECKPOINT_INTERVAL_S
         try:
             while (code := group.wait(0.1)) is None:
                 if self._stop.is_set():
@@ -144,9 +142,6 @@ class TrainingProcess:
                 if time.monotonic() > deadline:
                     group.stop(self.stop_grace_s)
                     return JobOutcome("Stopped", "MaxRuntimeExceeded")
-                if time.monotonic() > next_sync:
-                    self._sync_checkpoints(s3)
-                    next_sync = time.monotonic() + CHECKPOINT_INTERVAL_S
         finally:
             group.stop()
         if code:
@@ -183,22 +178,6 @@ class TrainingProcess:
     def _checkpoints(self) -> Path:
         local = self.request["CheckpointConfig"].get("LocalPath", f"{OPT_ML}/checkpoints")
         return self.root / str(local).removeprefix(OPT_ML).lstrip("/")
-
-    def _changed_checkpoints(self) -> list[Path]:
-        """Files that are new or changed since the last call."""
-        changed = []
-        for path in _files_below(self._checkpoints()):
-            facts = path.stat()
-            state = (facts.st_mtime_ns, facts.st_size)
-            if self._synced.get(str(path)) != state:
-                self._synced[str(path)] = state
-                changed.append(path)
-        return changed
-
-    def _sync_checkpoints(self, s3: Any) -> None:
-        if checkpoints := self.request.get("CheckpointConfig"):
-            changed = self._changed_checkpoints()
-            aws.upload_files(s3, self._checkpoints(), changed, checkpoints["S3Uri"])
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -28,13 +28,10 @@ def load(model_dir: Path, config: ServingConfig) -> DiffusersParts:
         # fastest algorithm of the hour would not.
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
-    parts = load_diffusers(
+    return load_diffusers(
         model_dir,
         dtype=choose_dtype(config.dtype, device),
         device=device,
         max_pictures_per_pass=1,  # exact: an image of n is bit for bit the one made alone
         channels_last=on_gpu,
     )
-    if config.torch_compile:
-        parts.unet = torch.compile(parts.unet)
-    return parts

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,48 +42,27 @@ class CompilerKilled(Exception):
     """By the system, which had no memory left to give."""
 
 
-class Backend(Protocol):
-    @property
-    def name(self) -> str:
-        """As in settings and in the manifest."""
+class Neuronx:
+    name = "neuronx"
+    """As in settings and in the manifest."""
+    products_in_bfloat16 = True
+    """Whether a float32 graph rounds its matrix products."""
 
-    @property
-    def runs_here(self) -> bool:
-        """False where this host compiles for a device that it doesn't have."""
-
-    @property
-    def products_in_bfloat16(self) -> bool:
-        """Whether a float32 graph rounds its matrix products."""
+    def __init__(self, *, on_cpu: bool = False) -> None:
+        # False where this host compiles for a device that it doesn't have.
+        self.runs_here = not on_cpu
+        # Read when torch_neuronx is imported.
+        os.environ.setdefault("NEURON_FUSE_SOFTMAX", "1")
 
     def packages(self) -> dict[str, str]:
         """Versions that must be the same where the graphs are loaded, by package."""
+        return {name: version(name) for name in ("neuronx-cc", "torch-neuronx")}
 
     def compile(self, graph: Graph, options: tuple[str, ...], workdir: Path, file: Path) -> None:
         """Writes the compiled graph to `file`. `workdir` is the compiler's own.
 
         Raises CompilerKilled where the host had too little memory, or whatever the compiler does.
         """
-
-    def load(self, file: Path) -> Compiled:
-        """The graph on one core, taking exactly what it was compiled for."""
-
-    def load_pair(self, file: Path) -> Compiled:
-        """The graph on both cores: takes 2 rows, neither more nor fewer, gives 2."""
-
-
-class Neuronx:
-    name = "neuronx"
-    products_in_bfloat16 = True
-
-    def __init__(self, *, on_cpu: bool = False) -> None:
-        self.runs_here = not on_cpu
-        # Read when torch_neuronx is imported.
-        os.environ.setdefault("NEURON_FUSE_SOFTMAX", "1")
-
-    def packages(self) -> dict[str, str]:
-        return {name: version(name) for name in ("neuronx-cc", "torch-neuronx")}
-
-    def compile(self, graph: Graph, options: tuple[str, ...], workdir: Path, file: Path) -> None:
         import torch
         import torch_neuronx
 
@@ -110,11 +89,13 @@ class Neuronx:
         torch.jit.save(compiled, str(file))
 
     def load(self, file: Path) -> Compiled:
+        """The graph on one core, taking exactly what it was compiled for."""
         import torch_neuronx  # noqa: F401 - registers the classes that the file holds
 
         return _load_torchscript(file)
 
     def load_pair(self, file: Path) -> Compiled:
+        """The graph on both cores: takes 2 rows, neither more nor fewer, gives 2."""
         import torch_neuronx
 
         pair: Compiled = torch_neuronx.DataParallel(
@@ -176,6 +157,9 @@ class _TwoCores:
             # Copies, as to a core's own memory: a kernel may round by where its input lies.
             [self._graph(*(values[i : i + 1].clone() for values in inputs)) for i in CORES]
         )
+
+
+Backend = Neuronx | TorchScript
 
 
 def backend(name: str, *, on_cpu: bool = False) -> Backend:

@@ -6,12 +6,11 @@ image has; what an image decides (its loader, its ports) stands in its Dockerfil
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Generic, TypeVar, cast
 
-from sd_contract.fields import GUIDANCE_SCALE, STEPS
+from sd_contract.fields import GUIDANCE_SCALE, STEPS, Number, Whole
 from sd_contract.size import Size
 
 DTYPES = ("auto", "float16", "bfloat16", "float32")
@@ -58,36 +57,26 @@ class ServingEnvironment:
         }
         return {name: value for name, value in env.items() if value}
 
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> ServingEnvironment:
-        """Raises ConfigError that lists all missing and malformed variables."""
-        read = Reader(env)
-        told = ServingEnvironment.read(read)
-        read.raise_problems()
-        return told
-
     @staticmethod
     def read(read: Reader) -> ServingEnvironment:
         """For who reads more of the same environment. Of no use where `read` has problems."""
         return ServingEnvironment(
-            variant=read("SD_VARIANT", text, "any text"),
-            artifact_key=read("SD_ARTIFACT_KEY", text, "any text"),
-            sizes=read("SD_SIZES", _sizes, 'sizes like "512x512,768x768", each once'),
-            default_steps=read("SD_DEFAULT_STEPS", whole(STEPS.low, STEPS.high), STEPS.expected),
-            default_guidance_scale=read(
-                "SD_DEFAULT_GUIDANCE",
-                number(GUIDANCE_SCALE.low, GUIDANCE_SCALE.high),
-                GUIDANCE_SCALE.expected,
-            ),
-            dtype=read("SD_DTYPE", choice(*DTYPES), f"one of {', '.join(DTYPES)}", "auto"),
-            neuron_sdk=read("SD_NEURON_SDK", text, "any text", ""),
-            compile_backend=read(
-                "SD_COMPILE_BACKEND",
-                choice(*COMPILE_BACKENDS),
-                f"one of {', '.join(COMPILE_BACKENDS)}",
-                "",
-            ),
+            variant=read("SD_VARIANT", text()),
+            artifact_key=read("SD_ARTIFACT_KEY", text()),
+            sizes=read("SD_SIZES", _SIZES),
+            default_steps=read("SD_DEFAULT_STEPS", whole(STEPS)),
+            default_guidance_scale=read("SD_DEFAULT_GUIDANCE", number(GUIDANCE_SCALE)),
+            dtype=read("SD_DTYPE", choice(DTYPES), "auto"),
+            neuron_sdk=read("SD_NEURON_SDK", text(), ""),
+            compile_backend=read("SD_COMPILE_BACKEND", choice(COMPILE_BACKENDS), ""),
         )
+
+
+@dataclass(frozen=True)
+class Parser(Generic[T]):
+    expected: str
+    parse: Callable[[str], T]
+    """Raises ValueError for what isn't one."""
 
 
 class Reader:
@@ -98,18 +87,17 @@ class Reader:
         self._env = env
         self._problems: list[str] = []
 
-    def __call__(
-        self, name: str, parse: Callable[[str], T], expected: str, default: T | None = None
-    ) -> T:
+    def __call__(self, name: str, parser: Parser[T], default: T | None = None) -> T:
         """A variable that is empty counts as missing, and then `default` is its value."""
         value = self._env.get(name, "").strip()
         if not value and default is not None:
             return default
         try:
-            return parse(value)
+            _require(value != "")
+            return parser.parse(value)
         except ValueError:
             said = f"{name}={value!r}" if value else f"{name} is missing"
-            self._problems.append(f"{said}: {expected}")
+            self._problems.append(f"{said}: {parser.expected}")
             return cast(T, default)
 
     def raise_problems(self) -> None:
@@ -117,46 +105,44 @@ class Reader:
             raise ConfigError(self._problems)
 
 
-# Parsers of one variable: each raises ValueError for what it doesn't take.
+def text(expected: str = "any text") -> Parser[str]:
+    return Parser(expected, str)
 
 
-def text(value: str) -> str:
-    if not value:
-        raise ValueError
-    return value
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
+def whole(allowed: Whole) -> Parser[int]:
     def parse(value: str) -> int:
         # Not int() alone, which takes "+1", "1_0" and other scripts' digits.
-        if not (value.isascii() and value.isdigit() and low <= int(value[:16]) <= high):
-            raise ValueError
+        _require(value.isascii() and value.isdigit() and not allowed.mistake(int(value[:16])))
         return int(value)
 
-    return parse
+    return Parser(allowed.expected, parse)
 
 
-def number(low: float, high: float) -> Callable[[str], float]:
+def number(allowed: Number) -> Parser[float]:
     def parse(value: str) -> float:
-        parsed = float(value)
-        if not (math.isfinite(parsed) and low <= parsed <= high):
-            raise ValueError
-        return parsed
+        _require(not allowed.mistake(float(value)))
+        return float(value)
 
-    return parse
+    return Parser(allowed.expected, parse)
 
 
-def choice(*allowed: str) -> Callable[[str], str]:
+def choice(allowed: Sequence[str]) -> Parser[str]:
     def parse(value: str) -> str:
-        if value not in allowed:
-            raise ValueError
+        _require(value in allowed)
         return value
 
-    return parse
+    return Parser(f"one of {', '.join(allowed)}", parse)
 
 
 def _sizes(value: str) -> tuple[Size, ...]:
     sizes = tuple(Size.parse(word.strip()) for word in value.split(","))
-    if len(set(sizes)) < len(sizes):
-        raise ValueError
+    _require(len(set(sizes)) == len(sizes))
     return sizes
+
+
+def _require(fits: bool) -> None:
+    if not fits:
+        raise ValueError
+
+
+_SIZES = Parser('sizes like "512x512,768x768", each once', _sizes)

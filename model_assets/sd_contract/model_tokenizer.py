@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sd_contract.model_checks import text_size
+from sd_contract.model_checks import CLASSES, text_size
 from sd_contract.model_layout import ADDED_TOKENS, CONFIGS, MERGES, TOKENIZER_CONFIG, VOCAB
 from sd_contract.model_texts import Texts
 
 TOKENIZER_JSON = "tokenizer/tokenizer.json"
 SPECIAL_TOKENS = "tokenizer/special_tokens_map.json"
-CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -132,7 +131,8 @@ def _fit_problems(
             f"{TOKENIZER_CONFIG}: model_max_length is {length!r}; at most the text encoder's "
             f"{most} positions"
         )
-    if config.get("tokenizer_class", CLASSES[0]) not in CLASSES:
+    _, classes = CLASSES["tokenizer"]
+    if config.get("tokenizer_class", classes[0]) not in classes:
         yield f"{TOKENIZER_CONFIG}: tokenizer_class is {config['tokenizer_class']!r}, not CLIP's"
 
 

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sd_contract.environment import Reader, ServingEnvironment, choice, text, whole
-from sd_contract.fields import STEPS
+from sd_contract.environment import Reader, ServingEnvironment, text, whole
+from sd_contract.fields import Whole
 
 
 @dataclass(frozen=True)
 class ServingConfig(ServingEnvironment):
-    warmup_steps: int = 2
-    torch_compile: bool = False
     loader: str = ""
     """`module:function` of the variant's `load`; the server needs it, DJL's entry point doesn't."""
     model_dir: Path = Path("/opt/ml/model")
@@ -26,14 +24,10 @@ class ServingConfig(ServingEnvironment):
         read = Reader(env)
         config = cls(
             **vars(ServingEnvironment.read(read)),
-            warmup_steps=read(
-                "SD_WARMUP_STEPS", whole(STEPS.low, STEPS.high), STEPS.expected, cls.warmup_steps
-            ),
-            torch_compile=read("SD_TORCH_COMPILE", choice("0", "1"), "one of 0, 1", "0") == "1",
-            loader=read("SD_LOADER", text, "any text", cls.loader),
-            model_dir=Path(read("SM_MODEL_DIR", text, "any text", str(cls.model_dir))),
-            host=read("SD_BIND_HOST", text, "any text", cls.host),
-            port=read("SAGEMAKER_BIND_TO_PORT", whole(0, 65_535), "from 0 to 65535", cls.port),
+            loader=read("SD_LOADER", text(), cls.loader),
+            model_dir=Path(read("SM_MODEL_DIR", text(), str(cls.model_dir))),
+            host=read("SD_BIND_HOST", text(), cls.host),
+            port=read("SAGEMAKER_BIND_TO_PORT", whole(Whole(0, 65_535)), cls.port),
         )
         read.raise_problems()
         return config

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sd_contract.size import Size
 from sd_serving.loaded_parts import LoadedParts, read_common
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.networks import load_network
@@ -32,8 +31,6 @@ class DiffusersParts(LoadedParts):
     one guidance pair doesn't fill, and equal only within the kernels' rounding."""
     channels_last: bool = False
 
-    sizes: tuple[Size, ...] | None = None
-
     def encode(self, prompts: list[str]) -> torch.Tensor:
         embeds: torch.Tensor = self.text_encoder(self.tokenizer.ids(prompts).to(self.device))[0]
         return embeds
@@ -43,8 +40,7 @@ class DiffusersParts(LoadedParts):
 
         noise: torch.Tensor = self.unet(
             self._image_input(latents),
-            # As a tensor made on the device: a number would make a compiled UNet compile anew for
-            # each timestep, and a GPU wait for its copy.
+            # As a tensor made on the device: a GPU would wait for a number's copy.
             torch.full((1,), t, dtype=torch.int64, device=self.device),
             encoder_hidden_states=embeds.to(self.dtype),
             return_dict=False,

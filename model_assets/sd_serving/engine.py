@@ -34,7 +34,6 @@ from sd_serving.edits import (
 from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.memory import give_memory_back, is_out_of_memory
 from sd_serving.metadata import parameters
-from sd_serving.model_unusable import ModelUnusable
 from sd_serving.no_effect import is_guided, warnings_of
 from sd_serving.parts import Parts
 from sd_serving.picture_file import encode
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     import torch
 
 WARMUP_PROMPT = "a red circle"
+WARMUP_STEPS = 2
 
 _Item = TypeVar("_Item")
 
@@ -71,13 +71,6 @@ class _Picture:
 
 class Engine:
     def __init__(self, parts: Parts, config: ServingConfig) -> None:
-        """Raises ModelUnusable where the settings serve a size the model wasn't compiled for."""
-        missing = [s for s in config.sizes if parts.sizes is not None and s not in parts.sizes]
-        if missing:
-            raise ModelUnusable(
-                f"SD_SIZES serves {', '.join(map(str, missing))}, but the model is compiled for "
-                f"{', '.join(map(str, parts.sizes or ()))}"
-            )
         self.parts = parts
         self.config = config
         self._about = {
@@ -106,7 +99,7 @@ class Engine:
                 negative_prompt="",
                 num_images=1,
                 size=size,
-                num_inference_steps=self.config.warmup_steps,
+                num_inference_steps=WARMUP_STEPS,
                 guidance_scale=self.config.default_guidance_scale,
                 seed=0,
             )

@@ -175,13 +175,21 @@ def resolve_loader(name: str) -> Callable[[Any, ServingConfig], Parts]:
         raise ModelUnusable(f"SD_LOADER={name!r} names no function: {error}") from error
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    listener = socket.create_server((host, port), backlog=128)
+    # Connections inherit it. asyncio sets it only where a socket's proto isn't this one's 0.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
 def main(env: Mapping[str, str], log: Log = print_event) -> int:
     """Serves until SIGTERM. Returns the exit status."""
     fatal: list[str] = []
     engines: list[Engine] = []
     try:
         config = ServingConfig.from_env(env)
-        listener = socket.create_server((config.host, config.port), backlog=128)
+        listener = listen(config.host, config.port)
     except ConfigError as error:
         return _fatal(str(error))
     except OSError as error:

@@ -3,15 +3,13 @@
 `python -m model_assets.tiny.contact_sheet`
 """
 
-import argparse
 import textwrap
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from model_assets.tiny.data import SIZE, held_out_prompts
-from model_assets.tiny.sampling import GUIDANCE_SCALE, STEPS, Sampler
-from model_assets.tiny.tokenizer import WEIGHTS
+from model_assets.tiny.sampling import Sampler
 
 TARGET = Path(__file__).parents[2] / "docs" / "tiny-contact-sheet.png"
 COLUMNS, ROWS = 8, 6
@@ -35,20 +33,10 @@ def contact_sheet(prompts: list[str], pictures: list[Image.Image]) -> Image.Imag
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="model_assets.tiny.contact_sheet", description=__doc__)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
-    parser.add_argument("--output", type=Path, default=TARGET)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--guidance-scale", type=float, default=GUIDANCE_SCALE)
-    arguments = parser.parse_args()
-
     every_fourth = held_out_prompts()[:: 200 // (COLUMNS * ROWS)][: COLUMNS * ROWS]
     prompts = [text for text, _ in every_fourth]
-    pictures = Sampler(arguments.weights).draw(
-        prompts, range(len(prompts)), arguments.steps, arguments.guidance_scale
-    )
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(prompts, pictures).save(arguments.output, optimize=True)
+    pictures = Sampler().draw(prompts, range(len(prompts)))
+    contact_sheet(prompts, pictures).save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":

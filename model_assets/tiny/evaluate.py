@@ -32,27 +32,22 @@ def measure(
 
 def _table(asked: list[Picture], shown: list[Picture]) -> str:
     pairs = list(zip(asked, shown, strict=True))
-
-    def row(name: str, right: list[bool]) -> str:
-        return f"| {name} | {sum(right)} of {len(right)} | {sum(right) / len(right):.1%} |"
-
-    lines = ["| what | right | share |", "|---|---|---|"]
-    lines.append(
-        row(
-            "colour and background",
-            [(a.colour, a.background) == (s.colour, s.background) for a, s in pairs],
-        )
-    )
-    lines.append(row("shape", [a.shape == s.shape for a, s in pairs]))
-    lines.append(row("all three", [a == s for a, s in pairs]))
+    background = [(a.colour, a.background) == (s.colour, s.background) for a, s in pairs]
+    rows = {
+        "colour and background": background,
+        "shape": [a.shape == s.shape for a, s in pairs],
+        "all three": [a == s for a, s in pairs],
+    }
     for shape in SHAPES:
-        lines.append(
-            row(f"shape: {shape}", [s.shape == shape for a, s in pairs if a.shape == shape])
-        )
+        rows[f"shape: {shape}"] = [s.shape == shape for a, s in pairs if a.shape == shape]
     for colour in COLOURS:
-        lines.append(
-            row(f"colour: {colour}", [s.colour == colour for a, s in pairs if a.colour == colour])
-        )
+        rows[f"colour: {colour}"] = [s.colour == colour for a, s in pairs if a.colour == colour]
+    lines = ["| what | right | share |", "|---|---|---|"]
+    lines += [
+        f"| {what} | {sum(right)} of {len(right)} | {sum(right) / len(right):.1%} |"
+        for what, right in rows.items()
+        if right
+    ]
     return "\n".join(lines)
 
 

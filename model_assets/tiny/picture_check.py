@@ -7,10 +7,11 @@ cut to its bounding box, is laid over the drawn shapes, and the best overlap nam
 import io
 import re
 from functools import cache
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from model_assets.tiny.data import (
     COLOURS,
@@ -21,8 +22,6 @@ from model_assets.tiny.data import (
     Picture,
     mask,
 )
-
-__all__ = ["Picture", "describe", "expected"]
 
 NOTHING = "nothing"
 """The shape of a picture that shows no foreground."""
@@ -65,26 +64,16 @@ def _nearest_colour(colour: Floats) -> str:
 
 
 def _largest_piece(filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    largest = np.zeros_like(filled)
-    left = filled.copy()
-    while left.sum() > largest.sum():
-        piece = np.zeros_like(filled)
-        piece.flat[int(left.argmax())] = True
-        while True:
-            grown = np.pad(piece, 1)
-            grown = (
-                grown[1:-1, 1:-1]
-                | grown[:-2, 1:-1]
-                | grown[2:, 1:-1]
-                | grown[1:-1, :-2]
-                | grown[1:-1, 2:]
-            ) & left
-            if grown.sum() == piece.sum():
-                break
-            piece = grown
-        left &= ~piece
-        if piece.sum() > largest.sum():
-            largest = piece
+    pieces = Image.fromarray(filled.astype(np.int32))
+    for number in count(2):
+        left = np.flatnonzero(np.asarray(pieces) == 1)
+        if not left.size:
+            break
+        ImageDraw.floodfill(
+            pieces, (int(left[0] % pieces.width), int(left[0] // pieces.width)), number
+        )
+    numbers = np.asarray(pieces)
+    largest: NDArray[np.bool_] = numbers == np.bincount(numbers[filled]).argmax()
     return largest
 
 

@@ -1,15 +1,14 @@
 """CLIP's tokenizer as files that any transformers reads.
 
-`python -m model_assets.tiny.tokenizer bpe_simple_vocab_16e6.txt.gz` writes them again from the file
-OpenAI published (the package clip-anytorch carries it). Written by hand, because what
-`save_pretrained` writes differs from version to version.
+`python -m model_assets.tiny.tokenizer bpe_simple_vocab_16e6.txt.gz` writes the vocabulary and the
+merges again from the file OpenAI published (the package clip-anytorch carries it). Not by
+`save_pretrained`, which writes other files from version to version.
 """
 
 import gzip
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 WEIGHTS = Path(__file__).parent / "weights"
 TOKENIZER = WEIGHTS / "tokenizer"
@@ -31,36 +30,6 @@ def write_tokenizer(bpe_file: Path, folder: Path = TOKENIZER) -> None:
     vocabulary = {word: i for i, word in enumerate(words)}
     _write(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False))
     _write(folder / "merges.txt", "\n".join(["#version: 0.2", *merges]))
-
-    def special(content: str) -> dict[str, Any]:
-        return {
-            "content": content,
-            "lstrip": False,
-            "normalized": True,
-            "rstrip": False,
-            "single_word": False,
-        }
-
-    tokens = {
-        "bos_token": special("<|startoftext|>"),
-        "eos_token": special("<|endoftext|>"),
-        "pad_token": "!",
-        "unk_token": special("<|endoftext|>"),
-    }
-    _write(folder / "special_tokens_map.json", json.dumps(tokens, indent=2))
-    added = {
-        key: {"__type": "AddedToken", **value} if isinstance(value, dict) else value
-        for key, value in tokens.items()
-    }
-    config = {
-        "add_prefix_space": False,
-        "do_lower_case": True,
-        "errors": "replace",
-        "model_max_length": 77,
-        "tokenizer_class": "CLIPTokenizer",
-        **added,
-    }
-    _write(folder / "tokenizer_config.json", json.dumps(config, indent=2))
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from model_assets.tiny.model import TinyModel, save
+from model_assets.tiny.model import save
 from model_assets.tiny.tokenizer import WEIGHTS
 from model_assets.tiny.train_denoiser import encode_pool, train_denoiser
 from model_assets.tiny.train_vae import train_vae
@@ -28,7 +28,8 @@ def main() -> None:
     vae, vae_seconds = train_vae(arguments.work_dir, arguments.resume)
     latents = encode_pool(vae)
     unet, text_encoder, seconds = train_denoiser(latents, arguments.work_dir, arguments.resume)
-    save(TinyModel(text_encoder, unet, vae, latents.scaling_factor), arguments.output)
+    networks = {"text_encoder": text_encoder, "unet": unet, "vae": vae}
+    save(networks, latents.scaling_factor, arguments.output)
     print(
         f"autoencoder {vae_seconds / 60:.1f} min, UNet and text encoder {seconds / 60:.1f} min, "
         f"{arguments.threads} thread(s); weights in {arguments.output}"

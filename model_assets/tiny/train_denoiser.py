@@ -16,11 +16,12 @@ from diffusers.models.attention_processor import AttnProcessor
 from tqdm import tqdm
 
 from model_assets.tiny.data import drawn_pool, training_combinations
-from model_assets.tiny.model import LATENT_SIZE, SCHEDULER, build_text_encoder, build_unet
+from model_assets.tiny.model import LATENT_SIZE, build_text_encoder, build_unet, config
 from model_assets.tiny.prompts import STRANGE, Prompts
 from model_assets.tiny.tokenizer import VOCABULARY
 from model_assets.tiny.train_vae import to_tensor
 from model_assets.tiny.training import Average, Stage, run, step_generators
+from sd_contract.model_layout import SCHEDULER_CONFIG
 
 SEED = 2
 BATCH = 128
@@ -95,7 +96,8 @@ def train_denoiser(
     unet = build_unet().train()
     # torch's fused attention is slow backwards in bfloat16 on CPUs, ten times the plain one.
     unet.set_attn_processor(AttnProcessor())
-    noising = DDPMScheduler.from_config({**SCHEDULER, "_class_name": "DDPMScheduler"})
+    schedule = {**config(SCHEDULER_CONFIG), "_class_name": "DDPMScheduler"}
+    noising = DDPMScheduler.from_config(schedule)
     parameters = [*text_encoder.parameters(), *unet.parameters()]
 
     def loss_at(lesson: Lesson, seed: int, step: int) -> torch.Tensor:

@@ -71,7 +71,7 @@ class JobFollower:
                 self._show_log(job.name)
                 return _output(job, state)
             waited = self.clock() - began
-            if not job.spot and "TrainingStartTime" not in state and waited > START_TIMEOUT_S:
+            if not job.told.spot and "TrainingStartTime" not in state and waited > START_TIMEOUT_S:
                 self.stop(job.name)
                 message = transitions[-1].get("StatusMessage", "") if transitions else ""
                 raise capacity_missing(job, f"no start within {START_TIMEOUT_S} s. {message}")

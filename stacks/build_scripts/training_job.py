@@ -5,11 +5,14 @@ CompileFailed
 └── CapacityMissing    AWS has none to give just now
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from stacks.build_scripts.cpu_compile import CompileJob
 
 # The code channel's folder is the working directory, so `inf2` and `sd_serving` are found there.
 ENTRY_POINT = ("bash", "-c")
@@ -44,83 +47,110 @@ class CapacityMissing(CompileFailed):
 
 
 @dataclass(frozen=True)
-class TrainingJob:
-    """Everything that CreateTrainingJob is told. URIs are of S3 prefixes."""
-
-    name: str
+class TrainiumJob(CompileJob):
     image: str
     role_arn: str
     instance_type: str
-    region: str
     spot: bool
     max_seconds: int
-    weights_uri: str
-    code_uri: str
-    output_uri: str
-    checkpoints_uri: str
     kms_key_arn: str
-    hyperparameters: Mapping[str, str]
+    poll_s: float
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything that CreateTrainingJob is told. URIs are of S3 prefixes; `prefix` is what the
+    names of all jobs of this key begin with."""
+
+    name: str
+    prefix: str
+    key: str
+    region: str
+    told: TrainiumJob
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "TrainingJob":
+        # Unique to the build, and the same if this step of it is tried again.
+        build = hashlib.sha256(env["CODEBUILD_BUILD_ID"].encode()).hexdigest()[:8]
+        prefix, told = env["SD_JOB_PREFIX"], TrainiumJob.from_env(env)
+        return cls(f"{prefix}{build}", prefix, env["SD_KEY"], env["AWS_REGION"], told)
 
     @property
     def quota_name(self) -> str:
         """As Service Quotas lists it under Amazon SageMaker."""
-        return f"{self.instance_type} for {'spot ' if self.spot else ''}training job usage"
+        return (
+            f"{self.told.instance_type} for {'spot ' if self.told.spot else ''}training job usage"
+        )
+
+    @property
+    def code_prefix(self) -> str:
+        return f"{self.told.work_prefix}code/{self.key}/"
 
     @property
     def channels(self) -> dict[str, str]:
         """Input URIs by name."""
-        return {"weights": self.weights_uri, "code": self.code_uri}
+        bucket = f"s3://{self.told.bucket}/"
+        return {"weights": bucket + self.told.weights_prefix, "code": bucket + self.code_prefix}
+
+    @property
+    def output_uri(self) -> str:
+        return f"s3://{self.told.bucket}/{self.told.work_prefix}".rstrip("/")
+
+    @property
+    def checkpoints_uri(self) -> str:
+        return f"{self.output_uri}/checkpoints/"
 
     def is_described_by(self, described: Mapping[str, Any]) -> bool:
         """Whether DescribeTrainingJob's answer is of a job that was told the same: another may have
         lost its role with the deploy that made it, or compile something else."""
-        algorithm = described["AlgorithmSpecification"]
+        told, algorithm = self.told, described["AlgorithmSpecification"]
         channels = {
             channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
             for channel in described.get("InputDataConfig", ())
         }
         return (
-            described["RoleArn"] == self.role_arn
-            and algorithm.get("TrainingImage") == self.image
+            described["RoleArn"] == told.role_arn
+            and algorithm.get("TrainingImage") == told.image
             and tuple(algorithm.get("ContainerEntrypoint", ())) == ENTRY_POINT
             and tuple(algorithm.get("ContainerArguments", ())) == ARGUMENTS
-            and described.get("HyperParameters", {}) == dict(self.hyperparameters)
-            and described["ResourceConfig"].get("InstanceType") == self.instance_type
-            and described.get("EnableManagedSpotTraining", False) == self.spot
-            and described["StoppingCondition"].get("MaxRuntimeInSeconds") == self.max_seconds
+            and described.get("HyperParameters", {}) == told.hyperparameters
+            and described["ResourceConfig"].get("InstanceType") == told.instance_type
+            and described.get("EnableManagedSpotTraining", False) == told.spot
+            and described["StoppingCondition"].get("MaxRuntimeInSeconds") == told.max_seconds
             and channels == self.channels
             and described["OutputDataConfig"]["S3OutputPath"] == self.output_uri
-            and described["OutputDataConfig"].get("KmsKeyId") == self.kms_key_arn
+            and described["OutputDataConfig"].get("KmsKeyId") == told.kms_key_arn
             and described.get("CheckpointConfig", {}).get("S3Uri") == self.checkpoints_uri
         )
 
 
 def submit(job: TrainingJob, boto_session: Any) -> None:
     """Creates the job and returns. Raises QuotaTooLow, or botocore's ClientError."""
-    # It warns that version 2 is in its last year; so says compile-requirements.txt.
+    # It warns that version 2 is in its last year; so says requirements-compile.txt.
     os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
     from botocore.exceptions import ClientError
     from sagemaker.estimator import Estimator
     from sagemaker.inputs import TrainingInput
     from sagemaker.session import Session
 
+    told = job.told
     estimator = Estimator(
-        image_uri=job.image,
-        role=job.role_arn,
+        image_uri=told.image,
+        role=told.role_arn,
         instance_count=1,
-        instance_type=job.instance_type,
+        instance_type=told.instance_type,
         volume_size=VOLUME_GB,
-        max_run=job.max_seconds,
-        use_spot_instances=job.spot,
-        max_wait=job.max_seconds if job.spot else None,
+        max_run=told.max_seconds,
+        use_spot_instances=told.spot,
+        max_wait=told.max_seconds if told.spot else None,
         # With and without spot: a run after a failure goes on from what is compiled already.
         checkpoint_s3_uri=job.checkpoints_uri,
         output_path=job.output_uri,
-        output_kms_key=job.kms_key_arn,
+        output_kms_key=told.kms_key_arn,
         disable_output_compression=True,
         container_entry_point=list(ENTRY_POINT),
         container_arguments=list(ARGUMENTS),
-        hyperparameters=dict(job.hyperparameters),
+        hyperparameters=dict(told.hyperparameters),
         environment=ENVIRONMENT,
         enable_network_isolation=True,
         debugger_hook_config=False,
@@ -156,14 +186,14 @@ def out_of_memory(job: TrainingJob, said: str) -> CompileFailed:
     """For a job that was killed whole; where only the compiler was, the compile itself says so."""
     return CompileFailed(
         f"the training job {job.name} was killed, most likely for want of memory on "
-        f"{job.instance_type}: {said.strip()} {MORE_MEMORY}"
+        f"{job.told.instance_type}: {said.strip()} {MORE_MEMORY}"
     )
 
 
 def capacity_missing(job: TrainingJob, said: str) -> CapacityMissing:
-    kind = "spot" if job.spot else "on-demand"
+    kind = "spot" if job.told.spot else "on-demand"
     return CapacityMissing(
-        f"AWS has no {kind} {job.instance_type} for training in {job.region} just now: "
+        f"AWS has no {kind} {job.told.instance_type} for training in {job.region} just now: "
         f"{said.strip()} No quota helps here. Deploy again later, or change "
         f"instance_type or spot of sd.kinds.neuron.compile, or sd.region; {WITHOUT_TRAINIUM}."
     )

@@ -59,7 +59,7 @@ INSTANCE_LISTS = {
 
 def sdk_wheel() -> Path:
     """The pinned SageMaker SDK's wheel alone, 2 MB, kept for the next time."""
-    pinned = (ROOT / "stacks" / "build_scripts" / "compile-requirements.txt").read_text()
+    pinned = (ROOT / "stacks" / "build_scripts" / "requirements-compile.txt").read_text()
     found = re.search(r"^sagemaker==(\S+)$", pinned, re.MULTILINE)
     assert found
     folder = ROOT / ".envs" / f"sagemaker-{found[1]}"

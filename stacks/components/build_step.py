@@ -27,7 +27,7 @@ from constructs import Construct
 
 from stacks.components.artifacts import Storage
 from stacks.components.build_trigger import BuildTrigger
-from stacks.components.log_group import allow_log_writes
+from stacks.components.grants import grant, grant_key, grant_log_writes, grant_seeing
 from stacks.components.service_role import ServiceRole
 from stacks.content import files_below, staged
 from stacks.settings import ROOT
@@ -53,44 +53,25 @@ QUOTAS = {
 
 
 @dataclass(frozen=True)
-class S3Output:
-    """Done when the object `manifest` is there."""
+class Output:
+    """Done when the bucket has the object `manifest` and, for an image, its repository the tag."""
 
     bucket: s3.IBucket
     manifest: str
+    repository: ecr.IRepository | None = None
+    tag: str = ""
 
     def described(self) -> dict[str, str]:
         """As the trigger is told of it."""
-        return {"Bucket": self.bucket.bucket_name, "Manifest": self.manifest}
+        told = {"Bucket": self.bucket.bucket_name, "Manifest": self.manifest}
+        if self.repository:
+            told |= {"Repository": self.repository.repository_name, "Tag": self.tag}
+        return told
 
-    def leave_to_see(self) -> list[iam.PolicyStatement]:
-        return [
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[self.bucket.bucket_arn],
-                conditions={"StringEquals": {"s3:prefix": self.manifest}},
-            )
-        ]
-
-
-@dataclass(frozen=True)
-class EcrOutput:
-    """Done when the repository has the tag, and the bucket the image's record."""
-
-    repository: ecr.IRepository
-    tag: str
-    record: S3Output
-
-    def described(self) -> dict[str, str]:
-        """As the trigger is told of it."""
-        image = {"Repository": self.repository.repository_name, "Tag": self.tag}
-        return image | self.record.described()
-
-    def leave_to_see(self) -> list[iam.PolicyStatement]:
-        image = iam.PolicyStatement(
-            actions=["ecr:DescribeImages"], resources=[self.repository.repository_arn]
-        )
-        return [image, *self.record.leave_to_see()]
+    def grant_seeing(self, role: iam.Role) -> None:
+        if self.repository:
+            grant(role, ["ecr:DescribeImages"], self.repository.repository_arn)
+        grant_seeing(role, self.bucket, self.manifest)
 
 
 @dataclass(frozen=True)
@@ -136,7 +117,7 @@ class BuildStep(Construct):
         *,
         key: str,
         spec: BuildSpec,
-        output: S3Output | EcrOutput,
+        output: Output,
         storage: Storage,
         jobs: str = "",
     ) -> None:
@@ -144,23 +125,13 @@ class BuildStep(Construct):
         encryption_key, log_group = storage.encryption_key, storage.build_log
         self.role = ServiceRole(self, "Role", service="codebuild.amazonaws.com")
         source = self._source(spec)
-        for statement in (
-            allow_log_writes(log_group),
-            iam.PolicyStatement(
-                actions=["s3:GetObject", "s3:GetObjectVersion"],
-                resources=[source.bucket.arn_for_objects(source.s3_object_key)],
-            ),
-            # S3BucketIdentity in CodeBuild's user guide, setting-up-service-role.
-            iam.PolicyStatement(
-                actions=["s3:GetBucketAcl", "s3:GetBucketLocation"],
-                resources=[source.bucket.bucket_arn],
-            ),
-            iam.PolicyStatement(
-                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
-                resources=[encryption_key.key_arn],
-            ),
-        ):
-            self.role.add_to_policy(statement)
+        grant_log_writes(self.role, log_group)
+        archive = source.bucket.arn_for_objects(source.s3_object_key)
+        grant(self.role, ["s3:GetObject", "s3:GetObjectVersion"], archive)
+        # S3BucketIdentity in CodeBuild's user guide, setting-up-service-role.
+        identity = ["s3:GetBucketAcl", "s3:GetBucketLocation"]
+        grant(self.role, identity, source.bucket.bucket_arn)
+        grant_key(self.role, encryption_key)
 
         self.project = codebuild.CfnProject(
             self,
@@ -208,13 +179,10 @@ class BuildStep(Construct):
                 self, "Source", path=str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS
             )
 
-    def _run(
-        self, key: str, spec: BuildSpec, output: S3Output | EcrOutput, storage: Storage, jobs: str
-    ) -> None:
+    def _run(self, key: str, spec: BuildSpec, output: Output, storage: Storage, jobs: str) -> None:
         trigger = BuildTrigger.of(self, log_group=storage.build_log)
         trigger.may_build(self.project)
-        for statement in output.leave_to_see():
-            trigger.role.add_to_policy(statement)
+        output.grant_seeing(trigger.role)
         if jobs:
             trigger.may_stop_jobs(f"{jobs}{ANY_KEY}-{ANY_BUILD}")
         short = key[:12]

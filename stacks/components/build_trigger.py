@@ -11,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
-from stacks.components.grants import LIST_TRAINING_JOBS, grant_named, grant_unscoped
+from stacks.components.grants import LIST_TRAINING_JOBS, grant, grant_named, grant_unscoped
 from stacks.components.python_function import PythonFunction
 
 # A deploy waits for a build no longer, so nobody needs the event any more.
@@ -54,12 +54,9 @@ class BuildTrigger(PythonFunction):
             log_days=30,
             dead_letters=self._dead_letters,
         )
-        for action, resource in (
-            ("cloudformation:DescribeStackResource", stack.stack_id),
-            # What a build that failed has said last.
-            ("logs:GetLogEvents", log_group.log_group_arn),
-        ):
-            self.role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
+        grant(self.role, ["cloudformation:DescribeStackResource"], stack.stack_id)
+        # What a build that failed has said last.
+        grant(self.role, ["logs:GetLogEvents"], log_group.log_group_arn)
         # Apart from the role, which the function waits for.
         itself = iam.Policy(
             self,
@@ -75,17 +72,8 @@ class BuildTrigger(PythonFunction):
         self._last: CustomResource | None = None
 
     def may_build(self, project: codebuild.CfnProject) -> None:
-        self.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "codebuild:StartBuild",
-                    "codebuild:StopBuild",
-                    "codebuild:BatchGetBuilds",
-                    "codebuild:ListBuildsForProject",
-                ],
-                resources=[project.attr_arn],
-            )
-        )
+        calls = ("StartBuild", "StopBuild", "BatchGetBuilds", "ListBuildsForProject")
+        grant(self.role, [f"codebuild:{call}" for call in calls], project.attr_arn)
 
     def may_stop_jobs(self, pattern: str) -> None:
         """`pattern` must not change with a key: a rollback takes policies back to what they were

@@ -2,17 +2,17 @@
 what the endpoint was built from."""
 
 from aws_cdk import CustomResource, Duration, Stack
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from stacks.components.artifacts import ServedModel, ServingImage
+from stacks.components.grants import grant, grant_seeing
 from stacks.components.python_function import PythonFunction
 from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 
 
 class EndpointCheck(Construct):
-    """`built` is JSON, known in the deploy: `{"base_image_digest": …, "quality": …}`. Without a
-    `manifest`, which says what a compile came to, quality is null.
+    """`built` is that of the registration, as JSON that is known in the deploy alone. Without a
+    `manifest`, which says what a compile came to, its quality is null.
 
     The deploy fails here where SageMaker has rolled the endpoint back by itself, which
     CloudFormation takes for a success.
@@ -34,7 +34,7 @@ class EndpointCheck(Construct):
             self,
             "Check",
             package="endpoint_check",
-            uses=["cfn_requests"],
+            uses=["cfn_requests", "sd_contract"],
             timeout=Duration.minutes(3),
             memory_mb=256,
             log_days=log_days,
@@ -42,28 +42,14 @@ class EndpointCheck(Construct):
         name = endpoint.endpoint.endpoint_name
         bucket, key = served.storage.bucket, served.storage.encryption_key
         objects = [image.record, *([manifest] if manifest else [])]
-        for statement in (
-            iam.PolicyStatement(
-                actions=["sagemaker:DescribeEndpoint"],
-                resources=[
-                    Stack.of(self).format_arn(
-                        service="sagemaker", resource="endpoint", resource_name=name
-                    )
-                ],
-            ),
-            iam.PolicyStatement(
-                actions=["s3:GetObject"],
-                resources=[bucket.arn_for_objects(name) for name in objects],
-            ),
-            # Tells an object that isn't there from one that mustn't be read.
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[bucket.bucket_arn],
-                conditions={"StringEquals": {"s3:prefix": objects}},
-            ),
-            iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]),
-        ):
-            check.role.add_to_policy(statement)
+        role = check.role
+        arn = Stack.of(self).format_arn(
+            service="sagemaker", resource="endpoint", resource_name=name
+        )
+        grant(role, ["sagemaker:DescribeEndpoint"], arn)
+        grant(role, ["s3:GetObject"], *(bucket.arn_for_objects(each) for each in objects))
+        grant_seeing(role, bucket, objects)
+        grant(role, ["kms:Decrypt"], key.key_arn)
         resource = CustomResource(
             self,
             "Resource",

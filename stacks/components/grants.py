@@ -1,4 +1,5 @@
-"""Policy statements that need a wildcard, each with the reason it stands for.
+"""What roles may do: actions on resources by their names, and what needs a wildcard, each with the
+reason it stands for.
 
 No action is ever a wildcard. A resource is one only here: objects below a prefix, what gets its
 name at run time, and actions for which AWS has no resource to name.
@@ -6,12 +7,31 @@ name at run time, and actions for which AWS has no resource to name.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from aws_cdk import Stack, Token
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 
 from stacks.acknowledge import acknowledge
+
+Conditions = dict[str, Any] | None
+
+
+def grant(
+    role: iam.Role, actions: Sequence[str], *resources: str, conditions: Conditions = None
+) -> None:
+    role.add_to_policy(
+        iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+    )
+
+
+def grant_key(role: iam.Role, key: kms.IKey) -> None:
+    """Reading and writing what it encrypts."""
+    actions = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"]
+    grant(role, actions, key.key_arn)
 
 
 def grant_objects(
@@ -19,9 +39,7 @@ def grant_objects(
 ) -> None:
     """`actions` on the objects below `prefix` ("" for all of them)."""
     pattern = f"{prefix}*"
-    role.add_to_policy(
-        iam.PolicyStatement(actions=list(actions), resources=[bucket.arn_for_objects(pattern)])
-    )
+    grant(role, actions, bucket.arn_for_objects(pattern))
     acknowledge(
         role, why, f"AwsSolutions-IAM5[Resource::{_arn_in_findings(role, bucket)}/{pattern}]"
     )
@@ -29,13 +47,18 @@ def grant_objects(
 
 def grant_listing(role: iam.Role, bucket: s3.IBucket, prefix: str) -> None:
     """Listing the bucket below `prefix`; needs no wildcard resource."""
-    role.add_to_policy(
-        iam.PolicyStatement(
-            actions=["s3:ListBucket"],
-            resources=[bucket.bucket_arn],
-            conditions={"StringLike": {"s3:prefix": f"{prefix}*"}},
-        )
-    )
+    below = {"StringLike": {"s3:prefix": f"{prefix}*"}}
+    grant(role, ["s3:ListBucket"], bucket.bucket_arn, conditions=below)
+
+
+def grant_seeing(role: iam.Role, bucket: s3.IBucket, objects: str | list[str]) -> None:
+    """Whether they are there: tells an absent one from one that mustn't be read."""
+    named = {"StringEquals": {"s3:prefix": objects}}
+    grant(role, ["s3:ListBucket"], bucket.bucket_arn, conditions=named)
+
+
+def grant_log_writes(role: iam.Role, group: logs.ILogGroup) -> None:
+    grant(role, ["logs:CreateLogStream", "logs:PutLogEvents"], group.log_group_arn)
 
 
 def grant_log_streams(
@@ -44,9 +67,7 @@ def grant_log_streams(
     """`actions` on a log group that a service makes, and on the streams of that pattern in it."""
     here = Stack.of(role)
     arn = f"arn:{here.partition}:logs:{here.region}:{here.account}:log-group:{group}"
-    role.add_to_policy(
-        iam.PolicyStatement(actions=list(actions), resources=[arn, f"{arn}:log-stream:{streams}"])
-    )
+    grant(role, actions, arn, f"{arn}:log-stream:{streams}")
     place = _place_in_findings(here)
     shown = f"arn:<AWS::Partition>:logs:{place}:log-group:{group}:log-stream:{streams}"
     acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
@@ -72,7 +93,7 @@ def grant_named(
 
 def grant_pull(role: iam.Role, repository_arn: str) -> None:
     """Needs REGISTRY_LOGIN besides."""
-    role.add_to_policy(iam.PolicyStatement(actions=list(PULL), resources=[repository_arn]))
+    grant(role, PULL, repository_arn)
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,7 @@ class Unscoped:
 
     action: str
     why: str
-    conditions: dict[str, dict[str, list[str]]] | None = None
+    conditions: Conditions = None
 
 
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
@@ -89,32 +110,33 @@ PULL = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:Ba
 REGISTRY_LOGIN = Unscoped(
     "ecr:GetAuthorizationToken", "the registry token is the account's, for no repository by itself"
 )
-
 LIST_TRAINING_JOBS = Unscoped(
     "sagemaker:ListTrainingJobs", "it lists names; AWS has no resource for it"
 )
 
 
-def grant_unscoped(role: iam.Role, *grants: Unscoped) -> None:
+def metrics_in(*namespaces: str) -> Unscoped:
+    return Unscoped(
+        "cloudwatch:PutMetricData",
+        "metrics have no ARN; the namespace is as fine as it gets",
+        {"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
+    )
+
+
+def grant_unscoped(role: iam.Role, *actions: Unscoped) -> None:
     """Call it once for a role: the finding is one for all of them."""
-    for grant in grants:
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[grant.action], resources=["*"], conditions=grant.conditions
-            )
-        )
+    for each in actions:
+        grant(role, [each.action], "*", conditions=each.conditions)
     acknowledge(
         role,
-        "; ".join(f"{grant.action}: {grant.why}" for grant in grants),
+        "; ".join(f"{each.action}: {each.why}" for each in actions),
         "AwsSolutions-IAM5[Resource::*]",
     )
 
 
 def _place_in_findings(stack: Stack) -> str:
-    """How cdk-nag writes a stack's region and account."""
-    region = "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region
-    account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
-    return f"{region}:{account}"
+    """How cdk-nag writes a stack's region, which is set, and its account, which isn't."""
+    return f"{stack.region}:<AWS::AccountId>"
 
 
 def _arn_in_findings(role: iam.Role, bucket: s3.Bucket) -> str:

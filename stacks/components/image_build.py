@@ -4,14 +4,13 @@ from pathlib import Path
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_ecr as ecr
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from stacks.build_scripts.build_image import ImageJob
 from stacks.catalogue.images import BaseImage
 from stacks.components.artifacts import ServingImage, Storage
-from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, EcrOutput, S3Output
-from stacks.components.grants import PULL, REGISTRY_LOGIN, grant_pull, grant_unscoped
+from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, Output
+from stacks.components.grants import PULL, REGISTRY_LOGIN, grant, grant_pull, grant_unscoped
 from stacks.content import content_key, files_below
 from stacks.settings import ROOT, Settings, VariantSettings
 
@@ -88,27 +87,24 @@ class ImageBuild(Construct):
                 compute="BUILD_GENERAL1_LARGE",
                 privileged=True,
             ),
-            output=EcrOutput(repository, self.key, S3Output(storage.bucket, record)),
+            output=Output(storage.bucket, record, repository, self.key),
             storage=storage,
         )
         grant_pull(step.role, base_arn(self, base))
-        for actions, resource in (
-            (
-                [
-                    *PULL,
-                    "ecr:DescribeImages",
-                    "ecr:InitiateLayerUpload",
-                    "ecr:UploadLayerPart",
-                    "ecr:CompleteLayerUpload",
-                    "ecr:PutImage",
-                    # One that SageMaker wouldn't take: the tag can't be pushed again while it's
-                    # there.
-                    "ecr:BatchDeleteImage",
-                ],
-                repository.repository_arn,
-            ),
-            (["s3:PutObject"], storage.bucket.arn_for_objects(record)),
-        ):
-            step.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+        grant(
+            step.role,
+            [
+                *PULL,
+                "ecr:DescribeImages",
+                "ecr:InitiateLayerUpload",
+                "ecr:UploadLayerPart",
+                "ecr:CompleteLayerUpload",
+                "ecr:PutImage",
+                # One that SageMaker wouldn't take: the tag can't be pushed again while it's there.
+                "ecr:BatchDeleteImage",
+            ],
+            repository.repository_arn,
+        )
+        grant(step.role, ["s3:PutObject"], storage.bucket.arn_for_objects(record))
         grant_unscoped(step.role, REGISTRY_LOGIN)
         self.ready = step.ready

@@ -1,7 +1,6 @@
 """A CloudWatch log group with a retention."""
 
 from aws_cdk import RemovalPolicy
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -31,10 +30,3 @@ class LogGroup(logs.LogGroup):
         resource = self.node.default_child
         assert isinstance(resource, logs.CfnLogGroup)
         resource.retention_in_days = days
-
-
-def allow_log_writes(group: logs.ILogGroup) -> iam.PolicyStatement:
-    """For a role's policy."""
-    return iam.PolicyStatement(
-        actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[group.log_group_arn]
-    )

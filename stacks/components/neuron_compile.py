@@ -14,7 +14,7 @@ from constructs import Construct
 
 from stacks.acknowledge import acknowledge
 from stacks.build_scripts.cpu_compile import CompileJob
-from stacks.build_scripts.neuron_compile import TrainiumJob
+from stacks.build_scripts.training_job import TrainiumJob
 from stacks.catalogue.images import BaseImage
 from stacks.compile_key import WORK_FOLDER, compile_keys, compile_sources
 from stacks.components.artifacts import ServedModel, Storage
@@ -24,18 +24,20 @@ from stacks.components.build_step import (
     STANDARD_IMAGE,
     BuildSpec,
     BuildStep,
-    S3Output,
+    Output,
 )
 from stacks.components.grants import (
     LIST_TRAINING_JOBS,
     REGISTRY_LOGIN,
-    Unscoped,
+    grant,
+    grant_key,
     grant_listing,
     grant_log_streams,
     grant_named,
     grant_objects,
     grant_pull,
     grant_unscoped,
+    metrics_in,
 )
 from stacks.components.image_build import base_arn
 from stacks.components.service_role import ServiceRole
@@ -51,7 +53,7 @@ COMMANDS = {
     "training-job": (
         # A folder of its own, found first: it pins packages that the host has in other versions.
         "python3 -m pip --disable-pip-version-check install --quiet --no-deps --no-compile "
-        "--target .sdk -r stacks/build_scripts/compile-requirements.txt",
+        "--target .sdk -r stacks/build_scripts/requirements-compile.txt",
         "PYTHONPATH=.sdk python3 -m stacks.build_scripts.neuron_compile",
     ),
     "codebuild-cpu": ("python3 -m stacks.build_scripts.cpu_compile",),
@@ -129,7 +131,7 @@ class NeuronCompile(Construct):
                 compute=CPU_COMPUTE if on_cpu else "BUILD_GENERAL1_SMALL",
                 image=image.reference if on_cpu else STANDARD_IMAGE,
             ),
-            output=S3Output(bucket, f"{target}manifest.json"),
+            output=Output(bucket, f"{target}manifest.json"),
             storage=storage,
             jobs="" if on_cpu else self._jobs,
         )
@@ -165,13 +167,8 @@ class NeuronCompile(Construct):
             f"training-job/{step.job_pattern}",
             why="a job's name ends in its build's number, which is known at run time alone",
         )
-        step.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["iam:PassRole"],
-                resources=[job_role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-            )
-        )
+        to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        grant(step.role, ["iam:PassRole"], job_role.role_arn, conditions=to_sagemaker)
         grant_log_streams(step.role, JOB_LOG_GROUP, ["logs:DescribeLogStreams"], why=STREAMS)
         self._grant_job_log(step.role, "logs:GetLogEvents")
         grant_unscoped(step.role, LIST_TRAINING_JOBS)
@@ -186,13 +183,8 @@ class NeuronCompile(Construct):
         and code in, takes output, checkpoints and log out."""
         role = ServiceRole(self, "JobRole", service="sagemaker.amazonaws.com")
         self._grant_files(role, {self._weights: READ, self._work: WRITE})
-        role.add_to_policy(
-            iam.PolicyStatement(
-                # Encrypt is for OutputDataConfig.KmsKeyId, says botocore.
-                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
-                resources=[self._storage.encryption_key.key_arn],
-            )
-        )
+        # Its Encrypt is for OutputDataConfig.KmsKeyId, says botocore.
+        grant_key(role, self._storage.encryption_key)
         grant_log_streams(
             role,
             JOB_LOG_GROUP,
@@ -201,13 +193,5 @@ class NeuronCompile(Construct):
         )
         self._grant_job_log(role, "logs:PutLogEvents")
         grant_pull(role, base_arn(self, image))
-        grant_unscoped(
-            role,
-            REGISTRY_LOGIN,
-            Unscoped(
-                "cloudwatch:PutMetricData",
-                "metrics have no resources; the namespace narrows it to the job's own",
-                {"StringEquals": {"cloudwatch:namespace": [JOB_LOG_GROUP]}},
-            ),
-        )
+        grant_unscoped(role, REGISTRY_LOGIN, metrics_in(JOB_LOG_GROUP))
         return role

@@ -10,7 +10,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from stacks.components.log_group import LogGroup, allow_log_writes
+from stacks.components.grants import grant_log_writes
+from stacks.components.log_group import LogGroup
 from stacks.content import files_below, staged
 from stacks.settings import ROOT
 
@@ -39,7 +40,7 @@ class PythonFunction(Construct):
         super().__init__(scope, id)
         log_group = LogGroup(self, "Log", days=log_days)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.role.add_to_policy(allow_log_writes(log_group))
+        grant_log_writes(self.role, log_group)
         files = {
             place: path
             for name in (package, *uses)

@@ -10,12 +10,13 @@ from constructs import Construct
 from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.grants import (
     REGISTRY_LOGIN,
-    Unscoped,
+    grant,
     grant_listing,
     grant_log_streams,
     grant_objects,
     grant_pull,
     grant_unscoped,
+    metrics_in,
 )
 from stacks.components.service_role import ServiceRole
 from stacks.settings import VariantSettings
@@ -142,8 +143,7 @@ class SageMakerEndpoint(Construct):
             why="the files of one artifact, below its content key",
         )
         grant_listing(role, served.storage.bucket, served.prefix)
-        key = served.storage.encryption_key.key_arn
-        role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key]))
+        grant(role, ["kms:Decrypt"], served.storage.encryption_key.key_arn)
         grant_pull(role, image.repository.repository_arn)
         grant_log_streams(
             role,
@@ -152,19 +152,8 @@ class SageMakerEndpoint(Construct):
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             why="SageMaker makes a stream for each instance, as they come",
         )
-        grant_unscoped(
-            role,
-            REGISTRY_LOGIN,
-            Unscoped(
-                "cloudwatch:PutMetricData",
-                "metrics have no ARN; the namespace is as fine as it gets",
-                {
-                    "StringEquals": {
-                        "cloudwatch:namespace": ["/aws/sagemaker/Endpoints", "AWS/SageMaker"]
-                    }
-                },
-            ),
-        )
+        metrics = metrics_in("/aws/sagemaker/Endpoints", "AWS/SageMaker")
+        grant_unscoped(role, REGISTRY_LOGIN, metrics)
         return role
 
     def _alarm(

@@ -8,7 +8,7 @@ from constructs import Construct
 from sd_contract.model_folder import read_folder
 from stacks.build_scripts.import_weights import WeightsJob
 from stacks.components.artifacts import ServedModel, Storage
-from stacks.components.build_step import BuildSpec, BuildStep, S3Output
+from stacks.components.build_step import BuildSpec, BuildStep, Output
 from stacks.components.grants import grant_listing, grant_objects
 from stacks.content import content_key, files_below
 from stacks.settings import ROOT, BuildSettings, ModelSettings
@@ -74,7 +74,7 @@ class Weights(Construct):
                 timeout=Duration.minutes(builds.weights_timeout_min),
                 compute="BUILD_GENERAL1_MEDIUM",
             ),
-            output=S3Output(storage.bucket, f"{self.served.prefix}manifest.json"),
+            output=Output(storage.bucket, f"{self.served.prefix}manifest.json"),
             storage=storage,
         )
         grant_objects(

@@ -6,11 +6,10 @@ import sys
 
 import boto3
 
-from stacks.build_scripts.neuron_compile import CompileBuild
-from stacks.build_scripts.training_job import submit
+from stacks.build_scripts.training_job import TrainingJob, submit
 
 # Kept by region: AWS's models take a second to read.
 sessions: dict[str, boto3.Session] = {}
 for env in json.load(sys.stdin):
-    job = CompileBuild.from_env(env).job
+    job = TrainingJob.from_env(env)
     submit(job, sessions.setdefault(job.region, boto3.Session(region_name=job.region)))

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.model_layouts import LAYOUTS, imported
+from tests.fakes.model_layouts import LAYOUTS, imported
+from tests.fakes.serving import WEIGHTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVS = ROOT / ".envs"
-WEIGHTS = ROOT / "model_assets" / "tiny" / "weights"
 IMAGES = ("djl", "g5", "inf2")
 TOLERANCE = 4
 """Of 255, at the worst of all values. The torch is the same, so what differs is the order of a few
@@ -43,15 +43,17 @@ def run(script: list[str], *, pythonpath: list[Path]) -> str:
     return done.stdout
 
 
-def install(image: str) -> Path:
-    requirements = HERE / f"{image}.txt"
-    folder = ENVS / image
+def install(name: str, requirements: Path | None = None) -> Path:
+    """Those of an image, or any others, in a folder of that name."""
+    requirements = requirements or HERE / f"{name}.txt"
+    folder = ENVS / name
     stamp = folder / ".made-from"
     wanted = f"{sys.version}\n{requirements.read_text()}"
     if not stamp.is_file() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-        run([*pip, "--target", str(folder), "-r", str(requirements)], pythonpath=[])
+        options = ["--no-compile", "--target", str(folder), "-r", str(requirements)]
+        run([*pip, *options], pythonpath=[])
         stamp.write_text(wanted)  # last: a broken install is made anew
     return folder
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from stacks.settings import ROOT
-from tests.environments.test_environments import WEIGHTS, install, pins, run
-from tests.inf2_artifact import PART_KEYS
+from tests.environments.test_environments import install, pins, run
+from tests.fakes.compiled_model import PART_KEYS
+from tests.fakes.serving import WEIGHTS
 
 FLAGS = {
     "weights": WEIGHTS,

@@ -1,12 +1,11 @@
 """What needs the `sagemaker` package itself: the request its Estimator makes, as the build runs it.
 
-`.envs/sagemaker` holds the package as the build installs it, by compile-requirements.txt.
+`.envs/sagemaker` holds the package as the build installs it, by requirements-compile.txt.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,27 +15,18 @@ from typing import Any
 import pytest
 
 from stacks.settings import ROOT
-from tests.sagemaker_fake import FakeAws, fake_aws
+from tests.environments.test_environments import install
+from tests.fakes.sagemaker import FakeAws, fake_aws
 from tests.unit.test_inf2_follower import BUCKET, COMPLETED, ENV, KEY, STAGED, TARGET, lay_out
 
 pytestmark = pytest.mark.environments
 
-REQUIREMENTS = ROOT / "stacks" / "build_scripts" / "compile-requirements.txt"
-FOLDER = ROOT / ".envs" / "sagemaker"
+REQUIREMENTS = ROOT / "stacks" / "build_scripts" / "requirements-compile.txt"
 
 
 @pytest.fixture(scope="module")
 def sdk() -> Path:
-    """Made once, and anew when the requirements change."""
-    stamp = FOLDER / ".made-from"
-    wanted = f"{sys.version}\n{REQUIREMENTS.read_text()}"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        options = ["--no-deps", "--no-compile", "--target", str(FOLDER), "-r", str(REQUIREMENTS)]
-        subprocess.run([*pip, *options], check=True)
-        stamp.write_text(wanted)  # last: a broken install is made anew
-    return FOLDER
+    return install("sagemaker", REQUIREMENTS)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ spot: made by the SageMaker SDK from what the template hands the build, checked 
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -13,14 +12,13 @@ from typing import Any
 
 import pytest
 
-from local_cloud.api_shapes import BadRequest, check_request
+from local_cloud.api_shapes import check_request
 from stacks.settings import ROOT
 from tests.environments import test_sagemaker_sdk
+from tests.fakes.sagemaker import fake_aws
 from tests.infrastructure.physical_values import PhysicalValues
-from tests.infrastructure.places import REGIONS, in_region
-from tests.infrastructure.support import Synthesized
+from tests.infrastructure.support import REGIONS, Synthesized, in_region
 from tests.infrastructure.test_compile_stack import environment
-from tests.sagemaker_fake import fake_aws
 
 pytestmark = pytest.mark.environments
 
@@ -97,33 +95,3 @@ def test_the_training_job_s_request_passes_aws_s_model(requests: list[dict[str, 
         assert request.get("EnableManagedSpotTraining", False) is (spot == "true")
         backend = request["HyperParameters"]["backend"]
         assert backend == ("torchscript" if profile == "local" else "neuronx")
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "said"),
-    [
-        ("TrainingJobName", "j" * 64, "length less than or equal to 63"),
-        ("TrainingJobName", "sd_compile", "regular expression pattern"),
-        ("RoleArn", "arn:aws:iam::1:role/compile", "regular expression pattern"),
-        ("AlgorithmSpecification/TrainingImage", "i" * 256, "length less than or equal to 255"),
-        ("AlgorithmSpecification/TrainingInputMode", "Files", "enum value set"),
-        ("HyperParameters/sizes", "s" * 2501, "length less than or equal to 2500"),
-        ("Environment/TMPDIR", "t" * 513, "length less than or equal to 512"),
-        ("ResourceConfig/InstanceType", "ml.trn1.huge", "enum value set"),
-        ("StoppingCondition/MaxRuntimeInSeconds", 0, "greater than or equal to 1"),
-        ("OutputDataConfig/CompressionType", "ZIP", "enum value set"),
-        ("CheckpointConfig/S3Uri", "checkpoints/", "regular expression pattern"),
-    ],
-)
-def test_what_aws_would_refuse_is_found(
-    requests: list[dict[str, Any]], path: str, value: str, said: str
-) -> None:
-    faulty = copy.deepcopy(requests[0])
-    *outer, last = path.split("/")
-    place = faulty
-    for name in outer:
-        place = place[name]
-    assert last in place
-    place[last] = value
-    with pytest.raises(BadRequest, match=said):
-        check_request("sagemaker", "CreateTrainingJob", faulty)

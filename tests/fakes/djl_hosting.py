@@ -21,6 +21,7 @@ import psutil
 
 from local_cloud.docker.dockerfile import parse_dockerfile
 from local_cloud.processes import free_port
+from tests.fakes.processes import alive
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "model_assets" / "djl" / "Dockerfile"
@@ -35,12 +36,12 @@ from djl_python import Output
 
 
 def handle(inputs):
-    if inputs.is_empty() and inputs.get_property("x-empty") is None:
+    if inputs.get_as_bytes() is None:
         return None
     output = Output()
     members = inputs.get_batches()
     for index, member in enumerate(members):
-        body = member.get_as_string() or "empty"
+        body = member.get_as_bytes().decode()
         exec(body if member.get_property("x-run") else "")
         output.add(body, batch_index=index if len(members) > 1 else None)
     return output
@@ -50,10 +51,9 @@ def handle(inputs):
 
 def image_environment() -> dict[str, str]:
     """What the image of the variant sets."""
-    instructions = list(parse_dockerfile(DOCKERFILE.read_text()))
     return {
         name: value
-        for instruction in instructions
+        for instruction in parse_dockerfile(DOCKERFILE.read_text())
         if instruction.name == "ENV"
         for name, value in instruction.pairs().items()
     }
@@ -133,7 +133,7 @@ class Host:
         """As from outside, between two requests."""
         child = self.python
         child.send_signal(signal.SIGKILL)
-        self.until(lambda: ended(child))
+        self.until(lambda: not alive(child.pid))
 
     def last_words(self) -> str:
         """Of a host that doesn't come up: its handler's FATAL line, or its own last one."""
@@ -160,13 +160,6 @@ class Host:
         with self.process.stdout as stdout:
             for line in stdout:
                 self.lines.append(line.rstrip("\n"))
-
-
-def ended(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @contextmanager

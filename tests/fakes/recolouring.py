@@ -11,7 +11,7 @@ from model_assets.tiny.data import Picture, draw
 from model_assets.tiny.picture_check import describe
 from sd_contract.invocation import Edit
 from sd_serving.engine import Engine
-from tests.serving_fakes import mask_file, request
+from tests.fakes.serving import mask_file, request
 
 RED = Picture("circle", "red", "white")
 BLUE = Picture("circle", "blue", "white")

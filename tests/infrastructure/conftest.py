@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.infrastructure.support import Synthesized, synthesize
+from tests.infrastructure.support import ENDPOINT_STACKS, Synthesized, synthesize
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +27,6 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     return synthesize(tmp_path_factory.mktemp("local"), profile="local")
 
 
-@pytest.fixture(params=["SdG5Stack", "SdDjlStack", "SdInf2Stack"])
-def endpoint_stack(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=ENDPOINT_STACKS)
+def variant(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -88,12 +88,7 @@ APIS = {
         "CreateRepository",
         elsewhere={
             "LifecyclePolicy": Elsewhere("PutLifecyclePolicy", beside=_REPOSITORY),
-            "RepositoryPolicyText": Elsewhere(
-                "SetRepositoryPolicy", "policyText", beside=_REPOSITORY
-            ),
         },
-        documents=["RepositoryPolicyText"],
-        own=["EmptyOnDelete"],
     ),
     "AWS::Events::Rule": Api(
         "events",
@@ -111,12 +106,11 @@ APIS = {
     "AWS::IAM::Role": Api(
         "iam",
         "CreateRole",
-        documents=["AssumeRolePolicyDocument", "Policies/PolicyDocument"],
+        documents=["AssumeRolePolicyDocument"],
         elsewhere={
             "ManagedPolicyArns": Elsewhere(
                 "AttachRolePolicy", "PolicyArn", beside=_ROLE, each=True
             ),
-            "Policies": Elsewhere("PutRolePolicy", beside=_ROLE, each=True),
         },
     ),
     "AWS::KMS::Key": Api(
@@ -126,17 +120,7 @@ APIS = {
         documents=["KeyPolicy"],
         own=["EnableKeyRotation"],
     ),
-    "AWS::Lambda::Function": Api(
-        "lambda",
-        "CreateFunction",
-        elsewhere={
-            "ReservedConcurrentExecutions": Elsewhere(
-                "PutFunctionConcurrency",
-                "ReservedConcurrentExecutions",
-                beside={"FunctionName": "FunctionName"},
-            )
-        },
-    ),
+    "AWS::Lambda::Function": Api("lambda", "CreateFunction"),
     "AWS::Lambda::Permission": Api("lambda", "AddPermission"),
     "AWS::Logs::LogGroup": Api(
         "logs",
@@ -198,11 +182,6 @@ APIS = {
                 "WaitIntervalInSeconds": 0
             }
         },
-        own=[
-            "ExcludeRetainedVariantProperties",
-            "RetainAllVariantProperties",
-            "RetainDeploymentConfig",
-        ],
     ),
     "AWS::SageMaker::EndpointConfig": Api("sagemaker", "CreateEndpointConfig"),
     "AWS::SageMaker::Model": Api("sagemaker", "CreateModel"),

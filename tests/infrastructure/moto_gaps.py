@@ -24,15 +24,8 @@ LEFT_OUT = {
     "AWS::CloudFormation::WaitConditionHandle": "moto passes over it",
     "AWS::CloudFormation::WaitCondition": "moto passes over it, so nothing waits",
 }
-"""Types. Of a Stage, which is made by its API, what that takes as patches is left out too."""
-
-SENT_AFTERWARDS = (
-    "PutBucketLifecycleConfiguration",
-    "PutBucketOwnershipControls",
-    "PutLifecyclePolicy",
-    "PutPublicAccessBlock",
-)
-"""Operations whose properties moto's CloudFormation doesn't read: the requests are sent instead."""
+"""Types. Of a Stage, which is made by its API, what that takes as patches is left out too. What
+moto's CloudFormation doesn't read of a resource it makes it passes over without a word."""
 
 ALTERED: dict[tuple[str, str], tuple[str | None, str]] = {
     ("AWS::ECR::Repository", "RepositoryName"): (
@@ -46,32 +39,3 @@ ALTERED: dict[tuple[str, str], tuple[str | None, str]] = {
 }
 """By type and property's path: what moto is given (None: the name that CloudFormation would
 generate), and why. It refuses the template else."""
-
-ATTRIBUTES = {
-    ("AWS::Logs::LogGroup", "Arn"): (
-        "arn:aws:logs:{region}:{account}:log-group:{name}",
-        "moto's ends in the name, AWS's in ':*'",
-    ),
-}
-
-_UNREAD = "moto's CloudFormation doesn't read it"
-_BLUE_GREEN = "DeploymentConfig/BlueGreenUpdatePolicy"
-NOT_KEPT = {
-    ("CreateEndpoint", "DeploymentConfig/AutoRollbackConfiguration/Alarms"): _UNREAD,
-    ("CreateEndpoint", f"{_BLUE_GREEN}/TerminationWaitInSeconds"): _UNREAD,
-    ("CreateEndpoint", f"{_BLUE_GREEN}/TrafficRoutingConfiguration/Type"): _UNREAD,
-    ("CreateEndpoint", f"{_BLUE_GREEN}/TrafficRoutingConfiguration/WaitIntervalInSeconds"): _UNREAD,
-    ("CreateEndpoint", "EndpointName"): "moto's CloudFormation gives it a name of its own",
-    ("CreateEndpointConfig", "ProductionVariants/InstanceType"): "altered, see above",
-    ("CreateFunction", "Architectures"): _UNREAD,
-    ("CreateFunction", "DeadLetterConfig/TargetArn"): _UNREAD,
-    ("CreateFunction", "LoggingConfig/LogGroup"): "moto doesn't know it",
-    ("CreateKey", "Description"): "moto can't read a key whose policy a template gave",
-    ("CreateModel", "EnableNetworkIsolation"): _UNREAD,
-    ("CreateProject", "encryptionKey"): "moto always has the account's own",
-    ("CreateRepository", "imageScanningConfiguration/scanOnPush"): "kept as ScanOnPush",
-    ("CreateRestApi", "endpointConfiguration/types"): "kept as Types",
-    ("PutBucketEncryption", "ServerSideEncryptionConfiguration/Rules/BucketKeyEnabled"): _UNREAD,
-    ("PutIntegration", "timeoutInMillis"): _UNREAD,
-}
-"""By operation and path: what was asked for and isn't read again, or not as it was asked."""

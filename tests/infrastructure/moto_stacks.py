@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any
 
 from botocore import xform_name
 
-from tests.infrastructure.botocore_shapes import Request, requests_for
-from tests.infrastructure.moto_gaps import ALTERED, ATTRIBUTES, BY_API, LEFT_OUT
+from tests.infrastructure.botocore_shapes import requests_for
+from tests.infrastructure.moto_gaps import ALTERED, BY_API, LEFT_OUT
 from tests.infrastructure.moto_server import Moto, bootstrap
-from tests.infrastructure.physical_values import ACCOUNT, IDENTITIES, PhysicalValues
+from tests.infrastructure.physical_values import IDENTITIES, PhysicalValues
 from tests.infrastructure.support import Synthesized
-
-
-@dataclass(frozen=True)
-class Made:
-    """A resource, and the requests that made it or should have. `ref` is what Ref gives."""
-
-    stack: str
-    logical_id: str
-    kind: str
-    ref: str
-    requests: list[Request]
 
 
 @dataclass
 class Deployed:
+    """`known` are moto's ids, as `PhysicalValues` takes them; the rest is by stack."""
+
     moto: Moto
     app: Synthesized
     known: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -41,29 +32,6 @@ class Deployed:
     def values(self) -> PhysicalValues:
         return PhysicalValues(self.app.templates, self.moto.region, self.known)
 
-    def resources(self) -> Iterator[Made]:
-        """All that an API makes; ids are moto's."""
-        for stack, template in self.app.templates.items():
-            for logical_id, resource in template["Resources"].items():
-                if resource["Type"] not in LEFT_OUT and not resource["Type"].startswith("Custom::"):
-                    yield self.resource(stack, logical_id)
-
-    def resource(self, stack: str, logical_id: str) -> Made:
-        kind = self.app.templates[stack]["Resources"][logical_id]["Type"]
-        values = self.values
-        identified = kind in IDENTITIES
-        name = values.name(stack, logical_id) if identified else ""
-        ref = values.fill(stack, {"Ref": logical_id}) if identified else ""
-        requests = requests_for(kind, values.properties(stack, logical_id), name)
-        return Made(
-            stack, logical_id, kind, ref, [request for request in requests if request.operation]
-        )
-
-    def send(self, request: Request) -> dict[str, Any]:
-        client = self.moto.client(request.service)
-        answer: dict[str, Any] = getattr(client, xform_name(request.operation))(**request.value)
-        return answer
-
 
 def deploy(moto: Moto, app: Synthesized) -> Deployed:
     """Raises botocore's ClientError with moto's first objection."""
@@ -72,27 +40,26 @@ def deploy(moto: Moto, app: Synthesized) -> Deployed:
     for stack in in_order(app.dependencies):
         _create_stack(deployed, stack)
     for kind in BY_API:
-        for made in list(deployed.resources()):
-            if made.kind == kind:
-                for request in made.requests:
-                    answer = deployed.send(request)
-                    if "id" in answer:
-                        deployed.known[made.stack, made.logical_id] = answer["id"]
+        for stack in app.templates:
+            for logical_id in app.resources(stack, kind):
+                _make_by_api(deployed, stack, logical_id, kind)
     return deployed
 
 
 def in_order(dependencies: dict[str, set[str]]) -> list[str]:
     """What a stack depends on comes before it."""
-    order: dict[str, None] = {}
+    return list(TopologicalSorter(dependencies).static_order())
 
-    def visit(stack: str) -> None:
-        for other in sorted(dependencies[stack]):
-            visit(other)
-        order[stack] = None
 
-    for stack in sorted(dependencies):
-        visit(stack)
-    return list(order)
+def _make_by_api(deployed: Deployed, stack: str, logical_id: str, kind: str) -> None:
+    values = deployed.values
+    name = values.name(stack, logical_id) if kind in IDENTITIES else ""
+    for request in requests_for(kind, values.properties(stack, logical_id), name):
+        if request.operation:
+            client = deployed.moto.client(request.service)
+            answer = getattr(client, xform_name(request.operation))(**request.value)
+            if "id" in answer:
+                deployed.known[stack, logical_id] = answer["id"]
 
 
 def _create_stack(deployed: Deployed, stack: str) -> None:
@@ -127,8 +94,11 @@ def _create_stack(deployed: Deployed, stack: str) -> None:
             deployed.by_cloudformation.add(place)
             if "PhysicalResourceId" in resource:
                 deployed.known[place] = resource["PhysicalResourceId"]
-    for logical_id in template["Resources"]:
-        _learn_the_rest(deployed, stack, logical_id)
+    for logical_id in deployed.app.resources(stack, "AWS::ApiGateway::Deployment"):
+        # Its id isn't in CloudFormation's answers.
+        api_id = deployed.values.properties(stack, logical_id)["RestApiId"]
+        (found,) = moto.client("apigateway").get_deployments(restApiId=api_id)["items"]
+        deployed.known[stack, logical_id] = found["id"]
 
 
 def template_for_moto(deployed: Deployed, stack: str) -> dict[str, Any]:
@@ -169,26 +139,3 @@ def template_for_moto(deployed: Deployed, stack: str) -> dict[str, Any]:
                     place = place[int(name) if name.isdigit() else name]
                 place[last] = instead or deployed.values.name(stack, logical_id)
     return template
-
-
-def _learn_the_rest(deployed: Deployed, stack: str, logical_id: str) -> None:
-    """Ids that CloudFormation's answers don't have, and attributes."""
-    place = stack, logical_id
-    kind = deployed.app.templates[stack]["Resources"][logical_id]["Type"]
-    gateway = deployed.moto.client("apigateway")
-    if kind == "AWS::ApiGateway::Deployment":
-        api_id = deployed.values.properties(stack, logical_id)["RestApiId"]
-        (found,) = gateway.get_deployments(restApiId=api_id)["items"]
-        deployed.known[place] = found["id"]
-    if kind == "AWS::ApiGateway::RestApi":
-        (root,) = (
-            resource["id"]
-            for resource in gateway.get_resources(restApiId=deployed.known[place])["items"]
-            if resource["path"] == "/"
-        )
-        deployed.known[stack, f"{logical_id}.RootResourceId"] = root
-    for (type_, attribute), (form, _) in ATTRIBUTES.items():
-        if type_ == kind:
-            deployed.known[stack, f"{logical_id}.{attribute}"] = form.format(
-                region=deployed.moto.region, account=ACCOUNT, name=deployed.known[place]
-            )

@@ -37,7 +37,7 @@ class Identity:
 
 
 def _sagemaker(kind: str, named_by: str) -> Identity:
-    # The ARN's last part is in small letters. CreateModel &c.: names of at most 63 characters.
+    # CreateModel &c.: names of at most 63 characters.
     return Identity(
         f"arn:aws:sagemaker:{{region}}:{{account}}:{kind}/{{name}}",
         {named_by: "{name}"},
@@ -46,84 +46,48 @@ def _sagemaker(kind: str, named_by: str) -> Identity:
     )
 
 
+def _with_arn(named_by: str, service: str, resource: str, longest: int = 255) -> Identity:
+    arn = f"arn:aws:{service}:{{region}}:{{account}}:{resource}"
+    return Identity(attributes={"Arn": arn}, longest=longest, named_by=named_by)
+
+
 # Each type's page in the template reference: "Return values", and the name's property; lengths are
 # those of botocore's models and, for Lambda, docs.aws.amazon.com/lambda/latest/dg/
 # gettingstarted-limits.html.
 IDENTITIES = {
-    "AWS::ApiGateway::ApiKey": Identity("a1b2c3d4e5", {"APIKeyId": "{ref}"}),
-    "AWS::ApiGateway::Deployment": Identity("a1b2c3", {"DeploymentId": "{ref}"}),
-    "AWS::ApiGateway::Resource": Identity("a1b2c3", {"ResourceId": "{ref}"}),
-    "AWS::ApiGateway::RestApi": Identity(
-        "a1b2c3d4e5", {"RootResourceId": "a1b2c3d4e5", "RestApiId": "{ref}"}
-    ),
+    "AWS::ApiGateway::ApiKey": Identity("a1b2c3d4e5"),
+    "AWS::ApiGateway::Deployment": Identity("a1b2c3"),
+    "AWS::ApiGateway::Resource": Identity("a1b2c3"),
+    "AWS::ApiGateway::RestApi": Identity("a1b2c3d4e5", {"RootResourceId": "a1b2c3d4e5"}),
     "AWS::ApiGateway::Stage": Identity(named_by="StageName"),
-    "AWS::ApiGateway::UsagePlan": Identity("a1b2c3", {"Id": "{ref}"}, named_by="UsagePlanName"),
-    "AWS::CloudFormation::WaitCondition": Identity(WAIT_URL),
+    "AWS::ApiGateway::UsagePlan": Identity("a1b2c3", named_by="UsagePlanName"),
     "AWS::CloudFormation::WaitConditionHandle": Identity(WAIT_URL),
-    "AWS::CloudWatch::Alarm": Identity(
-        attributes={"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
-        named_by="AlarmName",
-    ),
-    "AWS::CodeBuild::Project": Identity(
-        attributes={"Arn": "arn:aws:codebuild:{region}:{account}:project/{name}"},
-        longest=150,
-        named_by="Name",
-    ),
+    "AWS::CloudWatch::Alarm": _with_arn("AlarmName", "cloudwatch", "alarm:{name}"),
+    "AWS::CodeBuild::Project": _with_arn("Name", "codebuild", "project/{name}", 150),
     "AWS::ECR::Repository": Identity(
-        attributes={
-            "Arn": "arn:aws:ecr:{region}:{account}:repository/{name}",
-            "RepositoryUri": "{account}.dkr.ecr.{region}.{suffix}/{name}",
-        },
+        attributes={"Arn": "arn:aws:ecr:{region}:{account}:repository/{name}"},
         longest=256,
         named_by="RepositoryName",
         lower=True,
     ),
-    "AWS::Events::Rule": Identity(
-        attributes={"Arn": "arn:aws:events:{region}:{account}:rule/{name}"},
-        longest=64,
-        named_by="Name",
-    ),
+    "AWS::Events::Rule": _with_arn("Name", "events", "rule/{name}", 64),
     "AWS::IAM::Role": Identity(
-        attributes={"Arn": "arn:aws:iam::{account}:role/{name}", "RoleId": "AROAIOSFODNN7EXAMPLE"},
-        longest=64,
-        named_by="RoleName",
+        attributes={"Arn": "arn:aws:iam::{account}:role/{name}"}, longest=64, named_by="RoleName"
     ),
     "AWS::KMS::Key": Identity(
         "01234567-89ab-cdef-0123-456789abcdef",
-        {
-            "Arn": "arn:aws:kms:{region}:{account}:key/{ref}",
-            "KeyId": "{ref}",
-        },
+        {"Arn": "arn:aws:kms:{region}:{account}:key/{ref}"},
     ),
-    "AWS::Lambda::Function": Identity(
-        attributes={"Arn": "arn:aws:lambda:{region}:{account}:function:{name}"},
-        longest=64,
-        named_by="FunctionName",
-    ),
+    "AWS::Lambda::Function": _with_arn("FunctionName", "lambda", "function:{name}", 64),
     # AddPermission wants an id, for which a template has no property.
     "AWS::Lambda::Permission": Identity(longest=100, named_by="StatementId"),
-    "AWS::Logs::LogGroup": Identity(
-        attributes={"Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
-        longest=512,
-        named_by="LogGroupName",
-    ),
+    "AWS::Logs::LogGroup": _with_arn("LogGroupName", "logs", "log-group:{name}:*", 512),
     "AWS::S3::Bucket": Identity(
-        attributes={
-            "Arn": "arn:aws:s3:::{name}",
-            "DomainName": "{name}.s3.{suffix}",
-            "RegionalDomainName": "{name}.s3.{region}.{suffix}",
-        },
-        longest=63,
-        named_by="BucketName",
-        lower=True,
+        attributes={"Arn": "arn:aws:s3:::{name}"}, longest=63, named_by="BucketName", lower=True
     ),
     "AWS::SQS::Queue": Identity(
         "https://sqs.{region}.{suffix}/{account}/{name}",
-        {
-            "Arn": "arn:aws:sqs:{region}:{account}:{name}",
-            "QueueName": "{name}",
-            "QueueUrl": "{ref}",
-        },
+        {"Arn": "arn:aws:sqs:{region}:{account}:{name}"},
         80,
         "QueueName",
     ),
@@ -149,8 +113,7 @@ def generated_name(stack: str, logical_id: str, longest: int = 255, *, lower: bo
 class PhysicalValues:
     """One account's and region's values for a whole app's templates, by stack name.
 
-    `known` is what is known better: by (stack, x), where x is what Ref takes or what GetAtt does
-    ("<logical id>.<attribute>")."""
+    `known` is what is known better, by stack and what Ref takes."""
 
     def __init__(
         self,
@@ -198,8 +161,7 @@ class PhysicalValues:
             ((function, argument),) = value.items()
             if function == "Ref" or function.startswith("Fn::"):
                 return self._call(stack, function, argument)
-        filled = {name: self.fill(stack, item) for name, item in value.items()}
-        return {name: item for name, item in filled.items() if item is not None}
+        return {name: self.fill(stack, item) for name, item in value.items()}
 
     def _call(self, stack: str, function: str, argument: Any) -> Any:
         if function == "Ref":
@@ -224,12 +186,9 @@ class PhysicalValues:
     def _ref(self, stack: str, name: str) -> Any:
         pseudo = {
             "AWS::AccountId": ACCOUNT,
-            "AWS::NoValue": None,
             "AWS::Partition": "aws",
-            "AWS::Region": self._place["region"],
             "AWS::StackId": f"arn:aws:cloudformation:{self._place['region']}:{ACCOUNT}:stack/"
             f"{stack}/01234567-89ab-cdef-0123-456789abcdef",
-            "AWS::StackName": stack,
             "AWS::URLSuffix": self._place["suffix"],
         }
         if (stack, name) in self._known:
@@ -242,8 +201,6 @@ class PhysicalValues:
 
     def _attribute(self, stack: str, logical_id: str, attribute: str) -> str:
         kind = self._templates[stack]["Resources"][logical_id]["Type"]
-        if (stack, f"{logical_id}.{attribute}") in self._known:
-            return self._known[stack, f"{logical_id}.{attribute}"]
         if kind.startswith("Custom::"):
             return CUSTOM_ATTRIBUTE
         identity = _identity(kind)
@@ -253,8 +210,6 @@ class PhysicalValues:
 
     def _form(self, stack: str, logical_id: str, form: str) -> str:
         name = self.name(stack, logical_id) if "{name}" in form else ""
-        if form.startswith("arn:aws:sagemaker:"):
-            name = name.lower()
         ref = self._ref(stack, logical_id) if "{ref}" in form else ""
         return form.format(**self._place, name=name, ref=ref, stack=stack, logical=logical_id)
 

@@ -139,10 +139,6 @@ def role_policies_exceeded(
                 properties = values.properties(stack, logical_id)
                 for role in properties["Roles"]:
                     sizes[role] += _without_whitespace(properties["PolicyDocument"])
-            elif resource["Type"] == "AWS::IAM::Role":
-                for policy in values.properties(stack, logical_id).get("Policies", []):
-                    role = values.name(stack, logical_id)
-                    sizes[role] += _without_whitespace(policy["PolicyDocument"])
     for role, size in sizes.items():
         if size > OF_A_ROLE:
             yield f"{role}: its inline policies have {size} characters, at most {OF_A_ROLE}"

@@ -16,8 +16,17 @@ from stacks.settings import ROOT, Settings, load
 
 REGION = "us-east-1"
 CONTEXT: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+# What templates are checked for.
+REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
+PROFILES: dict[str, dict[str, str]] = {
+    "aws": {},
+    "local": {"profile": "local"},
+    "aws without Trainium": {"sd.variants.inf2.compile.compute": "codebuild-cpu"},
+    "aws with gateway logs": {"sd.api.gateway_logs": "set-account-role"},
+}
 NO_PROPERTIES: Mapping[str, Any] = MappingProxyType({})
 Resource = dict[str, Any]
+ENDPOINT_STACKS = {"g5": "SdG5Stack", "djl": "SdDjlStack", "inf2": "SdInf2Stack"}
 G5_ALONE = {"sd.variants.djl": "", "sd.variants.inf2": ""}
 
 
@@ -121,6 +130,10 @@ def synthesize(
         for stack in templates
     }
     return Synthesized(templates, settings=settings, folder=folder, dependencies=dependencies)
+
+
+def in_region(folder: Path, region: str, profile: str) -> Synthesized:
+    return synthesize(folder, **{"sd.region": region, **PROFILES[profile]})
 
 
 _HASHES = (

@@ -18,8 +18,7 @@ from stacks.components.build_step import (
     STANDARD_IMAGE,
     BuildSpec,
     BuildStep,
-    EcrOutput,
-    S3Output,
+    Output,
 )
 from stacks.components.image_build import MODEL_ASSETS, context_files
 from stacks.content import content_key
@@ -41,12 +40,9 @@ def template(folder: Path, key: str, **changes: Any) -> Stacks:
     app = App(outdir=str(folder / content_key({"key": key, **changes}, {})))
     stack = Stack(app, STACK, env=Environment(region="us-east-1"))
     bucket = s3.Bucket(stack, "Models")
-    output: S3Output | EcrOutput
+    output = Output(bucket, f"weights/{key}/manifest.json")
     if changes.pop("ecr", False):
-        record = S3Output(bucket, f"images/{key}.json")
-        output = EcrOutput(ecr.Repository(stack, "Images"), key, record)
-    else:
-        output = S3Output(bucket, f"weights/{key}/manifest.json")
+        output = Output(bucket, f"images/{key}.json", ecr.Repository(stack, "Images"), key)
     jobs = changes.pop("jobs", "")
     timeout = Duration.minutes(changes.pop("minutes", 30))
     spec = {"name": "thing", "commands": ["make it"], "timeout": timeout}

@@ -11,7 +11,7 @@ import pytest
 from build_trigger.builds import Step
 from inf2.compile import parse_job
 from inf2.parts import PARTS
-from stacks.build_scripts.neuron_compile import CompileBuild
+from stacks.build_scripts.training_job import TrainingJob
 from stacks.compile_key import PACKAGES, CompileKeys, compile_keys, compile_sources
 from stacks.settings import ROOT, load
 from stacks.settings.compile import CompiledSettings
@@ -85,20 +85,19 @@ def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
 def test_the_build_starts_a_training_job_on_trainium_in_aws_s_own_container(
     aws: Synthesized,
 ) -> None:
-    build = CompileBuild.from_env(environment(aws))
-    assert build.job.instance_type == "ml.trn1.2xlarge"
-    assert build.job.image == IMAGE
-    assert not build.job.spot
-    assert build.job.max_seconds == 240 * 60
-    assert build.told.target_prefix == f"compiled/{build.key}/"
-    assert build.job.weights_uri.endswith(f"/{build.told.weights_prefix}")
+    job = TrainingJob.from_env(environment(aws))
+    assert job.told.instance_type == "ml.trn1.2xlarge"
+    assert job.told.image == IMAGE
+    assert not job.told.spot
+    assert job.told.max_seconds == 240 * 60
+    assert job.told.target_prefix == f"compiled/{job.key}/"
     assert "stacks.build_scripts.neuron_compile" in commands(aws)
 
 
 def test_the_job_is_told_what_the_compile_takes(aws: Synthesized, tmp_path: Path) -> None:
-    build = CompileBuild.from_env(environment(aws))
-    job = parse_job([f"--{name}={value}" for name, value in build.job.hyperparameters.items()],
-                    tmp_path)  # fmt: skip
+    build = TrainingJob.from_env(environment(aws))
+    flags = [f"--{name}={value}" for name, value in build.told.hyperparameters.items()]
+    job = parse_job(flags, tmp_path)
     assert job.key == build.key
     assert [str(size) for size in job.sizes] == ["512x512"]
     assert (job.backend, job.dtype, job.sdk) == ("neuronx", "bfloat16", "2.26.0")
@@ -109,27 +108,25 @@ def test_the_job_is_told_what_the_compile_takes(aws: Synthesized, tmp_path: Path
 
 
 def test_locally_only_what_the_job_is_told_differs(aws: Synthesized, local: Synthesized) -> None:
-    build = CompileBuild.from_env(environment(local))
-    assert build.job.hyperparameters["backend"] == "torchscript"
-    assert build.job.hyperparameters["dtype"] == "float32"
-    assert build.job.hyperparameters["parity-db"] == "40.0"
+    told = TrainingJob.from_env(environment(local)).told.hyperparameters
+    assert (told["backend"], told["dtype"], told["parity-db"]) == ("torchscript", "float32", "40.0")
     assert commands(local) == commands(aws)
 
 
 def test_the_build_outlasts_its_job(aws: Synthesized) -> None:
-    job_min = CompileBuild.from_env(environment(aws)).job.max_seconds / 60
+    job_min = TrainingJob.from_env(environment(aws)).told.max_seconds / 60
     assert project(aws)[1]["Properties"]["TimeoutInMinutes"] == job_min + 30
 
 
 def test_spot_is_a_setting(tmp_path: Path) -> None:
     spot = synthesize(tmp_path, **{"sd.variants.inf2.compile.spot": "true"})
-    assert CompileBuild.from_env(environment(spot)).job.spot
+    assert TrainingJob.from_env(environment(spot)).told.spot
 
 
 def test_the_build_may_start_and_stop_jobs_of_its_key_alone_with_the_job_s_role(
     aws: Synthesized,
 ) -> None:
-    allowed, told = build_may(aws), CompileBuild.from_env(environment(aws)).told
+    allowed, told = build_may(aws), TrainingJob.from_env(environment(aws)).told
     jobs = f"training-job/sd-compile-inf2-{step(aws)['Key'][:12]}-????????"
     for action in ("Create", "Describe", "Stop"):
         (resource,) = allowed[f"sagemaker:{action}TrainingJob"]
@@ -147,7 +144,7 @@ def test_the_build_may_start_and_stop_jobs_of_its_key_alone_with_the_job_s_role(
 def test_the_job_reads_weights_and_writes_beside_the_artifact_never_into_it(
     aws: Synthesized,
 ) -> None:
-    allowed, told = job_may(aws), CompileBuild.from_env(environment(aws)).told
+    allowed, told = job_may(aws), TrainingJob.from_env(environment(aws)).told
     assert {resource.split("/", 1)[1] for resource in allowed["s3:GetObject"]} == {
         f"{told.weights_prefix}*",
         f"{told.work_prefix}*",
@@ -195,7 +192,7 @@ def test_the_trigger_stops_the_jobs_that_the_build_starts(aws: Synthesized) -> N
     trigger = aws.function_role(STACK, "build_trigger")
     (stoppable,) = aws.allowed(STACK, trigger)["sagemaker:StopTrainingJob"]
     (created,) = build_may(aws)["sagemaker:CreateTrainingJob"]
-    job = CompileBuild.from_env(environment(aws)).job.name
+    job = TrainingJob.from_env(environment(aws)).name
     for pattern in (stoppable, created):
         name = pattern.rsplit("/", 1)[1]
         assert len(name) == len(job)
@@ -255,56 +252,36 @@ def changed(after: CompileKeys) -> set[str]:
     return {name for name in before.parts if before.parts[name] != after.parts[name]}
 
 
-@pytest.mark.parametrize(
-    ("change", "parts"),
-    [
-        # The VAE is float32 in either case.
-        ({"sd.variants.inf2.dtype": "float32"}, {"unet", "text_encoder"}),
-        ({"sd.variants.inf2.compile.backend": "torchscript"}, ALL),
-        (
-            {"sd.variants.inf2.base_image": f"{NEURON}:2.8.0-sdk2.27.0"},
-            ALL,
-        ),
-        ({"sd.variants.inf2.base_image_digest": "sha256:" + "a" * 64}, ALL),
-    ],
-    ids=["dtype", "backend", "sdk", "digest"],
-)
-def test_what_determines_a_graph_recompiles_it(change: dict[str, object], parts: set[str]) -> None:
-    after = keys(change)
-    assert changed(after) == parts
-    assert after.artifact != keys().artifact
-    # Else one compile would write over what another can still use.
-    assert after.work != keys().work
+INF2 = "sd.variants.inf2."
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "parts", "artifact"),
     [
-        {"sd.variants.inf2.steps": 30, "sd.variants.inf2.guidance_scale": 9},
-        {"sd.variants.inf2.instance_type": "ml.inf2.8xlarge", "sd.variants.inf2.instance_count": 2},
-        {"sd.variants.inf2.compile.spot": "true", "sd.variants.inf2.compile.timeout_min": 300},
-        {"sd.variants.inf2.compile.instance_type": "ml.trn1.32xlarge"},
+        # What determines a graph recompiles it. The VAE is float32 in either case.
+        ({"dtype": "float32"}, {"unet", "text_encoder"}, True),
+        ({"compile.backend": "torchscript"}, ALL, True),
+        ({"base_image": f"{NEURON}:2.8.0-sdk2.27.0"}, ALL, True),
+        ({"base_image_digest": "sha256:" + "a" * 64}, ALL, True),
+        # Another artifact of the same graphs: another bar, one more size.
+        ({"compile.parity_db": 33}, set(), True),
+        ({"sizes": "512x512,768x768"}, set(), True),
+        # What doesn't touch the artifact.
+        ({"steps": 30, "guidance_scale": 9}, set(), False),
+        ({"instance_type": "ml.inf2.8xlarge", "instance_count": 2}, set(), False),
+        ({"compile.spot": "true", "compile.timeout_min": 300}, set(), False),
+        ({"compile.instance_type": "ml.trn1.32xlarge"}, set(), False),
     ],
-    ids=["step defaults", "serving instances", "spot", "compiling instance"],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
-def test_what_does_not_touch_the_artifact_compiles_nothing(change: dict[str, object]) -> None:
-    assert keys(change) == keys()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"sd.variants.inf2.compile.parity_db": 33},
-        {"sd.variants.inf2.sizes": "512x512,768x768"},
-    ],
-    ids=["another bar", "one more size"],
-)
-def test_another_artifact_of_the_same_graphs_leaves_them_as_they_are(
-    change: dict[str, object],
+def test_a_setting_counts_for_what_it_determines(
+    change: dict[str, object], parts: set[str], artifact: bool
 ) -> None:
-    after = keys(change)
-    assert after.artifact != keys().artifact
-    assert (after.parts, after.work) == (keys().parts, keys().work)
+    after = keys({f"{INF2}{name}": value for name, value in change.items()})
+    assert changed(after) == parts
+    assert (after.artifact != keys().artifact) is artifact
+    # Else one compile would write over what another can still use.
+    assert (after.work != keys().work) is bool(parts)
 
 
 NEW_FIELD = """

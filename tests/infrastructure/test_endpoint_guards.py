@@ -4,32 +4,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from local_cloud.ministack.alarms import evaluated_state
-from tests.infrastructure.support import (
-    G5_ALONE,
-    Resource,
-    Synthesized,
-    synthesize,
-    text_of,
-)
+from tests.infrastructure.support import ENDPOINT_STACKS as STACKS
+from tests.infrastructure.support import G5_ALONE, Resource, Synthesized, synthesize, text_of
 from tests.infrastructure.test_endpoint_stacks import (
     CONFIG,
     ENDPOINT,
     MODEL,
     PARAMETER,
-    STACKS,
     container,
     production_variant,
 )
 
 CHECK = "Custom::EndpointCheck"
-
-
-@pytest.fixture(params=STACKS)
-def variant(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def test_only_an_endpoint_on_the_configuration_asked_for_is_registered(

@@ -15,17 +15,12 @@ from sd_contract.registration import Registration
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from stacks.serving_environment import registration
+from tests.infrastructure.support import ENDPOINT_STACKS as STACKS
 from tests.infrastructure.support import Resource, Synthesized, text_of
 
 MODEL, CONFIG = "AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig"
 ENDPOINT, PARAMETER = "AWS::SageMaker::Endpoint", "AWS::SSM::Parameter"
 POLICY = "AWS::IAM::Policy"
-STACKS = {"g5": "SdG5Stack", "djl": "SdDjlStack", "inf2": "SdInf2Stack"}
-
-
-@pytest.fixture(params=STACKS)
-def variant(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def production_variant(aws: Synthesized, name: str) -> Resource:
@@ -162,18 +157,11 @@ def test_the_front_door_understands_the_registration(aws: Synthesized, variant: 
     assert found.license == "openrail++"
     assert found.artifact_key == container(aws, variant)["Environment"]["SD_ARTIFACT_KEY"]
     assert found.revision == aws.settings.models["sd21-base"].revision
-
-
-def test_a_registration_says_all_that_the_api_shows(aws: Synthesized, variant: str) -> None:
-    document = json.loads(registered(aws, variant))
-    assert (
-        document["engine"]
-        == {"g5": "diffusers", "djl": "djl-deepspeed", "inf2": "neuronx"}[variant]
-    )
-    assert document["price_date"]
-    assert document["price_source"]
-    assert document["license_url"].startswith("https://")
-    assert 0 < document["seconds_per_step"] < 1
+    assert found.engine == {"g5": "diffusers", "djl": "djl-deepspeed", "inf2": "neuronx"}[variant]
+    assert found.price_date
+    assert found.price_source
+    assert found.license_url.startswith("https://")
+    assert 0 < found.seconds_per_step < 1
 
 
 def test_a_variant_without_a_price_is_registered_without_one(aws: Synthesized) -> None:

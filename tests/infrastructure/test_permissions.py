@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.infrastructure.support import ENDPOINT_STACKS as STACKS
 from tests.infrastructure.support import G5_ALONE, Statement, Synthesized, listed, synthesize
-from tests.infrastructure.test_endpoint_stacks import MODEL, STACKS
+from tests.infrastructure.test_endpoint_stacks import MODEL
 
 PULLING = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
 # Actions AWS lets nobody narrow to a resource (Service Authorization Reference: no resource type).
@@ -91,12 +92,11 @@ def test_the_front_door_reads_the_registrations_alone(granted: list[Statement]) 
     assert [r.rsplit(":", 1)[1] for r in reading.resources] == ["parameter/sd/variants"]
 
 
-@pytest.mark.parametrize("stack", STACKS.values())
 def test_an_endpoint_reads_its_own_artifact_and_writes_nothing(
-    aws: Synthesized, stack: str
+    aws: Synthesized, variant: str
 ) -> None:
-    role = aws.only(stack, MODEL)["Properties"]["ExecutionRoleArn"]
-    assert aws.allowed(stack, role).keys() == PULLING | {
+    role = aws.only(STACKS[variant], MODEL)["Properties"]["ExecutionRoleArn"]
+    assert aws.allowed(STACKS[variant], role).keys() == PULLING | {
         "s3:GetObject",
         "s3:ListBucket",
         "kms:Decrypt",

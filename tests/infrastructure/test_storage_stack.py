@@ -1,11 +1,11 @@
-"""What is kept: encrypted, private, not deleted with the stack, and never overwritten."""
+"""What is kept: encrypted, private, never overwritten. That it stays is test_what_stays.py's."""
 
 from pathlib import Path
 
 import pytest
 
 from stacks.settings import KINDS
-from tests.infrastructure.support import G5_ALONE, Resource, Synthesized, synthesize
+from tests.infrastructure.support import G5_ALONE, Synthesized, synthesize
 
 STACK = "SdStorageStack"
 # What may be in a stack that must not fail late.
@@ -21,32 +21,6 @@ AT_ONCE = {
 def test_storage_has_nothing_in_it_that_can_fail_late(aws: Synthesized) -> None:
     types = {resource["Type"] for resource in aws.templates[STACK]["Resources"].values()}
     assert types == AT_ONCE
-
-
-def kept(aws: Synthesized) -> list[tuple[str, Resource]]:
-    """With the stack, what outlives it."""
-    return [
-        (stack, resource)
-        for stack, template in aws.templates.items()
-        for resource in template["Resources"].values()
-        if resource.get("DeletionPolicy", "Delete") != "Delete"
-        # API Gateway's one role an account for logs, of any app's API: CDK keeps it.
-        and resource["Type"] not in ("AWS::ApiGateway::Account", "AWS::IAM::Role")
-    ]
-
-
-def test_only_storage_and_pictures_are_kept(aws: Synthesized) -> None:
-    """A retained resource in a stack that can fail is an orphan in the making."""
-    assert {(stack, resource["Type"]) for stack, resource in kept(aws)} == {
-        *((STACK, type) for type in AT_ONCE - {"AWS::S3::BucketPolicy"}),
-        ("SdApiStack", "AWS::S3::Bucket"),
-    }
-
-
-def test_what_is_kept_goes_with_a_creation_that_fails(aws: Synthesized) -> None:
-    for _, resource in kept(aws):
-        assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
-        assert resource["UpdateReplacePolicy"] == "Retain"
 
 
 @pytest.mark.parametrize("dropped", [G5_ALONE, {"sd.variants.inf2": ""}], ids=["two", "one"])

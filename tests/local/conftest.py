@@ -8,14 +8,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.fakes.processes import alive
 from tests.local.up_cloud import UpCloud
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +22,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpCloud]:
         state = running.state
         # Ctrl-C leaves no process, port or file behind: checked on what all the tests have used.
         assert running.end() == 0
-    assert [child for child in children if _runs(child)] == []
+    assert not [child for child in children if alive(child.pid)]
     assert not state.exists()
     assert not (running.out / "local.json").exists()
     with socket.socket() as probe:

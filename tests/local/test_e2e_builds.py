@@ -15,6 +15,7 @@ from local_cloud.docker.registry import digest_of_base
 from local_cloud.docker.store import MANIFEST_TYPE, OCI_INDEX_TYPE
 from local_cloud.node import cdk_cli
 from tests.fakes.local_account import fault
+from tests.local.support import builds
 
 pytestmark = pytest.mark.local
 
@@ -59,10 +60,6 @@ class Fresh:
         document: dict[str, str] = json.loads(body.read())
         return document
 
-    def builds(self) -> list[str]:
-        ids: list[str] = self.cloud.client("codebuild").list_builds()["ids"]
-        return sorted(ids)
-
     def fails(self, stack: str, *context: str) -> str:
         """The reason."""
         with pytest.raises(DeployFailed) as caught:
@@ -103,14 +100,14 @@ def test_a_failed_first_import_and_a_good_one_leave_one_bucket_and_one_key(fresh
 
 def test_a_changed_time_limit_passes_as_an_update_and_builds_nothing(fresh: Fresh) -> None:
     fresh.deployment.deploy(IMPORT)
-    builds = fresh.builds()
+    before = builds(fresh.cloud)
 
     fresh.deployment.deploy(IMPORT, context=["sd.builds.weights_timeout_min=121"])
 
     codebuild = fresh.cloud.client("codebuild")
     projects = codebuild.batch_get_projects(names=codebuild.list_projects()["projects"])
     assert [project["timeoutInMinutes"] for project in projects["projects"]] == [121]
-    assert fresh.builds() == builds
+    assert builds(fresh.cloud) == before
 
 
 def test_an_image_that_sagemaker_would_refuse_is_deleted_and_the_next_deploy_is_recorded(
@@ -153,9 +150,9 @@ def test_an_image_that_sagemaker_would_refuse_is_deleted_and_the_next_deploy_is_
 
 
 def test_a_codebuild_quota_of_none_fails_the_deploy_at_once_and_is_named(fresh: Fresh) -> None:
-    builds = fresh.builds()
+    before = builds(fresh.cloud)
     with fault(fresh.cloud, "codebuild-quota", "0"):
         reason = fresh.fails("SdInf2CompileStack", "sd.builds.weights_timeout_min=121")
 
     assert "'Concurrently running builds for Linux/Large environment'" in reason
-    assert fresh.builds() == builds
+    assert builds(fresh.cloud) == before

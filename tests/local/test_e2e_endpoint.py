@@ -31,7 +31,7 @@ def base_image_digest(up: UpCloud) -> str:
     served = Served.of(up, "g5")
     config = sagemaker.describe_endpoint_config(EndpointConfigName=served.config)
     model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
-    key = model.PrimaryContainer["Image"].rsplit(":", 1)[1]
+    key = model["PrimaryContainer"]["Image"].rsplit(":", 1)[1]
     record = up.client("s3").get_object(Bucket=served.bucket, Key=f"images/{key}.json")
     return str(json.loads(record["Body"].read())["base_digest"])
 

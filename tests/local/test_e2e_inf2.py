@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from model_assets.tiny.picture_check import describe, expected
 from tests.fakes.local_account import fault, log_lines
+from tests.fakes.serving import pixels
 from tests.local.support import (
-    Agreement,
     Served,
     builds,
     deploy,
+    least_agreement_with_g5,
     log_of_compile,
     manifest,
     training_jobs,
@@ -93,16 +93,9 @@ def test_it_is_registered_with_what_it_serves(up: UpCloud) -> None:
     assert model.artifact_key == Served.of(up, "inf2").key
 
 
-@pytest.mark.parametrize("prompt", [PROMPT, "a green cross on a white background"])
-def test_the_picture_is_what_the_prompt_says(up: UpCloud, prompt: str) -> None:
-    assert describe(up.pictures(model="inf2", prompt=prompt, seed=3)[0]) == expected(prompt)
-
-
 def test_it_draws_the_pictures_of_g5(up: UpCloud, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Agreement.with_g5(up, "inf2")
     with capsys.disabled():
-        print(f"\n{found}")
-    assert min(found.db) >= LEAST_DB
+        assert least_agreement_with_g5(up, "inf2") >= LEAST_DB
 
 
 @pytest.mark.parametrize("guidance", [4.0, 1.0])
@@ -119,7 +112,7 @@ def test_an_odd_number_of_rows_fits_the_pairs_and_each_picture_equals_the_one_ma
     three = up.pictures(n=3, seed=7, **request)
 
     assert three == [up.pictures(seed=seed, **request)[0] for seed in (7, 8, 9)]
-    assert len(set(three)) == 3
+    assert len({pixels(png).tobytes() for png in three}) == 3
 
 
 def test_a_second_deploy_and_another_default_compile_nothing(up: UpCloud) -> None:

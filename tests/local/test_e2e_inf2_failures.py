@@ -18,6 +18,7 @@ import pytest
 from cfn_requests.sending import put_json
 from local_cloud.deployment import failure_reason
 from model_assets.tiny.picture_check import describe, expected
+from sd_contract.manifest import NAME
 from stacks.compile_key import compile_keys
 from stacks.components.weights import weights_key
 from stacks.settings import ROOT, load
@@ -102,7 +103,7 @@ def test_a_part_that_does_not_compile_and_pictures_below_the_bar(
     assert _parts(up) == {**dict.fromkeys(before, "reused"), "unet/64x64": "compiled"}
 
     # Without the bar and with one more size, which is all that is compiled.
-    more = "sd.inf2.sizes=64x64,128x64"
+    more = "sd.variants.inf2.sizes=64x64,128x64"
     deploy(up, COMPILE, half, measured, more)
     parts = [*before, "unet/64x64"]
     new = [part.replace("64x64", "128x64") for part in parts if part != "text_encoder"]
@@ -244,4 +245,4 @@ def _copy_artifact(up: UpCloud, source: Served, key: str, **changes: Any) -> Non
         origin = {"Bucket": source.bucket, "Key": f"{source.prefix}{name}"}
         s3.copy_object(Bucket=source.bucket, Key=f"compiled/{key}/{name}", CopySource=origin)
     body = json.dumps(document).encode()
-    s3.put_object(Bucket=source.bucket, Key=f"compiled/{key}/manifest.json", Body=body)
+    s3.put_object(Bucket=source.bucket, Key=f"compiled/{key}/{NAME}", Body=body)

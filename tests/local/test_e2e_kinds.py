@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
 from tests.local.support import Served, builds, deploy, log_streams, manifest, training_jobs
 from tests.local.up_cloud import UpCloud
-from tests.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
 
 pytestmark = pytest.mark.local
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class UpCloud:
         self.printed = ""
         self._http = httpx.Client(timeout=120, trust_env=False)
         self._process: subprocess.Popen[bytes] | None = None
-        self._facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
+        """out/local.json."""
 
     def __enter__(self) -> UpCloud:
         log = self.out / "up.log"
@@ -61,16 +63,11 @@ class UpCloud:
                 raise UpFailed(log.read_text())
             time.sleep(0.2)
         self.printed = log.read_text()
-        self._facts = json.loads((self.out / "local.json").read_text())
+        self.facts = json.loads((self.out / "local.json").read_text())
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """out/local.json."""
-        return self._facts
 
     @property
     def pid(self) -> int:
@@ -90,7 +87,7 @@ class UpCloud:
         variables = self._deploy_variables()
         return boto3.client(
             service,
-            endpoint_url=self._facts["aws_endpoint_url"],
+            endpoint_url=self.facts["aws_endpoint_url"],
             region_name=variables["AWS_REGION"],
             aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
@@ -106,19 +103,16 @@ class UpCloud:
 
     def deploy(self, stack: str, *context: str) -> str:
         """The deploy command as typed, with more `-c`; what it printed. UpFailed."""
-        line = self._facts["deploy_command"].format(stack=stack)
-        return self._cdk(" ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)]))
+        return self._cdk(self._line(stack, context))
 
     def destroy(self, stack: str, *context: str) -> str:
         """`cdk destroy` in the deploy command's place."""
-        line = self._facts["deploy_command"].format(stack=stack)
-        line = " ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)])
-        line = line.replace(" cdk deploy ", " cdk destroy ")
+        line = self._line(stack, context).replace(" cdk deploy ", " cdk destroy ")
         return self._cdk(line.replace("--require-approval never", "--force"))
 
     @property
     def api(self) -> Api:
-        return Api(self._facts["api_url"], self._facts["api_key"])
+        return Api(self.facts["api_url"], self.facts["api_key"])
 
     def generate(self, **fields: Any) -> httpx.Response:
         return self.send(self.api.generation(**fields))
@@ -143,8 +137,12 @@ class UpCloud:
         return response
 
     def _deploy_variables(self) -> dict[str, str]:
-        words = shlex.split(self._facts["deploy_command"])
+        words = shlex.split(self.facts["deploy_command"])
         return dict(word.split("=", 1) for word in words if re.match(r"AWS_\w+=", word))
+
+    def _line(self, stack: str, context: Sequence[str]) -> str:
+        line = self.facts["deploy_command"].format(stack=stack)
+        return " ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)])
 
     def _cdk(self, line: str) -> str:
         # Elsewhere than a person's own cdk.out, which another CLI may be writing.

@@ -1,94 +1,76 @@
 """SageMaker's latencies: read by the minute, or null with the reason."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from benchmark.report.analysis import analyse
 from benchmark.report.tables import stages_table
 from benchmark.run import cloudwatch
-from benchmark.run.load import closed
 from benchmark.run.records import CloudWatchRecord, ResultsFile
-from tests.benchmark_fakes import FakeApi, Ran, prompts, run_info, run_session
-
-
-class ServedOnMain:
-    def describe_endpoint(self, **request: Any) -> dict[str, Any]:
-        assert request["EndpointName"].startswith("sd-")
-        return {"ProductionVariants": [{"VariantName": "main"}]}
-
-
-class FakeCloudWatch:
-    """Two minutes, in two pages; microseconds, as SageMaker reports them."""
-
-    def __init__(self, empty: bool = False) -> None:
-        self.empty = empty
-        self.requests: list[dict[str, Any]] = []
-
-    def get_metric_data(self, **request: Any) -> dict[str, Any]:
-        self.requests.append(request)
-        if self.empty:
-            return {"MetricDataResults": []}
-        second = "NextToken" in request
-        moment = request["StartTime"] + timedelta(minutes=int(second))
-        values = {
-            "modellatency": 800_000.0 if second else 500_000.0,
-            "overheadlatency": 20_000.0,
-            "count": 1.0 if second else 2.0,
-        }
-        series = [
-            {"Id": query["Id"], "Timestamps": [moment], "Values": [values[query["Id"]]]}
-            for query in request["MetricDataQueries"]
-        ]
-        return {"MetricDataResults": series} | ({} if second else {"NextToken": "2"})
+from tests.fakes.benchmark import FakeApi, Ran, prompts, run_info, run_session
 
 
 class Refused(Exception):
     pass
 
 
-class NotServed:
-    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
-        raise Refused("no such endpoint")
+class FakeAws:
+    """Both clients. Two minutes, in two pages; microseconds, as SageMaker reports them."""
+
+    def __init__(self, served: bool = True, empty: bool = False) -> None:
+        self.served, self.empty = served, empty
+        self.request: dict[str, Any] = {}
+
+    def describe_endpoint(self, **request: Any) -> dict[str, Any]:
+        if not self.served:
+            raise Refused("no such endpoint")
+        assert request["EndpointName"].startswith("sd-")
+        return {"ProductionVariants": [{"VariantName": "main"}]}
+
+    def get_paginator(self, operation: str) -> Self:
+        assert operation == "get_metric_data"
+        return self
+
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
+        self.request = request
+        for minute, (model, overhead, count) in enumerate([(5e5, 2e4, 2.0), (8e5, 2e4, 1.0)]):
+            moment = request["StartTime"] + timedelta(minutes=minute)
+            values = {"modellatency": model, "overheadlatency": overhead, "count": count}
+            series = [
+                {"Id": query["Id"], "Timestamps": [moment], "Values": [values[query["Id"]]]}
+                for query in request["MetricDataQueries"]
+            ]
+            yield {"MetricDataResults": [] if self.empty else series}
 
 
 @pytest.fixture
 def ran(tmp_path: Path) -> Ran:
-    return run_session(tmp_path, FakeApi(), [closed(1)], prompts(3), warm_up=1)
+    return run_session(tmp_path, FakeApi(), prompts(3), warm_up=1)
 
 
-def collected(
-    ran: Ran,
-    metrics: FakeCloudWatch | None = None,
-    sagemaker: cloudwatch.SageMakerClient | None = None,
-) -> list[CloudWatchRecord]:
-    return cloudwatch.collect(
-        ran.results.requests, metrics or FakeCloudWatch(), sagemaker or ServedOnMain(), (Refused,)
-    )
+def collected(ran: Ran, aws: FakeAws) -> list[CloudWatchRecord]:
+    return cloudwatch.collect(ran.results.requests, aws, aws, (Refused,))
 
 
 def test_minutes_in_milliseconds_weighted_by_their_requests(ran: Ran) -> None:
-    client = FakeCloudWatch()
-    (record,) = collected(ran, client)
+    aws = FakeAws()
+    (record,) = collected(ran, aws)
     assert (record.model, record.phase, record.reason) == ("g5", "closed-1", None)
     assert record.minutes is not None
     first, second = record.minutes.values()
     assert first == {"ModelLatency": 500.0, "OverheadLatency": 20.0, "count": 2.0}
     assert second["ModelLatency"] == 800.0
     assert cloudwatch.weighted_mean(record, "ModelLatency") == pytest.approx(600.0)
-    metric = client.requests[0]["MetricDataQueries"][0]["MetricStat"]["Metric"]
+    metric = aws.request["MetricDataQueries"][0]["MetricStat"]["Metric"]
     assert metric["Dimensions"] == [
         {"Name": "EndpointName", "Value": "sd-g5"},
         {"Name": "VariantName", "Value": "main"},
     ]
-
-
-def test_the_window_holds_every_request(ran: Ran) -> None:
-    client = FakeCloudWatch()
-    collected(ran, client)
-    start, end = client.requests[0]["StartTime"], client.requests[0]["EndTime"]
+    start, end = aws.request["StartTime"], aws.request["EndTime"]
     sent = [datetime.fromisoformat(record.sent_at) for record in ran.results.requests]
     assert start <= min(sent)
     assert max(sent) + timedelta(seconds=1) <= end
@@ -96,18 +78,15 @@ def test_the_window_holds_every_request(ran: Ran) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sagemaker", "empty", "reason"),
+    ("aws", "reason"),
     [
-        (NotServed(), False, "Refused: no such endpoint"),
-        (ServedOnMain(), True, "CloudWatch holds no ModelLatency of sd-g5 at that time"),
+        (FakeAws(served=False), "Refused: no such endpoint"),
+        (FakeAws(empty=True), "CloudWatch holds no ModelLatency of sd-g5 at that time"),
     ],
 )
-def test_absent_is_null_with_the_reason(
-    sagemaker: cloudwatch.SageMakerClient, empty: bool, reason: str, ran: Ran
-) -> None:
-    found = collected(ran, FakeCloudWatch(empty), sagemaker)
+def test_absent_is_null_with_the_reason(aws: FakeAws, reason: str, ran: Ran) -> None:
     with ResultsFile(ran.path, run_info()) as file:
-        file.add_cloudwatch(found)
+        file.add_cloudwatch(collected(ran, aws))
     record = ran.results.cloudwatch["g5", "closed-1"]
     assert (record.minutes, record.reason) == (None, reason)
     figures = analyse(ran.results)
@@ -118,7 +97,7 @@ def test_absent_is_null_with_the_reason(
 def test_the_last_reading_counts(ran: Ran) -> None:
     with ResultsFile(ran.path, run_info()) as file:
         file.add_cloudwatch(cloudwatch.unavailable(file.requests, "not yet"))
-        file.add_cloudwatch(collected(ran))
+        file.add_cloudwatch(collected(ran, FakeAws()))
     figures = analyse(ran.results)
     assert figures[0].sagemaker_ms["ModelLatency"] == pytest.approx(600.0)
     assert figures[0].sagemaker_reason is None

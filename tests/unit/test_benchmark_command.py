@@ -1,14 +1,20 @@
-"""`benchmark run` as it is called: where it sends to, which settings it takes, what it refuses."""
+"""`benchmark run` as it is called, over a real socket: where it sends to, which settings it takes,
+what it refuses, and that it goes on after `kill -9`."""
 
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from benchmark.cli import main
-from benchmark.run.records import read_results
-from tests.benchmark_fakes import FakeApi, refused, registration
-from tests.benchmark_server import serving
+from benchmark.prompts import load_prompts
+from benchmark.run.records import WARM_UP, read_results
+from tests.fakes.benchmark import FakeApi, png, refused, served, serving
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +29,7 @@ def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_local_json_names_the_target(tmp_path: Path) -> None:
     api = FakeApi(seconds=0)
-    api.variants = [registration("g5", default_steps=30), registration("inf2", default_steps=20)]
+    api.variants = [served("g5", default_steps=30), served("inf2", default_steps=20)]
     results, local = tmp_path / "results.jsonl", tmp_path / "local.json"
     with serving(api) as url:
         aws = {"aws_endpoint_url": "http://127.0.0.1:9"}
@@ -39,7 +45,7 @@ def test_local_json_names_the_target(tmp_path: Path) -> None:
         + [("inf2", "closed-2")] * 2
     )
     # One step count for all, the first variant's, whatever the others' defaults are.
-    assert {record.steps for record in found.requests} == {30}
+    assert {body["num_inference_steps"] for body in api.bodies} == {found.info.steps} == {30}
     reasons = {record.reason for record in found.cloudwatch.values()}
     assert reasons == {"no AWS credentials were given"}
 
@@ -55,7 +61,7 @@ def test_unknown_variants_and_sizes_are_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     api = FakeApi()
-    api.variants = [registration("g5"), registration("inf2", sizes=["64x64"])]
+    api.variants = [served("g5"), served("inf2", sizes=["64x64"])]
     with serving(api) as url:
         target = ["--url", url, "--key", "the-key", "--results", str(tmp_path / "r.jsonl")]
         said = refused(capsys, "run", *target, "--models", "g5,g6")
@@ -63,3 +69,58 @@ def test_unknown_variants_and_sizes_are_refused(
         assert "no common size" in refused(capsys, "run", *target)
         assert "no common size 64x64" in refused(capsys, "run", *target, "--size", "64x64")
     assert not (tmp_path / "r.jsonl").exists()
+
+
+HELD = 40
+"""The index of the prompt whose answer the server keeps back until the client is dead."""
+
+
+def test_killed_at_prompt_40_it_goes_on_to_100_without_repeating_one(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    held = load_prompts("real").prompts[HELD].text
+    holding, release = threading.Event(), threading.Event()
+
+    def draw(prompt: str) -> bytes:
+        if prompt == held and not holding.is_set():
+            holding.set()
+            release.wait()
+        return png()
+
+    def start(url: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "benchmark", "run", "--url", url, "--key", "the-key"]
+        return subprocess.Popen(
+            [*command, "--models", "g5", "--warm-up", "1", "--results", str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    api = FakeApi(seconds=0, draw=draw)
+    with serving(api) as url:
+        process = start(url)
+        try:
+            while not holding.wait(timeout=0.05):
+                assert process.poll() is None, process.communicate()[0]
+            process.kill()
+            process.communicate()
+        finally:
+            release.set()
+        before = read_results(path).measured
+        assert [record.prompt for record in before] == list(range(HELD))
+        texts = api.asked
+
+        resumed = start(url)
+        output = resumed.communicate()[0]
+        assert resumed.returncode == 0, output
+
+    results = read_results(path)
+    assert [record.prompt for record in results.measured] == list(range(100))
+    assert results.measured[:HELD] == before
+    assert [record.outcome for record in results.measured] == ["ok"] * 100
+    # Each session warmed up with the first prompt; the resumed one then began with the one that
+    # was in flight, and asked for no other a second time.
+    assert [r.phase for r in results.requests].count(WARM_UP) == 2
+    again = api.asked[len(texts) :]
+    assert again[:2] == [texts[0], texts[-1]]
+    assert not set(again[2:]) & set(texts)

@@ -7,48 +7,44 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.figures.cost import (
-    HOURS_PER_MONTH,
     MOST_PER_DAY,
-    Assumptions,
     Candidate,
     Mode,
     Range,
     compare,
-    instances_for,
+    demand_of,
     monthly,
     running_share,
 )
-from tests.benchmark_fakes import refused
+from benchmark.options import CostOptions
+from tests.fakes.benchmark import refused
 
 INF2 = Candidate("inf2", "ml.inf2.xlarge", 2.36, 0.99, "", "")
-ASSUME = Assumptions()
+ASSUME = CostOptions(images_per_day=1)
 
 
-def test_capacity_for_the_peak() -> None:
-    # 3600 / 2.36 · 0.7 = 1067.8 pictures an hour an instance.
-    assert instances_for(INF2, 1000, 0.7) == 1
-    assert instances_for(INF2, 1068, 0.7) == 2
-    assert instances_for(INF2, 0, 0.7) == 1
-
-
-def test_always_on() -> None:
-    month = monthly(INF2, Mode.ALWAYS_ON, ASSUME.demand(10_000, peak_per_hour=2000), ASSUME)
-    assert (month.instances, month.instance_hours) == (2, 2 * HOURS_PER_MONTH)
-    assert month.usd == pytest.approx(2 * 730 * 0.99)
-    assert month.usd_per_thousand == pytest.approx(2 * 730 * 0.99 / (10_000 * 730 / 24) * 1000)
-
-
-def test_scheduled_takes_the_whole_week_into_its_hours() -> None:
-    # 20,000 a day are 140,000 a week, in 50 hours: 2,800 an hour, so three instances.
-    month = monthly(INF2, Mode.SCHEDULED, ASSUME.demand(20_000), ASSUME)
-    assert month.instances == 3
-    assert month.instance_hours == pytest.approx(3 * 50 * 730 / 168)
-
-
-def test_scale_to_zero_follows_the_load_once_one_instance_is_not_enough() -> None:
-    month = monthly(INF2, Mode.SCALE_TO_ZERO, ASSUME.demand(100_000), ASSUME)
-    busy_hours = 100_000 * 2.36 / 3600 / 24 * 730
-    assert month.instance_hours == pytest.approx(busy_hours / 0.7)
+# 3600 / 2.36 · 0.7 = 1067.8 pictures an hour an instance; without a peak, a tenth of the day's.
+# Scheduled, 20,000 a day are 140,000 a week in 50 hours: 2,800 an hour. Scaled to zero, hours
+# follow the load once one instance isn't enough.
+@pytest.mark.parametrize(
+    ("mode", "per_day", "peak", "instances", "hours"),
+    [
+        (Mode.ALWAYS_ON, 10_000, 1067, 1, 730),
+        (Mode.ALWAYS_ON, 10_000, 1068, 2, 2 * 730),
+        (Mode.ALWAYS_ON, 20_000, None, 2, 2 * 730),
+        (Mode.ALWAYS_ON, 1, None, 1, 730),
+        (Mode.SCHEDULED, 20_000, None, 3, 3 * 50 * 730 / 168),
+        (Mode.SCALE_TO_ZERO, 100_000, None, 10, 100_000 * 2.36 / 3600 / 24 * 730 / 0.7),
+    ],
+)
+def test_a_month(
+    mode: Mode, per_day: float, peak: float | None, instances: int, hours: float
+) -> None:
+    month = monthly(INF2, mode, demand_of(CostOptions(per_day, peak)), ASSUME)
+    assert month.instances == instances
+    assert month.instance_hours == pytest.approx(hours)
+    assert month.usd == pytest.approx(hours * 0.99)
+    assert month.usd_per_thousand == pytest.approx(hours * 0.99 / (per_day * 730 / 24) * 1000)
 
 
 @pytest.mark.parametrize("images_per_day", [1, 20, 96, 400])
@@ -71,7 +67,7 @@ def test_running_share_at_the_ends() -> None:
     assert running_share(5_000_000, ASSUME) == 1.0
 
 
-def test_break_even_is_found_exactly() -> None:
+def test_break_even_is_found_exactly_where_there_is_one() -> None:
     ranges = compare(("fixed", lambda _: 1000.0), ("by use", lambda volume: volume * 0.5))
     # Alike while the dearer one is within 5 %: 1000/1.05 ≤ 0.5 v ≤ 1050.
     assert ranges == [
@@ -79,16 +75,13 @@ def test_break_even_is_found_exactly() -> None:
         Range(math.ceil(2000 / 1.05), 2100, None),
         Range(2101, MOST_PER_DAY, "fixed"),
     ]
-
-
-def test_no_break_even() -> None:
-    ranges = compare(("a", lambda v: v), ("b", lambda v: 2 * v))
-    assert ranges == [Range(1, MOST_PER_DAY, "a")]
+    never = compare(("a", lambda v: v), ("b", lambda v: 2 * v))
+    assert never == [Range(1, MOST_PER_DAY, "a")]
 
 
 def test_scale_to_zero_never_costs_more_than_always_on() -> None:
     for per_day in (1, 30, 300, 3_000, 30_000, 300_000):
-        demand = ASSUME.demand(per_day)
+        demand = demand_of(CostOptions(per_day))
         costs = [monthly(INF2, mode, demand, ASSUME).usd or 0 for mode in Mode]
         assert costs[2] <= costs[0] * (1 + 1e-9)
 

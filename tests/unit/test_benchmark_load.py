@@ -2,17 +2,21 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmark.figures.stats import summarise
 from benchmark.run import load
 from benchmark.run.phase_summary import PhaseSummary, summarise_phase
-from tests.benchmark_fakes import FakeApi, Ran, prompts, run_jumping, run_session
+from tests.fakes.benchmark import FakeApi, Ran, prompts, run_jumping, run_session
+
+OPEN: dict[str, Any] = {"concurrency": (), "timeout": 1000.0}
 
 
-def test_arrivals_are_poisson() -> None:
+def test_arrivals_are_poisson_and_repeat() -> None:
     times = load.arrival_times(20_000, rate=4.0, seed=1)
+    assert times[:5] == load.arrival_times(5, 4.0, seed=1) != load.arrival_times(5, 4.0, seed=2)
     gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
     summary = summarise(gaps)
     assert summary is not None
@@ -22,38 +26,13 @@ def test_arrivals_are_poisson() -> None:
     assert summary.p99 == pytest.approx(0.25 * 4.6052, rel=0.06)
 
 
-def test_arrivals_repeat() -> None:
-    assert load.arrival_times(5, 1.0, seed=3) == load.arrival_times(5, 1.0, seed=3)
-    assert load.arrival_times(5, 1.0, seed=3) != load.arrival_times(5, 1.0, seed=4)
-
-
-@pytest.mark.parametrize("callers", [1, 3])
-def test_closed_loop_keeps_so_many_at_work(callers: int) -> None:
-    at_work: list[int] = []
-    busy = 0
-
-    async def send(_: int, __: float) -> None:
-        nonlocal busy
-        busy += 1
-        at_work.append(busy)
-        await asyncio.sleep(1)
-        busy -= 1
-
-    async def go() -> float:
-        await load.closed_loop(range(12), callers, send, asyncio.Event())
-        return asyncio.get_running_loop().time()
-
-    assert run_jumping(go()) == pytest.approx(12 / callers)
-    assert max(at_work) == callers
-
-
 def phase_of(ran: Ran, name: str) -> PhaseSummary:
     return summarise_phase([r for r in ran.results.requests if r.phase == name])
 
 
 def test_closed_loop_latency_and_throughput(tmp_path: Path) -> None:
     api = FakeApi(seconds=2.0)
-    ran = run_session(tmp_path, api, [load.closed(1), load.closed(4)], prompts(20))
+    ran = run_session(tmp_path, api, prompts(20), concurrency=(1, 4))
     alone, four = phase_of(ran, "closed-1"), phase_of(ran, "closed-4")
     assert alone.latency is not None
     assert four.latency is not None
@@ -85,34 +64,32 @@ def test_open_loop_latency_is_that_of_an_m_d_1_queue() -> None:
     summary = summarise(latencies)
     assert summary is not None
     assert summary.mean == pytest.approx(1.5, rel=0.05)
-    assert summary.least == pytest.approx(1.0, abs=1e-3)
+    assert min(latencies) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_open_loop_does_not_wait_for_a_slow_server(tmp_path: Path) -> None:
     api = FakeApi(seconds=10.0)
-    ran = run_session(tmp_path, api, [load.open_(2.0)], prompts(40), timeout_s=1000)
+    ran = run_session(tmp_path, api, prompts(40), rates=(2.0,), **OPEN)
     due = [record.due_s for record in ran.results.requests]
     assert max(due) < 40  # all were due, and sent, long before the 400 s of work were done
     assert api.most_at_once > 30
 
 
 def test_a_variant_that_saturates_is_not_loaded_further(tmp_path: Path) -> None:
-    phases = [load.open_(rate) for rate in (0.5, 2.0, 4.0)]
-    ran = run_session(tmp_path, FakeApi(), phases, timeout_s=1000)
+    ran = run_session(tmp_path, FakeApi(), rates=(4.0, 0.5, 2.0), **OPEN)
     assert {record.phase for record in ran.results.requests} == {"open-0.5", "open-2"}
     assert not phase_of(ran, "open-0.5").saturated
     assert phase_of(ran, "open-2").saturated
     assert ran.said[-1] == "g5 open-4: skipped, saturated at a lower rate"
 
 
-def test_stopping_lets_answers_in_flight_come_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("phases", "stop_after", "most"),
+    [({"concurrency": (4,)}, 10, 13), ({"concurrency": (), "rates": (0.1,)}, 5, 5)],
+)
+def test_stopping_sends_no_more_and_lets_answers_in_flight_come_in(
+    phases: dict[str, Any], stop_after: int, most: int, tmp_path: Path
+) -> None:
     api = FakeApi()
-    ran = run_session(tmp_path, api, [load.closed(4)], prompts(50), stop_after=10)
-    assert 10 <= len(ran.results.requests) < 50
-    assert sum(api.asked.values()) == len(ran.results.requests)
-
-
-def test_stopping_ends_an_open_loop_before_its_next_arrival(tmp_path: Path) -> None:
-    api = FakeApi()
-    ran = run_session(tmp_path, api, [load.open_(0.1)], prompts(50), stop_after=5)
-    assert len(ran.results.requests) == sum(api.asked.values()) == 5
+    ran = run_session(tmp_path, api, prompts(50), stop_after=stop_after, **phases)
+    assert stop_after <= len(ran.results.requests) == len(api.asked) <= most

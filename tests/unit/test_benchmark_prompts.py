@@ -11,7 +11,7 @@ from benchmark.prompts import load_prompts
 from benchmark.report.quality import clip_scorer, drawn_right
 from model_assets.tiny.data import COLOURS, SHAPES
 from model_assets.tiny.picture_check import expected
-from tests.benchmark_fakes import png
+from tests.fakes.benchmark import png
 
 ROOT = Path(__file__).parents[2]
 

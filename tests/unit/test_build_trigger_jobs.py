@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from build_trigger.jobs import LATE_BY_S
-from tests.unit.build_trigger_fakes import (
+from tests.fakes.build_trigger import (
     JOB_PREFIX,
     OLD_URL,
     OTHER_KEY,

@@ -6,7 +6,7 @@ import pytest
 
 from build_trigger.custom_resource import handle_request
 from build_trigger.quota import INVOCATION_S, TRY_FOR_S, TRY_UNTIL
-from tests.unit.build_trigger_fakes import MANIFEST, QUOTA, Cloud, over_quota
+from tests.fakes.build_trigger import MANIFEST, QUOTA, Cloud, over_quota
 
 # Of the template's custom resource, and Lambda's own.
 SERVICE_TIMEOUT_S, LAMBDA_TIMEOUT_S = 3600, 900
@@ -36,7 +36,7 @@ def test_a_quota_that_others_use_is_waited_for(cloud: Cloud) -> None:
 def test_what_another_deploy_builds_meanwhile_is_not_built_again(cloud: Cloud) -> None:
     cloud.codebuild.refusals = [over_quota()]
     cloud.codebuild.on_start = lambda: pytest.fail("built")
-    cloud.on_pause = lambda: cloud.s3.keys.append(MANIFEST)
+    cloud.on_pause = lambda: cloud.has(MANIFEST)
     assert cloud.request("Create")["Status"] == "SUCCESS"
 
 

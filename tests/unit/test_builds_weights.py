@@ -14,7 +14,7 @@ from sd_contract.model_folder import NotAModel
 from stacks.build_scripts.hub import Hub, HubError
 from stacks.build_scripts.import_weights import Folder
 from stacks.build_scripts.retry import ATTEMPTS, MAX_WAIT_S, TransferError
-from tests.unit.builds_fakes import (
+from tests.fakes.model_repository import (
     BESIDES,
     COMMIT,
     NEEDED,
@@ -45,7 +45,7 @@ def test_it_takes_what_a_pipeline_needs_and_nothing_else(job: Import) -> None:
 
 def test_the_manifest_comes_last_and_lists_every_file_with_its_digest(job: Import) -> None:
     manifest = job.run()
-    assert job.s3.order[-1] == "weights/k/manifest.json"
+    assert list(job.s3.objects)[-1] == "weights/k/manifest.json"
     assert manifest == {
         "key": "k" * 64,
         "kind": "weights",

@@ -17,7 +17,7 @@ from sd_contract.seeds import SEEDS
 from sd_contract.size import Size
 from sd_serving.engine import batch_key
 from sd_serving.errors import NotReady
-from tests.serving_fakes import config, request
+from tests.fakes.serving import config, request
 
 CONFIG = config()
 

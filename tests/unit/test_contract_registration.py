@@ -7,7 +7,7 @@ import pytest
 
 from sd_contract.registration import Built, Registration
 from sd_contract.size import Size
-from tests.unit.front_door_fakes import REGISTRATION
+from tests.fakes.front_door import REGISTRATION
 
 
 def parse(document: dict[str, Any]) -> Registration:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from djl.deepspeed_engine import (
     GraphedTextEncoder,
@@ -25,9 +23,9 @@ from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests.djl_fakes import WEIGHTS, DeepSpeedDouble, Graph
+from tests.fakes.deepspeed import DeepSpeedDouble, Graph
 from tests.fakes.recolouring import recoloured
-from tests.serving_fakes import config, picture_file, request
+from tests.fakes.serving import WEIGHTS, config, picture_file, pixels, request
 
 REQUESTS = [
     request(prompt="a red circle", guidance_scale=4.0, seed=1),
@@ -50,8 +48,7 @@ def accelerated(*, cuda_graph: bool) -> tuple[DiffusersParts, DeepSpeedDouble]:
 
 def pictures(parts: DiffusersParts) -> list[np.ndarray]:
     engine = Engine(parts, config())
-    pngs = [png for each in REQUESTS for png in engine.generate([each])[0].images]
-    return [np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in pngs]
+    return [pixels(png) for each in REQUESTS for png in engine.generate([each])[0].images]
 
 
 @pytest.mark.parametrize("cuda_graph", [False, True])

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import importlib
-import io
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from djl.batch_engine import CALLERS_WAIT_S, BatchEngine
 from local_cloud.djl.batching import pack, unpack
@@ -22,7 +20,16 @@ from local_cloud.djl.messages import Input, Output, provide
 from sd_contract.invocation import Edit
 from sd_serving.engine import Engine
 from tests.fakes.djl_hosting import image_environment
-from tests.serving_fakes import FakeParts, LogDouble, config, mask_file, picture_file, request
+from tests.fakes.serving import (
+    FakeParts,
+    LogDouble,
+    config,
+    failing,
+    mask_file,
+    picture_file,
+    pixels,
+    request,
+)
 
 CONFIG = config()
 TOLERANCE = 1
@@ -45,10 +52,6 @@ def service(
     return model.DjlService(engine, CONFIG, log, lambda status: log("left", status=status)), log
 
 
-def events(log: LogDouble) -> list[object]:
-    return [line["event"] for line in log.lines]
-
-
 def djl_input(edit: Edit | None = None, **fields: object) -> Input:
     made = Input()
     if edit:
@@ -69,20 +72,20 @@ def documents(output: Output, size: int) -> list[Any]:
     return [json.loads(each.content.value_at(0)) for each in unpack(output, size)]
 
 
-def pixels(document: Any) -> list[np.ndarray]:
-    pngs = [base64.b64decode(image) for image in document["images"]]
-    return [np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in pngs]
+def answers_of(made: Any, *wanted: Mapping[str, Any]) -> list[Any]:
+    """Of one batch."""
+    return documents(made.answer(pack([djl_input(**each) for each in wanted])), len(wanted))
 
 
 def assert_as_alone(document: Any, **fields: object) -> None:
-    alone = Engine(FakeParts(), CONFIG)
-    (expected,) = alone.generate([request(**fields)])
+    (expected,) = Engine(FakeParts(), CONFIG).generate([request(**fields)])
     assert document["seeds"] == list(expected.seeds)
-    pictures = pixels(document)
-    assert len(pictures) == len(expected.images)
-    for picture, png in zip(pictures, expected.images, strict=True):
-        lone = np.asarray(Image.open(io.BytesIO(png))).astype(int)
-        assert np.abs(picture - lone).max() <= TOLERANCE
+    for image, png in zip(document["images"], expected.images, strict=True):
+        assert np.abs(pixels(base64.b64decode(image)) - pixels(png)).max() <= TOLERANCE
+
+
+def events(log: LogDouble) -> list[object]:
+    return [line["event"] for line in log.lines]
 
 
 def batch_line(log: LogDouble) -> Any:
@@ -90,24 +93,7 @@ def batch_line(log: LogDouble) -> Any:
     return line
 
 
-def test_compatible_requests_are_denoised_as_one_batch(model: Any) -> None:
-    parts = FakeParts(max_pictures_per_pass=8)
-    made, log = service(model, parts)
-    wanted: list[dict[str, Any]] = [
-        {"prompt": f"circle {i}", "negative_prompt": "x" * i, "seed": i} for i in range(8)
-    ]
-    answers = documents(made.answer(pack([djl_input(**each) for each in wanted])), 8)
-    assert [len(latents) for latents, _, _ in parts.denoise_calls] == [16, 16, 16]
-    for answer, fields in zip(answers, wanted, strict=True):
-        assert_as_alone(answer, **fields)
-        assert (answer["engine"]["batch"], answer["engine"]["images_in_batch"]) == (8, 8)
-    line = batch_line(log)
-    (group,) = line["groups"]
-    assert (line["requests"], line["errors"], group["requests"], group["images"]) == (8, 0, 8, 8)
-    assert (group["size"], group["steps"], group["outcome"]) == ("64x64", 3, "ok")
-
-
-def test_incompatible_requests_are_grouped(model: Any) -> None:
+def test_incompatible_requests_are_grouped_and_a_bad_one_spoils_no_other(model: Any) -> None:
     made, log = service(model)
     wanted: list[dict[str, Any]] = [
         {"seed": 1},
@@ -120,11 +106,19 @@ def test_incompatible_requests_are_grouped(model: Any) -> None:
         {"seed": 8, "edit": Edit(picture_file(grey=9), mask_file(), 0.7)},
         {"seed": 9, "edit": Edit(picture_file(), strength=1.0)},
     ]
-    answers = documents(made.answer(pack([djl_input(**each) for each in wanted])), 9)
+    inputs = [*(djl_input(**each) for each in wanted), djl_input(num_images=9)]
+    inputs[-1].properties["content-type"] = "application/json"
+    output = made.answer(pack(inputs))
+    assert output.code == 200  # a batch has but one, and above 299 all get the same answer
+    *answers, bad = documents(output, len(inputs))
     for answer, fields in zip(answers, wanted, strict=True):
         assert_as_alone(answer, **fields)
+    assert (bad["error"]["type"], bad["error"]["param"]) == ("invalid_request", "num_images")
     assert [answer["engine"]["batch"] for answer in answers] == [2, 2, 2, 1, 1, 2, 2, 2, 1]
-    groups = batch_line(log)["groups"]
+    line = batch_line(log)
+    assert (line["requests"], line["errors"]) == (10, 1)
+    groups = line["groups"]
+    assert (groups[0]["size"], groups[0]["steps"], groups[0]["outcome"]) == ("64x64", 3, "ok")
     assert [(group["requests"], group["images"]) for group in groups] == [
         (2, 4),
         (2, 2),
@@ -134,19 +128,6 @@ def test_incompatible_requests_are_grouped(model: Any) -> None:
         (1, 1),
     ]
     assert [group["strength"] for group in groups] == [None, None, None, None, 0.7, 1.0]
-
-
-def test_a_bad_request_spoils_no_other(model: Any) -> None:
-    made, log = service(model)
-    inputs = [djl_input(seed=1), djl_input(num_images=9), djl_input(seed=3)]
-    inputs[1].properties["content-type"] = "application/json"
-    output = made.answer(pack(inputs))
-    first, bad, third = documents(output, 3)
-    assert output.code == 200  # a batch has but one, and above 299 all get the same answer
-    assert_as_alone(first, seed=1)
-    assert_as_alone(third, seed=3)
-    assert (bad["error"]["type"], bad["error"]["param"]) == ("invalid_request", "num_images")
-    assert batch_line(log)["errors"] == 1
 
 
 def full_above(rows: int, times: int = 1_000) -> FakeParts:
@@ -162,19 +143,14 @@ def full_above(rows: int, times: int = 1_000) -> FakeParts:
     return FakeParts(max_pictures_per_pass=8, noise_of=noise_of)
 
 
-class FailsOnce:
-    def __init__(self, times: int = 1) -> None:
-        self.left = times
-
-    def __call__(self) -> None:
-        if self.left:
-            self.left -= 1
-            raise RuntimeError("a broken kernel")
+def broken_kernel(times: int = 1) -> FakeParts:
+    fails = failing(RuntimeError("a broken kernel"), times)
+    return FakeParts(max_pictures_per_pass=8, before_denoise=fails)
 
 
 def test_what_is_too_much_together_is_done_alone(model: Any) -> None:
     made, log = service(model, full_above(2))
-    answers = documents(made.answer(pack([djl_input(seed=seed) for seed in range(3)])), 3)
+    answers = answers_of(made, *({"seed": seed} for seed in range(3)))
     for seed, answer in enumerate(answers):
         assert_as_alone(answer, seed=seed)
         assert answer["engine"]["batch"] == 1
@@ -185,8 +161,7 @@ def test_what_is_too_much_together_is_done_alone(model: Any) -> None:
 def test_what_is_too_much_alone_fails_alone(model: Any) -> None:
     # Together, and then the second alone.
     made, log = service(model, full_above(2, times=2))
-    inputs = [djl_input(seed=1), djl_input(seed=2, num_images=2)]
-    fine, failed = documents(made.answer(pack(inputs)), 2)
+    fine, failed = answers_of(made, {"seed": 1}, {"seed": 2, "num_images": 2})
     assert_as_alone(fine, seed=1)
     assert failed["error"]["type"] == "engine_error"
     assert "out of memory in denoise" in failed["error"]["message"]
@@ -197,9 +172,8 @@ def test_what_is_too_much_alone_fails_alone(model: Any) -> None:
 
 
 def test_other_failures_are_not_tried_again(model: Any) -> None:
-    made, log = service(model, FakeParts(max_pictures_per_pass=8, before_denoise=FailsOnce()))
-    answers = documents(made.answer(pack([djl_input(), djl_input()])), 2)
-    assert {answer["error"]["type"] for answer in answers} == {"engine_error"}
+    made, log = service(model, broken_kernel())
+    assert {answer["error"]["type"] for answer in answers_of(made, {}, {})} == {"engine_error"}
     (group,) = batch_line(log)["groups"]
     assert group["outcome"] == "failed"
 
@@ -208,8 +182,7 @@ def test_other_failures_are_not_tried_again(model: Any) -> None:
 def test_a_process_that_cannot_compute_any_more_leaves_after_its_answer(
     model: Any, together: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = FailsOnce(times=1_000)
-    made, log = service(model, FakeParts(max_pictures_per_pass=8, before_denoise=broken))
+    made, log = service(model, broken_kernel(times=1_000))
     inputs = [djl_input() for _ in range(together)]
     output = made.answer(pack(inputs) if together > 1 else inputs[0])
     assert output.code == (500 if together == 1 else 200)
@@ -220,7 +193,7 @@ def test_a_process_that_cannot_compute_any_more_leaves_after_its_answer(
 
 
 def test_a_process_that_still_computes_stays(model: Any) -> None:
-    made, log = service(model, FakeParts(max_pictures_per_pass=8, before_denoise=FailsOnce()))
+    made, log = service(model, broken_kernel())
     output = made.answer(djl_input())
     output.execute_finalize()
     assert (output.code, events(log)) == (500, ["invocation", "batch"])
@@ -244,8 +217,8 @@ def test_a_batch_ends_when_its_callers_are_gone(model: Any) -> None:
 
     parts = FakeParts(max_pictures_per_pass=8, before_denoise=slow)
     made, log = service(model, parts, lambda: now[0])
-    inputs = [djl_input(seed=1), djl_input(seed=2, num_inference_steps=9), djl_input(seed=-1)]
-    inputs[0] = djl_input(seed=1, num_inference_steps=2)
+    wanted = ((1, 2), (2, 9), (-1, 3))
+    inputs = [djl_input(seed=seed, num_inference_steps=steps) for seed, steps in wanted]
     output = made.answer(pack(inputs))
     first, given_up, bad = documents(output, 3)
     assert_as_alone(first, seed=1, num_inference_steps=2)
@@ -271,7 +244,7 @@ def test_what_is_done_again_alone_ends_as_well(model: Any) -> None:
 
     parts.before_denoise = slow
     made, log = service(model, parts, lambda: now[0])
-    made.answer(pack([djl_input(seed=seed) for seed in range(3)]))
+    answers_of(made, {}, {}, {})
     outcomes = [group["outcome"] for group in batch_line(log)["groups"]]
     assert outcomes == ["out_of_memory", "gave_up", "gave_up", "gave_up"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from djl.watch import server_pid
+from tests.fakes.serving import ASSETS
 
-ASSETS = Path(__file__).parents[2] / "model_assets"
 MODEL = """
 import os, signal, sys
 from djl.watch import end_server_with_this_process

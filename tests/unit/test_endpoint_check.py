@@ -1,6 +1,5 @@
 """What stands between an endpoint and its registration: what it lets pass, and what it says."""
 
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,35 +9,25 @@ from botocore.exceptions import ClientError
 
 from cfn_requests.answering import answer_request, patiently
 from endpoint_check.check import MAX_QUALITY_CHARS, Check
+from tests.fakes.s3 import FakeS3
 
 RECORD, MANIFEST = "images/k.json", "compiled/k/manifest.json"
 DIGEST = f"sha256:{'d' * 64}"
 QUALITY = {"pictures_db_min": 27.1, "unet_rms_ratio_max": 1.08}
 
 
+ASKED = {
+    "ServiceToken": "arn",
+    "EndpointName": "sd-inf2",
+    "EndpointConfigName": "new",
+    "Bucket": "models",
+    "ImageRecord": RECORD,
+    "Manifest": MANIFEST,
+}
+
+
 def denied() -> ClientError:
     return ClientError({"Error": {"Code": "AccessDenied", "Message": "not allowed"}}, "GetObject")
-
-
-class FakeS3:
-    def __init__(self) -> None:
-        self.objects: dict[str, Any] = {
-            RECORD: {"base_image": "aws:1", "base_digest": DIGEST, "image": "ours:k"},
-            MANIFEST: {"key": "k", "quality": QUALITY},
-        }
-        self.refusals = 0
-
-    def list_objects_v2(self, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:
-        assert (Bucket, MaxKeys) == ("models", 1)
-        found = [key for key in sorted(self.objects) if key.startswith(Prefix)]
-        return {"Contents": [{"Key": found[0]}]} if found else {}
-
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        assert Bucket == "models"
-        if self.refusals:
-            self.refusals -= 1
-            raise denied()
-        return {"Body": io.BytesIO(json.dumps(self.objects[Key]).encode())}
 
 
 class Deploy:
@@ -46,8 +35,13 @@ class Deploy:
 
     def __init__(self) -> None:
         self.s3 = FakeS3()
+        self.has(RECORD, {"base_image": "aws:1", "base_digest": DIGEST, "image": "ours:k"})
+        self.has(MANIFEST, {"key": "k", "quality": QUALITY})
         self.states: list[dict[str, str]] = [in_service("new")]
         self.pauses: list[float] = []
+
+    def has(self, key: str, document: Mapping[str, Any]) -> None:
+        self.s3.objects[key] = json.dumps(document).encode()
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, str]:
         assert EndpointName == "sd-inf2"
@@ -61,14 +55,7 @@ class Deploy:
             "StackId": "s",
             "LogicalResourceId": "Check",
             "ResponseURL": "https://response",
-            "ResourceProperties": {
-                "ServiceToken": "arn",
-                "EndpointName": "sd-inf2",
-                "EndpointConfigName": "new",
-                "Bucket": "models",
-                "ImageRecord": RECORD,
-                "Manifest": MANIFEST,
-            },
+            "ResourceProperties": ASKED,
             **more,
         }
         answers: list[tuple[str, Mapping[str, Any]]] = []
@@ -136,21 +123,16 @@ def test_what_is_under_way_is_waited_for_and_not_for_ever(deploy: Deploy) -> Non
 
 
 def test_a_variant_without_a_compile_has_no_quality(deploy: Deploy) -> None:
-    event = {
-        "EndpointName": "sd-inf2",
-        "EndpointConfigName": "new",
-        "Bucket": "models",
-        "ImageRecord": RECORD,
-    }
-    built = json.loads(deploy.request(ResourceProperties=event)["Data"]["Built"])
+    without = {name: value for name, value in ASKED.items() if name != "Manifest"}
+    built = json.loads(deploy.request(ResourceProperties=without)["Data"]["Built"])
     assert built == {"base_image_digest": DIGEST, "quality": None}
 
 
 def test_what_nobody_recorded_is_null_and_made_up_by_nobody(deploy: Deploy) -> None:
     del deploy.s3.objects[RECORD]
-    deploy.s3.objects[MANIFEST] = {"key": "k"}
+    deploy.has(MANIFEST, {"key": "k"})
     # Another image's, whose name begins alike.
-    deploy.s3.objects[f"{RECORD}.old"] = {"base_digest": "sha256:other"}
+    deploy.has(f"{RECORD}.old", {"base_digest": "sha256:other"})
     built = json.loads(deploy.request()["Data"]["Built"])
     assert built == {"base_image_digest": None, "quality": None}
 
@@ -161,20 +143,20 @@ def test_a_compiled_model_without_its_manifest_fails_the_deploy(deploy: Deploy) 
 
 
 def test_figures_too_long_for_the_registration_fail_the_deploy(deploy: Deploy) -> None:
-    deploy.s3.objects[MANIFEST] = {"quality": {"notes": "x" * MAX_QUALITY_CHARS}}
+    deploy.has(MANIFEST, {"quality": {"notes": "x" * MAX_QUALITY_CHARS}})
     answer = deploy.request()
     assert answer["Status"] == "FAILED"
     assert f"at most {MAX_QUALITY_CHARS}" in answer["Reason"]
 
 
 def test_a_policy_not_yet_in_force_is_waited_for(deploy: Deploy) -> None:
-    deploy.s3.refusals = 2
+    deploy.s3.refusals = [denied(), denied()]
     assert deploy.request()["Status"] == "SUCCESS"
     assert len(deploy.pauses) == 2
 
 
 def test_what_may_not_be_read_fails_the_deploy(deploy: Deploy) -> None:
-    deploy.s3.refusals = 10
+    deploy.s3.refusals = [denied()] * 10
     answer = deploy.request()
     assert answer["Status"] == "FAILED"
     assert "not allowed" in answer["Reason"]

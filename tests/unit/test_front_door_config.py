@@ -4,24 +4,13 @@ import pytest
 
 from front_door.config import Config
 from sd_contract.environment import ConfigError
-
-ENV = {
-    "SD_VARIANT_PREFIX": "/sd/variants",
-    "SD_DEFAULT_MODEL": "g5",
-    "SD_PICTURE_BUCKET": "pictures",
-    "SD_URL_TTL_S": "3600",
-    "SD_GATEWAY_TIMEOUT_S": "29",
-    "SD_CACHE_TTL_S": "60",
-    "SD_MAX_BODY_BYTES": "32768",
-}
+from tests.fakes.front_door import CONFIG, ENV
 
 
 def test_a_complete_environment() -> None:
-    config = Config.from_env(ENV)
-    assert config.variant_prefix == "/sd/variants"
-    assert config.url_ttl_s == 3600
+    assert Config("/sd/variants", "g5", "pictures", 3600, 29.0, 60.0, 32768) == CONFIG
     # Three seconds of the gateway's 29 are the front door's own.
-    assert config.endpoint_timeout_s == 26
+    assert CONFIG.endpoint_timeout_s == 26
 
 
 @pytest.mark.parametrize("name", ENV)

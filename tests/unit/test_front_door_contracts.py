@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from front_door import endpoint
-from front_door.config import Config
 from front_door.errors import EndpointUnavailable, InvalidRequest
 from front_door.generation import complete, parse_fields
 from front_door.picture_time import PictureTimes
@@ -23,11 +22,9 @@ from sd_serving.errors import NotReady
 from sd_serving.handler import Call, Handler, error_reply
 from stacks.serving_environment import registration, serving_environment
 from stacks.settings import ROOT, Settings, load
-from tests import serving_fakes
-from tests.unit.front_door_fakes import FakeRuntime, generation_request, model_error
-from tests.unit.test_front_door_config import ENV
+from tests.fakes import serving as serving_fakes
+from tests.fakes.front_door import CONFIG, FakeRuntime, generation_request, model_error
 
-CONFIG = Config.from_env(ENV)
 SERVED: Any = SimpleNamespace(artifact_key="9f2c", revision="4e63")
 VARIANTS = ("g5", "djl", "inf2")
 CONTEXTS: dict[str, dict[str, str]] = {"aws": {}, "local": {"profile": "local"}}
@@ -132,5 +129,5 @@ def test_the_container_s_real_answer_is_understood() -> None:
 def test_a_real_not_ready_of_the_container_is_unavailable() -> None:
     reply = error_reply(NotReady("the model is not loaded"))
     runtime = FakeRuntime(fails=model_error(reply.body.decode(), reply.status))
-    with pytest.raises(EndpointUnavailable):
+    with pytest.raises(EndpointUnavailable, match="engine_error: the model is not loaded"):
         endpoint.generate(runtime, generation_request(), "id-1")

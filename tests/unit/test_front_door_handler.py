@@ -3,9 +3,9 @@
 import base64
 import json
 from dataclasses import replace
+from itertools import count
 
-from front_door.handler import serve
-from tests.unit.front_door_fakes import (
+from tests.fakes.front_door import (
     CONFIG,
     PNG,
     REGISTRATION,
@@ -42,15 +42,15 @@ def test_a_picture_by_url() -> None:
             "total": 0,
         },
     }
-    assert world.s3.objects[f"{key}/8.png"]["Body"] == PNG + b"8"
-
-
-def test_a_picture_in_the_response() -> None:
-    world = World()
-    status, _, body = world.generate(prompt="a red fox", response_format="b64_json", seed=7)
-    assert status == 200
-    assert [base64.b64decode(image["b64_json"]) for image in body["data"]] == [PNG + b"7"]
-    assert world.s3.objects == {}
+    assert list(world.s3.objects.values()) == [
+        {
+            "Bucket": "pictures",
+            "Key": f"{key}/{seed}.png",
+            "Body": PNG + str(seed).encode(),
+            "ContentType": "image/png",
+        }
+        for seed in (7, 8)
+    ]
 
 
 def test_a_seed_is_drawn_and_echoed() -> None:
@@ -60,19 +60,20 @@ def test_a_seed_is_drawn_and_echoed() -> None:
     assert world.runtime.invocations[0]["Body"]["seed"] == 2**32 - 1
 
 
-def test_an_image_made_alone_asks_for_the_same_noise() -> None:
+def test_pictures_in_the_response_each_equal_the_one_made_alone() -> None:
     world = World()
-    _, _, body = world.generate(prompt="a red fox", n=3, seed=2**32 - 1, response_format="b64_json")
+    asked = {"prompt": "a red fox", "response_format": "b64_json"}
+    _, _, body = world.generate(**asked, n=3, seed=2**32 - 1)
+    drawn = [base64.b64decode(image["b64_json"]) for image in body["data"]]
+    assert drawn == [PNG + b"4294967295", PNG + b"0", PNG + b"1"]
     for image in body["data"]:
-        _, _, alone = world.generate(
-            prompt="a red fox", seed=image["seed"], response_format="b64_json"
-        )
-        assert alone["data"] == [image]
+        assert world.generate(**asked, seed=image["seed"])[2]["data"] == [image]
+    assert world.s3.objects == {}
 
 
 def test_the_model_asked_for_serves() -> None:
     world = World()
-    world.ssm.documents["inf2"] = json.dumps(registration("inf2", default_steps=9))
+    world.ssm.documents["inf2"] = registration("inf2", default_steps=9)
     _, _, body = world.generate(prompt="a red fox", model="inf2")
     assert body["model"] == "inf2"
     [call] = world.runtime.invocations
@@ -86,18 +87,15 @@ def test_a_base64_body() -> None:
 
 
 def test_timings_come_from_the_timer() -> None:
-    ticks = iter(range(100))
-    world = World()
-    response = serve(
-        post({"prompt": "x"}), "", lambda: world.front_door, lambda _: None, lambda: next(ticks)
-    )
-    timings = json.loads(response["body"])["timings_ms"]
+    ticks = count()
+    _, _, body = World(timer=lambda: next(ticks)).generate(prompt="x")
+    timings = body["timings_ms"]
     assert (timings["endpoint"], timings["storage"], timings["total"]) == (1000, 1000, 5000)
 
 
 def test_models_are_listed_in_openai_s_shape_with_what_they_registered() -> None:
     world = World()
-    world.ssm.documents["djl"] = json.dumps(registration("djl"))
+    world.ssm.documents["djl"] = registration("djl")
     status, headers, body = world.send(get_models())
     assert (status, headers["x-request-id"]) == (200, REQUEST_ID)
     assert body["object"] == "list"
@@ -134,8 +132,7 @@ def test_a_response_lambda_couldn_t_return_points_to_url() -> None:
 def test_a_response_just_within_lambda_s_limit_passes() -> None:
     def size(padding: int) -> tuple[int, int]:
         world = World(runtime=FakeRuntime(padding=padding))
-        event = post({"prompt": "x", "response_format": "b64_json"})
-        response = serve(event, "", lambda: world.front_door, lambda _: None)
+        response = world.respond(post({"prompt": "x", "response_format": "b64_json"}))
         return response["statusCode"], len(json.dumps(response))
 
     limit = 6 * 1024 * 1024

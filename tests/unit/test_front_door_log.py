@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ParamValidationError
 
-from tests.unit.front_door_fakes import REQUEST_ID, FakeRuntime, World, model_error, post
+from tests.fakes.front_door import REQUEST_ID, FakeRuntime, World, model_error, post
 
 CALLED = {"api_key_id": "key-1", "method": "POST", "path": "/images/generations"}
 
@@ -67,6 +67,7 @@ LEAKS = [
     lambda text: RuntimeError(f"while drawing {text}"),
     lambda text: RuntimeError(f"while drawing {text!r}"),
     lambda text: ParamValidationError(report=f"Body, value: {json.dumps(text)}"),
+    lambda text: RuntimeError(json.dumps(text, ensure_ascii=False)),
     lambda text: model_error({"error": {"type": "engine_error", "message": f"at {text}"}}),
     lambda text: model_error({"error": {"type": "invalid_request", "message": f"at {text}"}}),
     lambda text: model_error(f"Traceback {text}"),

@@ -5,37 +5,19 @@ from botocore.exceptions import EndpointConnectionError
 
 from front_door.errors import StorageError
 from front_door.pictures import store
-from tests.unit.front_door_fakes import NOW, FakeObjectStore, client_error
+from sd_contract.invocation import Answer
+from tests.fakes.front_door import NOW, FakeObjectStore, client_error
 
 
-def store_two(s3: FakeObjectStore, now_s: float = NOW, output_format: str = "png") -> list[str]:
+def store_two(s3: FakeObjectStore, now_s: float = NOW) -> list[str]:
     return store(
         s3,
         "pictures",
-        [(4294967295, b"first"), (0, b"second")],
-        output_format=output_format,
+        Answer((b"first", b"second"), (4294967295, 0), {}, {}),
         request_id="id-1",
         now_s=now_s,
         url_ttl_s=600,
     )
-
-
-def test_each_image_is_stored_by_date_request_and_seed() -> None:
-    s3 = FakeObjectStore()
-    urls = store_two(s3)
-    assert list(s3.objects.values()) == [
-        {
-            "Bucket": "pictures",
-            "Key": f"2026-11-22/id-1/{seed}.png",
-            "Body": body,
-            "ContentType": "image/png",
-        }
-        for seed, body in ((4294967295, b"first"), (0, b"second"))
-    ]
-    assert urls == [
-        "https://pictures/2026-11-22/id-1/4294967295.png?get_object&600",
-        "https://pictures/2026-11-22/id-1/0.png?get_object&600",
-    ]
 
 
 def test_the_date_is_utc() -> None:

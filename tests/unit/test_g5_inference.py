@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,15 +10,12 @@ from g5.inference import load
 from sd_serving.diffusers_parts import choose_dtype
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests.serving_fakes import config, request, write_manifest
-
-ASSETS = Path(__file__).parents[2] / "model_assets"
+from tests.fakes.serving import ASSETS, config, make_artifact, request
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The small model as an imported artifact."""
-    return write_manifest(Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model")))
+    return make_artifact(tmp_path / "model")
 
 
 def test_serves_an_artifact(model: Path) -> None:
@@ -36,26 +31,11 @@ def test_refuses_another_artifact(model: Path) -> None:
         load(model, config(SD_ARTIFACT_KEY="new"))
 
 
-def test_refuses_a_half_download(model: Path) -> None:
-    (model / "unet" / "config.json").unlink()
-    with pytest.raises(ModelUnusable, match=r"unet/config\.json is missing"):
-        load(model, config())
-
-
 def test_refuses_what_the_import_would(model: Path) -> None:
     vocabulary = model / "tokenizer" / "vocab.json"
     vocabulary.write_text(vocabulary.read_text().replace("49407}", "99999}"))
     with pytest.raises(ModelUnusable, match=r"tokenizer/vocab\.json has ids up to 99999"):
         load(model, config())
-
-
-# torch.compile's own imports warn of torch.jit's end.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-def test_compiles_only_where_a_setting_asks(model: Path) -> None:
-    plain = load(model, config()).unet
-    compiled = load(model, config(SD_TORCH_COMPILE="1")).unet
-    assert not hasattr(plain, "_orig_mod")
-    assert type(compiled._orig_mod) is type(plain)
 
 
 @pytest.mark.parametrize(
@@ -82,15 +62,3 @@ def test_the_image_pins_the_server_that_these_tests_run() -> None:
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert {"starlette", "uvicorn", "anyio", "h11", "click"} == set(pins)
     assert pins == {name: version(name) for name in pins}
-
-
-def test_the_image_holds_what_its_entry_point_needs() -> None:
-    text = (ASSETS / "g5" / "Dockerfile").read_text()
-    copied = dict(re.findall(r"^COPY (\S+) (\S+)$", text, re.MULTILINE))
-    assert all((ASSETS / source).exists() for source in copied)
-    assert copied["sd_contract"] == "/opt/sd/sd_contract"
-    assert copied["sd_serving"] == "/opt/sd/sd_serving"
-    assert copied["g5"] == "/opt/sd/g5"
-    assert "SD_LOADER=g5.inference:load" in text
-    assert 'ENTRYPOINT ["python", "-m", "sd_serving.server"]' in text
-    assert re.search(r"^ARG BASE_IMAGE\nFROM \$\{BASE_IMAGE\}$", text, re.MULTILINE)

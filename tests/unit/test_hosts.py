@@ -1,4 +1,4 @@
-"""The dated tables of hosts, SDKs and regions, held against the packages they come from."""
+"""The dated tables of hosts, images, SDKs and regions, held against the packages they come from."""
 
 import json
 import re
@@ -9,6 +9,7 @@ import pytest
 from stacks.catalogue import refresh
 from stacks.catalogue.hosts import DATA, gpu_amis_for, neuron_sdks, version
 from stacks.catalogue.images import cuda_of, sdk_of
+from stacks.settings import KINDS
 
 
 def table(name: str) -> Any:
@@ -21,6 +22,18 @@ def test_a_table_is_what_a_refresh_would_write(name: str) -> None:
     ours = table(name)
     ours.pop("read")
     assert ours == {"amis": refresh.amis, "regions": refresh.regions}[name]()
+
+
+@pytest.mark.environments
+def test_accounts_are_the_sdk_s() -> None:
+    """After an update of the SageMaker SDK: python -m stacks.catalogue.refresh images."""
+    images = table("images")
+    assert images == {"read": images["read"], **refresh.images()}
+
+
+def test_every_kind_s_repository_is_held_against_the_sdk() -> None:
+    assert table("images")["accounts"].keys() == refresh.IMAGE_LISTS.keys()
+    assert {kind.repository for kind in KINDS.values()} == refresh.IMAGE_LISTS.keys()
 
 
 def test_a_new_neuron_sdk_needs_the_driver_that_the_one_before_it_does() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stacks.build_scripts.cpu_compile import CompileJob, run
-from tests.sagemaker_fake import FakeAws, fake_aws
+from tests.fakes.sagemaker import FakeAws, fake_aws
 
 JOB = CompileJob(
     bucket="models",

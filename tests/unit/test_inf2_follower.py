@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stacks.build_scripts.follow_job import START_TIMEOUT_S, JobFollower
-from stacks.build_scripts.neuron_compile import CompileBuild, run
+from stacks.build_scripts.neuron_compile import run
 from stacks.build_scripts.training_job import (
     ARGUMENTS,
     ENTRY_POINT,
@@ -20,7 +20,7 @@ from stacks.build_scripts.training_job import (
     TrainingJob,
     quota_too_low,
 )
-from tests.sagemaker_fake import REGION, STOPPED, FakeAws, fake_aws
+from tests.fakes.sagemaker import REGION, STOPPED, FakeAws, fake_aws
 
 KEY = "0123456789abcdef" * 4
 BUCKET = "models"
@@ -44,8 +44,8 @@ ENV = {
     "AWS_REGION": REGION,
     "CODEBUILD_BUILD_ID": "compile:1",
 }
-BUILD = CompileBuild.from_env(ENV)
-STAGED = f"{WORK}{BUILD.job.name}/output/model/"
+JOB = TrainingJob.from_env(ENV)
+STAGED = f"{WORK}{JOB.name}/output/model/"
 
 
 def in_progress(*messages: str, started: bool = False) -> dict[str, Any]:
@@ -74,18 +74,18 @@ class Run:
         self._code = code
         self._now = 0.0
 
-    def __call__(self, build: CompileBuild = BUILD) -> None:
+    def __call__(self, job: TrainingJob = JOB) -> None:
         sagemaker = self.aws.client("sagemaker")
         follower = JobFollower(
             sagemaker,
             self.aws.client("logs"),
-            build.told.poll_s,
+            job.told.poll_s,
             say=self.said.append,
             sleep=self.sleep,
             clock=lambda: self._now,
         )
         run(
-            build,
+            job,
             sagemaker=sagemaker,
             s3=self.aws.client("s3"),
             follower=follower,
@@ -116,20 +116,15 @@ def aws(server: FakeAws) -> FakeAws:
 
 
 @pytest.fixture
-def code(tmp_path: Path) -> Path:
+def build(aws: FakeAws, tmp_path: Path) -> Run:
     (tmp_path / "inf2").mkdir()
     (tmp_path / "inf2" / "compile.py").write_text("print()")
-    return tmp_path
+    return Run(aws, tmp_path)
 
 
-@pytest.fixture
-def build(aws: FakeAws, code: Path) -> Run:
-    return Run(aws, code)
-
-
-def lay_out(aws: FakeAws, prefix: str = STAGED, *, key: str = KEY) -> None:
+def lay_out(aws: FakeAws, prefix: str = STAGED) -> None:
     files = {"unet/64x64/model.pt": b"unet", "text_encoder/model.pt": b"text"}
-    manifest = {"key": key, "files": {name: {"size": len(body)} for name, body in files.items()}}
+    manifest = {"key": KEY, "files": {name: {"size": len(body)} for name, body in files.items()}}
     for name, body in {**files, "manifest.json": json.dumps(manifest).encode()}.items():
         aws.objects[f"{BUCKET}/{prefix}{name}"] = body
 
@@ -146,24 +141,13 @@ def test_starts_a_job_with_the_code_beside_it_and_publishes_its_output(
     lay_out(aws)
     build()
     (job,) = build.submitted
-    assert job == BUILD.job
+    assert job == JOB
     assert aws.objects[f"{BUCKET}/{WORK}code/{KEY}/inf2/compile.py"] == b"print()"
-    assert job.code_uri == f"s3://{BUCKET}/{WORK}code/{KEY}/"
-    assert sorted(published(aws)) == [
-        "manifest.json",
-        "text_encoder/model.pt",
-        "unet/64x64/model.pt",
-    ]
-    assert build.said[-1] == f"published s3://{BUCKET}/{TARGET}"
-
-
-def test_publishes_the_manifest_last_and_clears_the_job_s_own_copy(
-    aws: FakeAws, build: Run
-) -> None:
-    lay_out(aws)
-    build()
-    assert published(aws)[-1] == "manifest.json"
+    assert job.channels["code"] == f"s3://{BUCKET}/{WORK}code/{KEY}/"
+    assert published(aws) == ["text_encoder/model.pt", "unet/64x64/model.pt", "manifest.json"]
+    # The job's own copy is cleared.
     assert not [name for name in aws.objects if STAGED in name]
+    assert build.said[-1] == f"published s3://{BUCKET}/{TARGET}"
 
 
 def test_shows_the_job_s_log_and_states_as_they_come(aws: FakeAws, build: Run) -> None:
@@ -179,21 +163,19 @@ def test_shows_the_job_s_log_and_states_as_they_come(aws: FakeAws, build: Run) -
 
 
 def test_a_job_s_name_is_its_key_s_and_its_build_s() -> None:
-    again = CompileBuild.from_env(ENV)
-    other = CompileBuild.from_env({**ENV, "CODEBUILD_BUILD_ID": "compile:2"})
-    assert again.job.name == BUILD.job.name
-    assert other.job.name != BUILD.job.name
-    assert BUILD.job.name.startswith(f"sd-compile-{KEY[:12]}-")
-    assert len(BUILD.job.name) <= 63  # CreateTrainingJob's limit
+    again = TrainingJob.from_env(ENV)
+    other = TrainingJob.from_env({**ENV, "CODEBUILD_BUILD_ID": "compile:2"})
+    assert again.name == JOB.name
+    assert other.name != JOB.name
+    assert JOB.name.startswith(f"sd-compile-{KEY[:12]}-")
+    assert len(JOB.name) <= 63  # CreateTrainingJob's limit
 
 
 LEFT = f"sd-compile-{KEY[:12]}-left"
 
 
 def described(**changes: Any) -> dict[str, Any]:
-    """DescribeTrainingJob's answer for a job that was told the same as BUILD's, but for the
-    changes."""
-    job = BUILD.job
+    """DescribeTrainingJob's answer for a job that was told the same as JOB, but for the changes."""
 
     def channel(name: str, uri: str) -> dict[str, Any]:
         source = {"S3DataType": "S3Prefix", "S3Uri": uri}
@@ -201,18 +183,18 @@ def described(**changes: Any) -> dict[str, Any]:
 
     return {
         "TrainingJobStatus": "InProgress",
-        "RoleArn": job.role_arn,
+        "RoleArn": JOB.told.role_arn,
         "AlgorithmSpecification": {
-            "TrainingImage": job.image,
+            "TrainingImage": JOB.told.image,
             "ContainerEntrypoint": list(ENTRY_POINT),
             "ContainerArguments": list(ARGUMENTS),
         },
-        "HyperParameters": dict(job.hyperparameters),
-        "InputDataConfig": [channel(name, uri) for name, uri in job.channels.items()],
-        "OutputDataConfig": {"S3OutputPath": job.output_uri, "KmsKeyId": job.kms_key_arn},
-        "CheckpointConfig": {"S3Uri": job.checkpoints_uri},
-        "ResourceConfig": {"InstanceType": job.instance_type},
-        "StoppingCondition": {"MaxRuntimeInSeconds": job.max_seconds},
+        "HyperParameters": dict(JOB.told.hyperparameters),
+        "InputDataConfig": [channel(name, uri) for name, uri in JOB.channels.items()],
+        "OutputDataConfig": {"S3OutputPath": JOB.output_uri, "KmsKeyId": JOB.told.kms_key_arn},
+        "CheckpointConfig": {"S3Uri": JOB.checkpoints_uri},
+        "ResourceConfig": {"InstanceType": JOB.told.instance_type},
+        "StoppingCondition": {"MaxRuntimeInSeconds": JOB.told.max_seconds},
         **changes,
     }
 
@@ -239,7 +221,7 @@ OTHER = {
     "spot": {"EnableManagedSpotTraining": True},
     "time limit": {"StoppingCondition": {"MaxRuntimeInSeconds": 60}},
     "channels": {"InputDataConfig": []},
-    "output key": {"OutputDataConfig": {"S3OutputPath": BUILD.job.output_uri}},
+    "output key": {"OutputDataConfig": {"S3OutputPath": JOB.output_uri}},
     "checkpoints": {"CheckpointConfig": {"S3Uri": "s3://elsewhere"}},
 }
 
@@ -254,7 +236,7 @@ def test_a_job_that_was_told_something_else_is_stopped_and_seen_out(
     build()
     assert aws.named("StopTrainingJob") == [{"TrainingJobName": LEFT}]
     assert aws.jobs[LEFT]["TrainingJobStatus"] == "Stopped"
-    assert build.submitted == [BUILD.job]
+    assert build.submitted == [JOB]
 
 
 def test_a_job_that_is_being_stopped_is_waited_for_not_followed(aws: FakeAws, build: Run) -> None:
@@ -262,7 +244,7 @@ def test_a_job_that_is_being_stopped_is_waited_for_not_followed(aws: FakeAws, bu
     lay_out(aws)
     build()
     assert aws.named("StopTrainingJob") == []
-    assert build.submitted == [BUILD.job]
+    assert build.submitted == [JOB]
 
 
 def test_a_job_that_does_not_stop_is_not_waited_for_for_ever(aws: FakeAws, build: Run) -> None:
@@ -277,36 +259,6 @@ def test_a_job_of_another_key_is_left_alone(aws: FakeAws, build: Run) -> None:
     lay_out(aws)
     build()
     assert aws.named("StopTrainingJob") == []
-
-
-@pytest.mark.parametrize(
-    "reason",
-    [
-        "AlgorithmError: , exit code: 137",
-        "AlgorithmError: Please use an instance type with more memory, or reduce the size of job "
-        "data processed on an instance",
-    ],
-)
-def test_a_job_that_was_killed_says_that_memory_did_not_suffice(
-    aws: FakeAws, build: Run, reason: str
-) -> None:
-    aws.states = [{"TrainingJobStatus": "Failed", "FailureReason": reason}]
-    with pytest.raises(CompileFailed) as failure:
-        build()
-    larger = "sd.kinds.neuron.compile.instance_type=ml.trn1.32xlarge"
-    for part in (reason, "ml.trn1.2xlarge", larger, "sizes"):
-        assert part in str(failure.value)
-
-
-def test_a_failed_job_s_reason_is_the_build_s(aws: FakeAws, build: Run) -> None:
-    reason = "AlgorithmError: unet/64x64: RuntimeError: no such op, exit code: 1"
-    aws.states = [
-        in_progress(started=True),
-        {"TrainingJobStatus": "Failed", "FailureReason": reason},
-    ]
-    with pytest.raises(CompileFailed, match=f"{BUILD.job.name} failed: {reason}"):
-        build()
-    assert published(aws) == []
 
 
 def test_a_quota_too_low_is_named_with_what_to_request(aws: FakeAws, build: Run) -> None:
@@ -326,19 +278,8 @@ def test_a_quota_too_low_is_named_with_what_to_request(aws: FakeAws, build: Run)
 
 
 def test_a_spot_quota_has_its_own_name() -> None:
-    job = CompileBuild.from_env({**ENV, "SD_SPOT": "true"}).job
+    job = TrainingJob.from_env({**ENV, "SD_SPOT": "true"})
     assert "'ml.trn1.2xlarge for spot training job usage'" in str(quota_too_low(job, "Too many."))
-
-
-def test_no_capacity_ends_the_build_at_once(aws: FakeAws, build: Run) -> None:
-    reason = "CapacityError: Unable to provision requested ML compute capacity."
-    aws.states = [{"TrainingJobStatus": "Failed", "FailureReason": reason}]
-    with pytest.raises(CapacityMissing) as failure:
-        build()
-    assert "no on-demand ml.trn1.2xlarge for training in us-east-1" in str(failure.value)
-    assert reason in str(failure.value)
-    assert "No quota helps" in str(failure.value)
-    assert len(aws.named("DescribeTrainingJob")) == 1
 
 
 def test_a_job_that_does_not_start_is_stopped(aws: FakeAws, build: Run) -> None:
@@ -346,52 +287,74 @@ def test_a_job_that_does_not_start_is_stopped(aws: FakeAws, build: Run) -> None:
     aws.states = [in_progress(message)]
     with pytest.raises(CapacityMissing, match=message):
         build()
-    assert aws.named("StopTrainingJob") == [{"TrainingJobName": BUILD.job.name}]
-    assert len(aws.named("DescribeTrainingJob")) == START_TIMEOUT_S / BUILD.told.poll_s + 2
+    assert aws.named("StopTrainingJob") == [{"TrainingJobName": JOB.name}]
+    assert len(aws.named("DescribeTrainingJob")) == START_TIMEOUT_S / JOB.told.poll_s + 2
 
 
 def test_spot_may_wait_for_capacity(aws: FakeAws, build: Run) -> None:
-    polls = int(START_TIMEOUT_S / BUILD.told.poll_s) + 5
+    polls = int(START_TIMEOUT_S / JOB.told.poll_s) + 5
     aws.states = [*([in_progress("waiting")] * polls), COMPLETED]
     lay_out(aws)
-    build(CompileBuild.from_env({**ENV, "SD_SPOT": "true"}))
+    build(TrainingJob.from_env({**ENV, "SD_SPOT": "true"}))
     assert published(aws)[-1] == "manifest.json"
 
 
+def failed(reason: str) -> dict[str, Any]:
+    return {"TrainingJobStatus": "Failed", "FailureReason": reason}
+
+
+def stopped(secondary: str) -> dict[str, Any]:
+    return {**STOPPED, "SecondaryStatus": secondary}
+
+
+NO_OP = "AlgorithmError: unet/64x64: RuntimeError: no such op, exit code: 1"
+KILLED = "AlgorithmError: , exit code: 137"
+LARGER = "AlgorithmError: Please use an instance type with more memory, or reduce the size of data"
+NO_CAPACITY = "CapacityError: Unable to provision requested ML compute capacity."
+MORE = ("ml.trn1.2xlarge", "sd.kinds.neuron.compile.instance_type=ml.trn1.32xlarge", "sizes")
+WHERE = "no on-demand ml.trn1.2xlarge for training in us-east-1"
+
+
 @pytest.mark.parametrize(
-    ("secondary", "said"),
+    ("state", "error", "parts"),
     [
-        ("MaxRuntimeExceeded", "longer than sd.kinds.neuron.compile.timeout_min"),
-        ("MaxWaitTimeExceeded", "spot capacity did not suffice"),
-        ("Stopped", "by hand"),
+        (failed(NO_OP), CompileFailed, [f"{JOB.name} failed: {NO_OP}"]),
+        # That memory did not suffice, by the container's status or in SageMaker's words.
+        (failed(KILLED), CompileFailed, [KILLED, *MORE]),
+        (failed(LARGER), CompileFailed, [LARGER, *MORE]),
+        (failed(NO_CAPACITY), CapacityMissing, [NO_CAPACITY, WHERE, "No quota helps"]),
+        (stopped("MaxRuntimeExceeded"), CompileFailed, ["longer than sd.", ".compile.timeout_min"]),
+        (stopped("MaxWaitTimeExceeded"), CompileFailed, ["spot capacity did not suffice"]),
+        (stopped("Stopped"), CompileFailed, ["by hand"]),
     ],
 )
-def test_a_stopped_job_fails_the_build_saying_why(
-    aws: FakeAws, build: Run, secondary: str, said: str
+def test_a_job_that_ends_badly_ends_the_build_at_once_saying_why(
+    aws: FakeAws, build: Run, state: dict[str, Any], error: type[CompileFailed], parts: list[str]
 ) -> None:
-    aws.states = [{"TrainingJobStatus": "Stopped", "SecondaryStatus": secondary}]
+    aws.states = [in_progress(started=True), state]
+    with pytest.raises(error) as failure:
+        build()
+    assert [part for part in parts if part not in str(failure.value)] == []
+    assert len(aws.named("DescribeTrainingJob")) == 2
+    assert published(aws) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("manifest.json", None, r"has no manifest\.json"),
+        ("manifest.json", b'{"key": "another"}', "of the key another"),
+        ("unet/64x64/model.pt", b"un", r"another size: unet/64x64/model\.pt"),
+    ],
+)
+def test_publishes_nothing_of_an_output_that_is_not_whole_or_of_another_key(
+    aws: FakeAws, build: Run, name: str, content: bytes | None, said: str
+) -> None:
+    lay_out(aws)
+    body = aws.objects.pop(f"{BUCKET}/{STAGED}{name}")
+    assert body != content
+    if content is not None:
+        aws.objects[f"{BUCKET}/{STAGED}{name}"] = content
     with pytest.raises(CompileFailed, match=said):
-        build()
-
-
-def test_publishes_nothing_of_an_output_without_a_manifest(aws: FakeAws, build: Run) -> None:
-    lay_out(aws)
-    del aws.objects[f"{BUCKET}/{STAGED}manifest.json"]
-    with pytest.raises(CompileFailed, match=r"has no manifest\.json"):
-        build()
-    assert published(aws) == []
-
-
-def test_publishes_nothing_of_an_output_that_is_not_whole(aws: FakeAws, build: Run) -> None:
-    lay_out(aws)
-    aws.objects[f"{BUCKET}/{STAGED}unet/64x64/model.pt"] = b"un"
-    with pytest.raises(CompileFailed, match=r"another size: unet/64x64/model\.pt"):
-        build()
-    assert published(aws) == []
-
-
-def test_publishes_nothing_of_another_key(aws: FakeAws, build: Run) -> None:
-    lay_out(aws, key="another")
-    with pytest.raises(CompileFailed, match="of the key another"):
         build()
     assert published(aws) == []

@@ -9,9 +9,9 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from inf2.artifact import graph_path
 from inf2.attention import NeuronAttention, use_neuron_attention
 from inf2.backends import TorchScript, backend
-from inf2.parts import PARTS
 from sd_serving.networks import load_network
-from tests.inf2_artifact import SIZES, WEIGHTS, artifact
+from tests.fakes.compiled_model import SIZES, artifact
+from tests.fakes.serving import WEIGHTS
 
 CPU = torch.device("cpu")
 
@@ -76,10 +76,6 @@ def test_the_attention_rewrite_refuses_what_it_would_get_wrong() -> None:
     layer = Attention(32, heads=2, dim_head=16, processor=NeuronAttention())
     with pytest.raises(NotImplementedError, match="attention masks"):
         layer(noise(1, 8, 32), attention_mask=torch.zeros(1, 1, 8))
-
-
-def test_only_the_text_encoder_is_the_same_for_all_sizes() -> None:
-    assert [part.name for part in PARTS if not part.for_each_size] == ["text_encoder"]
 
 
 @pytest.mark.parametrize(

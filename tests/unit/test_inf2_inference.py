@@ -24,9 +24,10 @@ from sd_contract.size import Size
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests import serving_fakes
+from tests.fakes import serving as serving_fakes
+from tests.fakes.compiled_model import SDK, SIZES, artifact, config
 from tests.fakes.recolouring import recoloured
-from tests.inf2_artifact import SDK, SIZES, WEIGHTS, artifact, config
+from tests.fakes.serving import WEIGHTS
 
 
 def request(**changes: Any) -> Invocation:
@@ -51,7 +52,7 @@ def test_each_of_several_pictures_is_the_one_made_alone(
     together = images(engine, request(num_images=n, guidance_scale=guidance))
     alone = [images(engine, request(seed=11 + i, guidance_scale=guidance))[0] for i in range(n)]
     assert together == alone
-    assert len(set(together)) == n
+    assert len({serving_fakes.pixels(png).tobytes() for png in together}) == n
 
 
 def test_pictures_of_different_prompts_do_not_touch_each_other(engine: Engine) -> None:
@@ -98,7 +99,6 @@ def test_each_of_several_edits_is_the_one_made_alone(engine: Engine) -> None:
     together = images(engine, request(num_images=3, edit=edit), request(edit=edit, seed=2))
     alone = [images(engine, request(seed=seed, edit=edit))[0] for seed in (11, 12, 13, 2)]
     assert together == alone
-    assert len(set(together)) == 4
 
 
 def test_describes_itself(engine: Engine) -> None:
@@ -222,12 +222,6 @@ def test_a_changed_file_is_refused(copy: Path) -> None:
     body[len(body) // 2] ^= 1
     file.write_bytes(body)
     with pytest.raises(ModelUnusable, match=r"sha256 differs for unet/64x64/model\.pt$"):
-        load(copy, config())
-
-
-def test_a_half_written_artifact_is_refused(copy: Path) -> None:
-    (copy / "manifest.json").unlink()
-    with pytest.raises(ModelUnusable, match=r"manifest\.json is missing"):
         load(copy, config())
 
 

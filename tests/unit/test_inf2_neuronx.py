@@ -17,8 +17,9 @@ from inf2.parity import RMS_FLOOR
 from inf2.parts import PARTS
 from sd_contract.size import Size
 from sd_serving.model_unusable import ModelUnusable
-from tests import neuronx_fake
-from tests.inf2_artifact import WEIGHTS, config, job
+from tests.fakes import neuronx as neuronx_fake
+from tests.fakes.compiled_model import config, job
+from tests.fakes.serving import WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`torch.jit:DeprecationWarning",

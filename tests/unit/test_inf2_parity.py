@@ -29,7 +29,8 @@ from inf2.part_store import PartStore
 from inf2.parts import PARTS
 from inf2.references import Bfloat16Products, measure
 from sd_contract.manifest import Manifest
-from tests.inf2_artifact import SIZES, WEIGHTS, artifact, in_bfloat16, job
+from tests.fakes.compiled_model import SIZES, artifact, in_bfloat16, job
+from tests.fakes.serving import WEIGHTS
 
 SIZE = SIZES[0]
 Change = Callable[[torch.nn.Module], None]

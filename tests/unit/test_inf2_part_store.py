@@ -1,4 +1,4 @@
-"""Compiled parts that survive an interruption."""
+"""Compiled parts that survive an interruption; the compile's own tests find and reuse them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,16 @@ def write_graph(path: Path) -> None:
     path.write_text("graph")
 
 
-def test_finds_what_was_put(tmp_path: Path) -> None:
-    put = PartStore(tmp_path).put(UNET, "a", write_graph)
-    found = PartStore(tmp_path).get(UNET, "a")
-    assert found == put == tmp_path / UNET
-    assert found.read_text() == "graph"
-
-
-def test_ignores_another_key_s(tmp_path: Path) -> None:
-    PartStore(tmp_path).put(UNET, "a", write_graph)
-    assert PartStore(tmp_path).get(UNET, "b") is None
-
-
-def test_ignores_a_file_that_is_not_the_recorded_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [(".pt", "grap"), (".json", "")],
+    ids=["not the recorded one", "its record has not come yet"],
+)
+def test_ignores_a_file_that_is_not_whole(tmp_path: Path, suffix: str, content: str) -> None:
     store = PartStore(tmp_path)
-    store.put(UNET, "a", write_graph).write_text("grap")
-    assert store.get(UNET, "a") is None
-
-
-def test_ignores_a_file_whose_record_has_not_come_yet(tmp_path: Path) -> None:
-    store = PartStore(tmp_path)
-    store.put(UNET, "a", write_graph)
-    (tmp_path / UNET).with_suffix(".json").write_text("")
+    put = store.put(UNET, "a", write_graph)
+    assert store.get(UNET, "a") == put == tmp_path / UNET
+    put.with_suffix(suffix).write_text(content)
     assert store.get(UNET, "a") is None
 
 

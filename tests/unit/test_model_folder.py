@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from safetensors.numpy import load, save
 
 from sd_contract.model_folder import ModelFolder, NotAModel, read_folder, read_model
 from stacks.settings import ROOT
-from tests.unit.builds_fakes import (
+from tests.fakes.model_repository import (
     BESIDES,
     INDEX,
     NEEDED,
@@ -157,20 +156,6 @@ def test_a_variant_that_is_the_only_one_is_taken_and_two_are_nobody_s_guess() ->
     assert "pickle" not in problem
 
 
-def test_links_are_followed(tmp_path: Path) -> None:
-    """The hub's cache: files are links into blobs/; a folder may be one as well."""
-    (tmp_path / "blobs").mkdir()
-    snapshot = tmp_path / "snapshot"
-    for number, (path, data) in enumerate(NEEDED.items()):
-        blob = tmp_path / "blobs" / str(number)
-        blob.write_bytes(data)
-        target = (tmp_path / "shared" if path.startswith("vae/") else snapshot) / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(blob)
-    (snapshot / "vae").symlink_to(tmp_path / "shared" / "vae")
-    assert read_folder(snapshot, "the cache").files == tuple(sorted(NEEDED))
-
-
 # Tokenizers.
 
 
@@ -270,20 +255,6 @@ def test_components_of_another_class_are_refused(name: str, classes: object) -> 
     (problem,) = problems({"model_index.json": as_json({**INDEX, name: classes})})
     assert "model_index.json has" in problem
     assert name in problem
-
-
-def test_models_that_predict_v_and_turbo_ones_are_whole() -> None:
-    """SD 2.1 at 768 and SD-Turbo differ in these."""
-    turbo = {
-        **SCHEDULER,
-        "_class_name": "EulerDiscreteScheduler",
-        "interpolation_type": "linear",
-        "timestep_spacing": "trailing",
-    }
-    for scheduler in (turbo, {**SCHEDULER, "prediction_type": "v_prediction"}):
-        assert read({**NEEDED, "scheduler/scheduler_config.json": as_json(scheduler)})
-    unet = as_json({**UNET_CONFIG, "upcast_attention": True, "sample_size": 96})
-    assert read({**NEEDED, "unet/config.json": unet})
 
 
 @pytest.mark.parametrize("path", [UNET, VAE, TEXT_ENCODER])

@@ -20,8 +20,8 @@ from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.weights import check_weights
 from stacks.settings import ROOT
-from tests.model_layouts import KEY, LAYOUTS, WEIGHTS, imported
-from tests.serving_fakes import config, request
+from tests.fakes.model_layouts import KEY, LAYOUTS, imported
+from tests.fakes.serving import WEIGHTS, config, request
 
 
 def pixels(folder: Path) -> bytes:

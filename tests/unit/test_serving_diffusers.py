@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sd_contract.invocation import Invocation
@@ -19,12 +16,9 @@ from sd_contract.model_layout import WEIGHTS as LAID_OUT
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from sd_serving.tokenizer import PromptTokenizer
-from tests.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
-from tests.serving_fakes import config, request
+from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, pipeline_of, with_scheduler
+from tests.fakes.serving import WEIGHTS, config, pixels, request
 
-WEIGHTS = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights"
-TEXT_ENCODER_WEIGHTS, UNET_WEIGHTS = LAID_OUT["text_encoder"], LAID_OUT["unet"]
 CPU = torch.device("cpu")
 
 
@@ -44,35 +38,13 @@ def engine(parts: DiffusersParts) -> Engine:
 
 @pytest.fixture(scope="module")
 def pipeline(parts: DiffusersParts) -> Any:
-    return pipeline_of(parts)
+    return quiet_pipeline(parts)
 
 
-def pipeline_of(parts: DiffusersParts) -> Any:
-    """Of diffusers."""
-    from diffusers import StableDiffusionPipeline
-
-    made = StableDiffusionPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer._tokenizer,
-        unet=parts.unet,
-        scheduler=parts.make_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+def quiet_pipeline(parts: DiffusersParts) -> Any:
+    made = pipeline_of(parts, parts.make_scheduler())
     made.set_progress_bar_config(disable=True)
     return made
-
-
-def pixels(png: bytes) -> Any:
-    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A copy of the small model to damage."""
-    return Path(shutil.copytree(WEIGHTS, tmp_path / "model"))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +77,7 @@ def test_draws_by_the_noise_schedule_of_other_models(
     """Of SD 2.1 at 768 pixels, and of few steps without guidance."""
     parts = load(with_scheduler(tmp_path / "model", **scheduler))
     engine = Engine(parts, config())
-    assert_alike(engine, pipeline_of(parts), asked)
+    assert_alike(engine, quiet_pipeline(parts), asked)
     (again,) = Engine(load(tmp_path / "model"), config()).generate([asked])
     assert again.images == engine.generate([asked])[0].images
 
@@ -127,20 +99,11 @@ def assert_alike(engine: Engine, pipeline: Any, asked: Invocation) -> None:
     assert np.abs(ours - expected * 255).max() <= 1
 
 
-def test_embeddings_are_the_pipelines(parts: DiffusersParts, pipeline: Any) -> None:
-    with torch.inference_mode():
-        # diffusers 0.16 knows it by another name, and gives no second value.
-        encode = getattr(pipeline, "encode_prompt", None) or pipeline._encode_prompt
-        encoded = encode("a red circle", CPU, 1, False)
-        expected = encoded[0] if isinstance(encoded, tuple) else encoded
-        assert torch.equal(parts.encode(["a red circle"]), expected)
-
-
 def test_an_image_of_n_is_bit_for_bit_the_one_made_alone(engine: Engine) -> None:
     (together,) = engine.generate([request(num_images=3, seed=11)])
     alone = [engine.generate([request(seed=seed)])[0].images[0] for seed in (11, 12, 13)]
     assert list(together.images) == alone
-    assert len(set(alone)) == 3
+    assert len({pixels(png).tobytes() for png in alone}) == 3
 
 
 def test_a_shared_pass_draws_the_same_within_rounding(engine: Engine) -> None:
@@ -152,24 +115,9 @@ def test_a_shared_pass_draws_the_same_within_rounding(engine: Engine) -> None:
             assert np.abs(pixels(ours) - pixels(expected)).max() <= 1
 
 
-def test_the_same_seed_gives_the_same_bytes_from_a_fresh_load(engine: Engine) -> None:
-    again = Engine(load(), config()).generate([request()])[0]
-    assert again.images == engine.generate([request()])[0].images
-
-
-def test_seed_prompt_and_negative_prompt_change_the_picture(engine: Engine) -> None:
-    asked = [
-        request(),
-        request(seed=8),
-        request(prompt="a blue square"),
-        request(negative_prompt="red"),
-    ]
-    assert len({engine.generate([one])[0].images for one in asked}) == 4
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_computes_in_the_chosen_dtype_whatever_the_files_have(dtype: torch.dtype) -> None:
-    assert load_file(WEIGHTS / UNET_WEIGHTS)["conv_in.weight"].dtype == torch.float16
+    assert load_file(WEIGHTS / LAID_OUT["unet"])["conv_in.weight"].dtype == torch.float16
     loaded = load(dtype=dtype)
     modules = (loaded.text_encoder, loaded.unet, loaded.vae)
     assert {p.dtype for module in modules for p in module.parameters()} == {dtype}
@@ -197,12 +145,6 @@ def test_counts_tokens_of_the_whole_prompt_and_cuts_only_what_it_feeds(
     assert parts.tokenizer.ids([long, "x"]).shape == (2, parts.tokenizer_max_length) == (2, 77)
 
 
-def test_the_model_says_its_own_latent_shape(parts: DiffusersParts) -> None:
-    vae = json.loads((WEIGHTS / "vae" / "config.json").read_text())
-    assert (parts.latent_channels, parts.vae_scale) == (4, 8)
-    assert parts.scaling_factor == vae["scaling_factor"]
-
-
 def test_the_scheduler_is_dpm_solver_on_the_models_own_noise_schedule(
     parts: DiffusersParts,
 ) -> None:
@@ -216,8 +158,9 @@ def test_the_scheduler_is_dpm_solver_on_the_models_own_noise_schedule(
     assert parts.make_scheduler() is not scheduler
 
 
-@pytest.mark.parametrize("weights", [TEXT_ENCODER_WEIGHTS, UNET_WEIGHTS])
-def test_refuses_weights_that_the_libraries_would_make_up(model: Path, weights: str) -> None:
+@pytest.mark.parametrize("weights", [LAID_OUT["text_encoder"], LAID_OUT["unet"]])
+def test_refuses_weights_that_the_libraries_would_make_up(tmp_path: Path, weights: str) -> None:
+    model = Path(shutil.copytree(WEIGHTS, tmp_path / "model"))
     state = load_file(model / weights)
     gone = sorted(key for key in state if key.endswith("weight"))[0]
     del state[gone]
@@ -225,23 +168,3 @@ def test_refuses_weights_that_the_libraries_would_make_up(model: Path, weights: 
     with pytest.raises(ModelUnusable, match=weights) as caught:
         load(model)
     assert gone.removeprefix("text_model.") in str(caught.value)
-
-
-def test_refuses_weights_of_another_shape(model: Path) -> None:
-    path = model / "unet" / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "cross_attention_dim": 32}))
-    with pytest.raises(ModelUnusable, match=UNET_WEIGHTS):
-        load(model)
-
-
-def test_refuses_a_cut_off_file(model: Path) -> None:
-    path = model / UNET_WEIGHTS
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ModelUnusable, match=f"{UNET_WEIGHTS} can't be loaded"):
-        load(model)
-
-
-def test_the_tokenizer_pads_as_sd_2_does(parts: DiffusersParts) -> None:
-    ids = PromptTokenizer(WEIGHTS / "tokenizer").ids(["a red circle"])[0].tolist()
-    assert (ids[0], ids[4], ids[5:]) == (49406, 49407, [0] * 72)
-    assert parts.tokenizer.ids(["a red circle"])[0].tolist() == ids

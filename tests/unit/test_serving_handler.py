@@ -3,15 +3,24 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from sd_contract.invocation import STAGES
+from sd_contract.invocation import STAGES, Answer
 from sd_serving.engine import Engine
 from sd_serving.handler import Call, Handler, Reply
-from tests.serving_fakes import FakeParts, LogDouble, config, mask_file, picture_file, request
+from tests.fakes.serving import (
+    FakeParts,
+    LogDouble,
+    config,
+    failing,
+    mask_file,
+    picture_file,
+    request,
+)
 
 CONFIG = config()
 
@@ -41,14 +50,7 @@ def test_answers_in_json() -> None:
     answer = document(reply)
     (expected,) = Engine(FakeParts(), CONFIG).generate([request(num_images=2)])
     assert reply.status == 200
-    assert set(answer) == {
-        "images",
-        "seeds",
-        "timings_ms",
-        "engine",
-        "output_format",
-        "warnings",
-    }
+    assert set(answer) == {field.name for field in fields(Answer)}
     assert [base64.b64decode(image) for image in answer["images"]] == list(expected.images)
     assert answer["seeds"] == [7, 8]
     assert set(answer["timings_ms"]) == set(STAGES)
@@ -71,13 +73,6 @@ def test_answers_with_the_raw_picture_and_its_seed(accept: str) -> None:
 def test_everything_else_gets_json(accept: str) -> None:
     handler, _ = make()
     assert handler.respond(call(accept)).content_type == "application/json"
-
-
-def test_a_raw_picture_is_one_picture() -> None:
-    handler, _ = make()
-    reply = handler.respond(call("image/png", num_images=2))
-    assert reply.status == 400
-    assert document(reply)["error"]["param"] == "num_images"
 
 
 @pytest.mark.parametrize("output_format", ["jpeg", "webp"])
@@ -124,6 +119,13 @@ def test_a_raw_picture_of_another_format_than_asked_for_is_refused() -> None:
     )
 
 
+def test_a_raw_picture_is_one_picture() -> None:
+    handler, _ = make()
+    reply = handler.respond(call("image/png", num_images=2))
+    assert reply.status == 400
+    assert document(reply)["error"]["param"] == "num_images"
+
+
 def test_an_invalid_request_is_told_apart_by_its_type() -> None:
     handler, log = make()
     reply = handler.respond(call(steps=3))
@@ -134,26 +136,8 @@ def test_an_invalid_request_is_told_apart_by_its_type() -> None:
     assert log.lines[0]["error"] == "invalid_request"
 
 
-def test_out_of_memory_is_an_engine_error_and_the_next_request_works() -> None:
-    failures = [MemoryError()]
-
-    def fail_once() -> None:
-        if failures:
-            raise failures.pop()
-
-    handler, log = make(FakeParts(before_denoise=fail_once))
-    reply = handler.respond(call())
-    assert reply.status == 500
-    assert document(reply)["error"]["type"] == "engine_error"
-    assert "out of memory in denoise" in str(log.lines[0]["reason"])
-    assert handler.respond(call()).status == 200
-
-
 def test_an_unforeseen_failure_is_an_engine_error_with_its_traceback_in_the_log() -> None:
-    def fail() -> None:
-        raise ZeroDivisionError("of a kernel")
-
-    handler, log = make(FakeParts(before_denoise=fail))
+    handler, log = make(FakeParts(before_denoise=failing(ZeroDivisionError("of a kernel"))))
     assert handler.respond(call()).status == 500
     assert "ZeroDivisionError: of a kernel" in str(log.lines[0]["traceback"])
 
@@ -196,15 +180,11 @@ def test_a_batch_keeps_order_and_a_bad_call_spoils_no_other() -> None:
 
 
 def test_a_batch_that_fails_spoils_no_other() -> None:
-    failures = [MemoryError()]
-
-    def fail_once() -> None:
-        if failures:
-            raise failures.pop()
-
-    handler, _ = make(FakeParts(before_denoise=fail_once))
+    handler, log = make(FakeParts(before_denoise=failing(MemoryError())))
     replies = handler.respond_batch([call(), call(num_inference_steps=4), call(seed=8)])
     assert [reply.status for reply in replies] == [500, 200, 500]
+    assert document(replies[0])["error"]["type"] == "engine_error"
+    assert "out of memory in denoise" in str(log.lines[0]["reason"])
 
 
 def test_an_answer_that_sagemaker_could_not_carry_says_so() -> None:

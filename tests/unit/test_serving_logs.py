@@ -3,11 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ASSETS = Path(__file__).parents[2] / "model_assets"
+from tests.fakes.serving import ASSETS
+
 CODE = """
 from sd_serving.logs import print_event, print_line
 print_event("ready", seconds=1.5)

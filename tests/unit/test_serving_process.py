@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +17,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving_fakes import ENV, write_manifest
+from local_cloud.djl import host
+from sd_serving import server
+from tests.fakes.serving import ASSETS, ENV, make_artifact
 
-ASSETS = Path(__file__).parents[2] / "model_assets"
 PATIENCE_S = 120
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return write_manifest(Path(shutil.copytree(ASSETS / "tiny" / "weights", tmp_path / "model")))
+    return make_artifact(tmp_path / "model")
 
 
 @contextmanager
@@ -51,6 +51,14 @@ def started(**env: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def last_words(**env: str) -> list[str]:
+    """All that a server says that can't start."""
+    with started(**env) as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    return out.splitlines()
 
 
 def lines_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
@@ -83,7 +91,7 @@ def test_loads_serves_and_leaves_on_sigterm(model: Path) -> None:
 
 def test_sigterm_lets_a_running_request_finish() -> None:
     with (
-        started(SD_LOADER="tests.serving_fakes:load_slow") as process,
+        started(SD_LOADER="tests.fakes.serving:load_slow") as process,
         ThreadPoolExecutor(1) as pool,
     ):
         port = lines_until(process, "listening")["port"]
@@ -100,18 +108,12 @@ def test_sigterm_lets_a_running_request_finish() -> None:
 
 def test_a_model_that_cannot_load_ends_with_its_reason_and_status_1(model: Path) -> None:
     (model / "manifest.json").unlink()
-    with started(SM_MODEL_DIR=str(model)) as process:
-        out, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    last = out.splitlines()[-1]
+    *_, last = last_words(SM_MODEL_DIR=str(model))
     assert last.startswith(f"FATAL: {model}/manifest.json is missing")
 
 
 def test_wrong_settings_end_with_all_of_them() -> None:
-    with started(SD_SIZES="big", SD_DEFAULT_STEPS="0") as process:
-        out, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    (line,) = out.splitlines()
+    (line,) = last_words(SD_SIZES="big", SD_DEFAULT_STEPS="0")
     assert line.startswith("FATAL: ")
     assert "SD_SIZES='big'" in line
     assert "SD_DEFAULT_STEPS='0'" in line
@@ -120,7 +122,16 @@ def test_wrong_settings_end_with_all_of_them() -> None:
 def test_a_port_in_use_is_said_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with started(SAGEMAKER_BIND_TO_PORT=str(port)) as process:
-            out, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    assert out.splitlines()[-1].startswith(f"FATAL: port {port} can't be bound: Address already in")
+        *_, last = last_words(SAGEMAKER_BIND_TO_PORT=str(port))
+    assert last.startswith(f"FATAL: port {port} can't be bound: Address already in")
+
+
+@pytest.mark.parametrize(
+    "listen", [lambda: server.listen("127.0.0.1", 0), lambda: host.listen("0")]
+)
+def test_a_connection_sends_what_it_has_at_once(listen: Callable[[], socket.socket]) -> None:
+    """On the local cloud's DJL host as well."""
+    with listen() as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

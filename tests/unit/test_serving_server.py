@@ -16,7 +16,7 @@ from sd_serving.engine import Engine
 from sd_serving.handler import Handler
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.server import Service, request_id, resolve_loader
-from tests.serving_fakes import FakeParts, LogDouble, config
+from tests.fakes.serving import FakeParts, LogDouble, config, failing
 
 CONFIG = config()
 BODY = {"prompt": "a red circle", "num_inference_steps": 1, "seed": 7}
@@ -105,13 +105,6 @@ def test_serves_json_and_raw_pictures() -> None:
         assert picture.content.startswith(b"\x89PNG")
 
 
-def test_malformed_json_is_the_callers_mistake() -> None:
-    with Running().client() as client:
-        answer = client.post("/invocations", content=b"{")
-        assert answer.status_code == 400
-        assert answer.json()["error"]["type"] == "invalid_request"
-
-
 @pytest.mark.parametrize(("size", "status"), [(INVOCATION_BYTES, 400), (INVOCATION_BYTES + 1, 413)])
 def test_a_body_may_be_as_large_as_sagemaker_carries(size: int, status: int) -> None:
     with Running().client() as client:
@@ -143,14 +136,9 @@ def test_ping_answers_while_a_picture_is_made_and_pictures_are_made_one_at_a_tim
 
 
 def test_a_failed_request_is_answered_and_the_next_one_works() -> None:
-    failures = [MemoryError()]
-
-    def fail_once() -> None:
-        if failures:
-            raise failures.pop()
-
     checks: list[int] = []
-    running = Running(FakeParts(before_denoise=fail_once), check=lambda: checks.append(1))
+    once = failing(MemoryError())
+    running = Running(FakeParts(before_denoise=once), check=lambda: checks.append(1))
     with running.client() as client:
         answer = client.post("/invocations", json=BODY)
         assert answer.status_code == 500
@@ -162,9 +150,7 @@ def test_a_failed_request_is_answered_and_the_next_one_works() -> None:
 
 
 def test_a_process_that_can_no_longer_compute_turns_unhealthy_and_ends() -> None:
-    def broken() -> None:
-        raise RuntimeError("CUDA error: device-side assert triggered")
-
+    broken = failing(RuntimeError("CUDA error: device-side assert triggered"), times=2)
     running = Running(FakeParts(before_denoise=broken), check=broken)
     with running.client() as client:
         assert client.post("/invocations", json=BODY).status_code == 500
@@ -243,12 +229,6 @@ def test_an_id_that_is_not_plain_is_replaced(given: str) -> None:
     made = request_id({"x-amzn-sagemaker-inference-id": given})
     assert made != given
     assert len(made) == 32
-
-
-def test_finds_the_loader_by_name() -> None:
-    from g5.inference import load
-
-    assert resolve_loader("g5.inference:load") is load
 
 
 @pytest.mark.parametrize("name", ["", "g5.inference", "g5.inference:lod", "nowhere:load"])

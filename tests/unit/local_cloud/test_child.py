@@ -10,12 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from local_cloud.child import ChildCloud, CloudFailed, check_port
-from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups, free_port
+from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups
 from tests.fakes.local_account import wait_for
+from tests.fakes.processes import alive
 
 # A cloud with a build under way.
 PARENT = """
@@ -28,7 +28,8 @@ with ChildCloud() as cloud:
         pass
     s3.create_bucket(Bucket="source")
     s3.put_object(Bucket="source", Key="a.zip", Body=source.getvalue())
-    spec = {"version": "0.2", "phases": {"build": {"commands": ["sleep 987"]}}}
+    phases = {"build": {"commands": ["sleep 987"]}}
+    spec = {"version": "0.2", "env": {"shell": "bash"}, "phases": phases}
     builds.create_project(
         name="project", serviceRole=make_role(cloud, "b", "codebuild", allow("*")),
         source={"type": "S3", "location": "source/a.zip", "buildspec": json.dumps(spec)},
@@ -52,12 +53,12 @@ def test_a_kill_leaves_no_process_folder_or_port(victim: str) -> None:
     try:
         assert parent.stdout is not None
         facts = json.loads(parent.stdout.readline())
-        assert all(psutil.pid_exists(group) for group in facts["groups"])
+        assert all(map(alive, facts["groups"]))
 
         os.kill(parent.pid if victim == "parent" else facts["server"], signal.SIGKILL)
 
         wait_for(lambda: not Path(facts["state"]).exists())
-        wait_for(lambda: not any(alive(group) for group in facts["groups"]))
+        wait_for(lambda: not any(map(alive, facts["groups"])))
         wait_for(lambda: not alive(facts["server"]))
         wait_for(lambda: is_free(facts["port"]))
     finally:
@@ -71,10 +72,6 @@ def test_a_taken_port_is_a_sentence_that_says_what_to_do() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(CloudFailed, match=f"Port {port} .* SD_LOCAL_PORT={port + 1} make up"):
             ChildCloud(port)
-
-
-def test_a_free_port_passes() -> None:
-    check_port(free_port())
 
 
 def test_a_group_ends_with_all_it_started(tmp_path: Path) -> None:
@@ -105,13 +102,6 @@ def test_a_note_about_a_process_id_that_is_someone_elses_now_is_passed_over(
     assert sleeper.poll() is None
     sleeper.kill()
     sleeper.wait()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def is_free(port: int) -> bool:

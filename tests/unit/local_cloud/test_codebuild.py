@@ -1,4 +1,4 @@
-"""Builds on the local cloud, through boto3: the rules of phases, records, events, permissions."""
+"""Builds on the local cloud, through boto3: records, ends, events, permissions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
 from local_cloud.codebuild.build import BuildPlan, BuildRun
-from local_cloud.codebuild.buildspec import BuildspecError, parse_buildspec
+from local_cloud.codebuild.buildspec import BuildspecError, build_commands
 from local_cloud.ministack.identity import RoleSession
 from tests.fakes.local_account import (
     allow,
@@ -27,15 +26,16 @@ from tests.fakes.local_account import (
     role_arn,
     wait_for,
 )
+from tests.fakes.processes import alive
 
 GROUPS = "/aws/codebuild"
 ACCOUNT = "000000000000"
 CLEARS_UP = "trap 'echo cleared up' TERM INT HUP EXIT"
 
 
-def buildspec(phases: dict[str, list[str]]) -> str:
-    commands = {phase: {"commands": lines} for phase, lines in phases.items()}
-    return json.dumps({"version": "0.2", "env": {"shell": "bash"}, "phases": commands})
+def buildspec(*commands: str, **changes: Any) -> str:
+    phases = {"install": {"runtime-versions": {"python": "3.12"}}, "build": {"commands": commands}}
+    return json.dumps({"version": "0.2", "env": {"shell": "bash"}, "phases": phases, **changes})
 
 
 def deployer(cloud: ChildCloud) -> RoleSession:
@@ -82,8 +82,8 @@ class Projects:
 
     cloud: ChildCloud
 
-    def create(self, name: str, role: str = "build", **phases: list[str]) -> str:
-        source = {"type": "S3", "location": "source/a.zip", "buildspec": buildspec(phases)}
+    def create(self, name: str, *commands: str, role: str = "build") -> str:
+        source = {"type": "S3", "location": "source/a.zip", "buildspec": buildspec(*commands)}
         self.cloud.client("codebuild").create_project(
             name=name,
             source=source,
@@ -125,9 +125,9 @@ def projects(cloud: ChildCloud) -> Projects:
 def run(projects: Projects, request: pytest.FixtureRequest) -> Callable[..., Build]:
     """Runs a project of the test's name."""
 
-    def started(**phases: Any) -> Build:
+    def started(*commands: str, role: str = "build") -> Build:
         name = request.node.name.replace("[", "-").rstrip("]")
-        return projects.start(projects.create(name, **phases))
+        return projects.start(projects.create(name, *commands, role=role))
 
     return started
 
@@ -135,7 +135,7 @@ def run(projects: Projects, request: pytest.FixtureRequest) -> Callable[..., Bui
 @pytest.fixture
 def slow(run: Callable[..., Build]) -> Iterator[Build]:
     """One under way that would clear up if it could; its second line is a process's id."""
-    build = run(build=[f"{CLEARS_UP}; sleep 600 & echo pid $!; wait"])
+    build = run(f"{CLEARS_UP}; sleep 600 & echo pid $!; wait")
     wait_for(lambda: any(line.startswith("pid ") for line in build.log()))
     yield build
     build.stop()
@@ -144,7 +144,7 @@ def slow(run: Callable[..., Build]) -> Iterator[Build]:
 def test_a_build_gets_its_source_and_the_overrides_and_logs_to_its_group(
     projects: Projects,
 ) -> None:
-    projects.create("sourced", build=["cat greeting.txt", 'echo "for $WHO"'])
+    projects.create("sourced", "cat greeting.txt", 'echo "for $WHO"')
     variables = [{"name": "WHO", "value": "the caller"}]
 
     build = projects.start("sourced", environmentVariablesOverride=variables)
@@ -154,37 +154,17 @@ def test_a_build_gets_its_source_and_the_overrides_and_logs_to_its_group(
     assert {"hello from the source", "for the caller"} <= set(build.log())
 
 
-def test_files_carry_over_from_phase_to_phase_and_variables_do_not(
-    run: Callable[..., Build],
+@pytest.mark.parametrize(
+    ("command", "status"), [("false", 1), ("exit 7", 7), ("(exit 3) && true", 3)]
+)
+def test_the_first_command_that_fails_ends_the_build_and_is_named(
+    run: Callable[..., Build], command: str, status: int
 ) -> None:
-    build = run(build=["X=set; echo kept > note"], post_build=['echo "$(cat note) ${X:-unset}"'])
-    assert build.status() == "SUCCEEDED"
-    assert "kept unset" in build.log()
-
-
-def test_a_failing_build_phase_still_runs_post_build_which_knows_of_it(
-    run: Callable[..., Build],
-) -> None:
-    build = run(
-        build=["false", "echo unreached"],
-        post_build=['echo "succeeding=$CODEBUILD_BUILD_SUCCEEDING"'],
-    )
+    build = run(command, "echo unreached")
     assert build.status() == "FAILED"
-    assert "succeeding=0" in build.log()
     assert "unreached" not in build.log()
-    said = "Error while executing command: false. Reason: exit status 1"
+    said = f"Error while executing command: {command}. Reason: exit status {status}"
     assert build.phases()["BUILD"] == ("FAILED", said)
-
-
-def test_a_failure_before_the_build_phase_ends_the_build(run: Callable[..., Build]) -> None:
-    build = run(install=["exit 7"], build=["echo a"], post_build=["echo b"])
-    assert build.status() == "FAILED"
-    assert "exit status 7" in build.phases()["INSTALL"][1]
-    assert not {"BUILD", "POST_BUILD"} & set(build.phases())
-
-
-def test_a_failing_post_build_fails_the_build(run: Callable[..., Build]) -> None:
-    assert run(build=["true"], post_build=["false"]).status() == "FAILED"
 
 
 def test_a_stop_ends_the_processes_without_a_signal_to_clear_up_by(slow: Build) -> None:
@@ -193,20 +173,18 @@ def test_a_stop_ends_the_processes_without_a_signal_to_clear_up_by(slow: Build) 
     slow.stop()
 
     assert slow.status() == "STOPPED"
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+    assert not alive(pid)
     assert slow.phases()["BUILD"][0] == "STOPPED"
     assert "cleared up" not in slow.log()
 
 
 @pytest.mark.usefixtures("projects")
-def test_a_build_past_its_timeout_is_killed_without_post_build(
-    cloud: ChildCloud, tmp_path: Path
-) -> None:
+def test_a_build_past_its_timeout_is_killed(cloud: ChildCloud, tmp_path: Path) -> None:
     """CodeBuild's least is five minutes, so this one is run by hand."""
     settings = replace(cloud.settings, state=tmp_path)
     settings.make_folders()
-    phases = {"build": [f"{CLEARS_UP}; sleep 600"], "post_build": ["echo after"]}
-    plan = BuildPlan("p:1", "source/a.zip", buildspec(phases), {}, 0.5, deployer(cloud), "1")
+    spec = buildspec(f"{CLEARS_UP}; sleep 600", "echo after")
+    plan = BuildPlan("p:1", "source/a.zip", spec, {}, 0.5, deployer(cloud))
     said: list[str] = []
     ends: dict[str, str] = {}
 
@@ -215,13 +193,12 @@ def test_a_build_past_its_timeout_is_killed_without_post_build(
     ).run()
 
     assert (status, ends["BUILD"]) == ("TIMED_OUT", "TIMED_OUT")
-    assert "POST_BUILD" not in ends
     assert not {"after", "cleared up"} & set(said)
     assert list(settings.groups.iterdir()) == []
 
 
 def test_a_build_sees_its_role_and_the_cloud_and_leaves_nothing(run: Callable[..., Build]) -> None:
-    build = run(build=["env | sort", "command -v docker", "echo x > file"])
+    build = run("env | sort", "command -v docker", "echo x > file")
     assert build.status() == "SUCCEEDED"
     said, settings = build.log(), build.cloud.settings
     assert any(line.startswith("AWS_SESSION_TOKEN=") for line in said)
@@ -232,7 +209,7 @@ def test_a_build_sees_its_role_and_the_cloud_and_leaves_nothing(run: Callable[..
 
 
 def test_the_same_idempotency_token_starts_nothing_new(projects: Projects) -> None:
-    projects.create("tokens", build=["true"])
+    projects.create("tokens", "true")
     first, again = (projects.start("tokens", idempotencyToken="t") for _ in range(2))
     assert again == first
 
@@ -271,7 +248,7 @@ def test_every_change_of_state_is_an_event(cloud: ChildCloud, slow: Build) -> No
 def test_a_role_must_let_the_log_be_written_and_trust_codebuild_for_this_account(
     run: Callable[..., Build], role: str, reason: str
 ) -> None:
-    build = run(role=role, build=["true"])
+    build = run("true", role=role)
     assert build.status() == ("FAILED" if reason else "SUCCEEDED")
     assert reason in build.phases()["SUBMITTED"][1]
 
@@ -279,7 +256,7 @@ def test_a_role_must_let_the_log_be_written_and_trust_codebuild_for_this_account
 def test_a_young_account_s_builds_are_refused_not_queued(
     cloud: ChildCloud, projects: Projects, slow: Build
 ) -> None:
-    projects.create("quick", build=["true"])
+    projects.create("quick", "true")
     for limit in ("1", "0"):
         with fault(cloud, "codebuild-quota", limit), pytest.raises(ClientError) as caught:
             projects.start("quick")
@@ -292,28 +269,31 @@ def test_a_young_account_s_builds_are_refused_not_queued(
         assert projects.start("quick").status() == "SUCCEEDED"
 
 
-def test_an_unknown_project_cannot_be_started(projects: Projects) -> None:
-    with pytest.raises(ClientError, match="Project cannot be found"):
-        projects.start("nothing")
-
-
-def test_what_startbuild_does_not_heed_here_is_refused(projects: Projects) -> None:
-    with pytest.raises(ClientError, match="knows no buildspecOverride"):
-        projects.start("nothing", buildspecOverride="{}")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [({}, "Project cannot be found"), ({"buildspecOverride": "{}"}, "knows no buildspecOverride")],
+)
+def test_what_cannot_be_started_is_named(
+    projects: Projects, more: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ClientError, match=message):
+        projects.start("nothing", **more)
 
 
 @pytest.mark.parametrize(
-    ("spec", "message"),
+    "spec",
     [
-        ({"version": "0.1"}, "version must be 0.2"),
-        ({"version": "0.2", "phase": {}}, "buildspec has phase"),
-        ({"version": "0.2", "phases": {"deploy": {}}}, "phases has deploy"),
-        ({"version": "0.2", "phases": {"build": {"finally": []}}}, "phases.build has finally"),
-        ({"version": "0.2", "phases": {"build": {"commands": [{}]}}}, "as strings"),
-        ({"version": "0.2", "env": {"secrets-manager": {}}}, "env has secrets-manager"),
-        ("version: 0.2", "is no object"),
+        buildspec("true", version="0.1"),
+        buildspec("true", artifacts={}),
+        buildspec("true", env={"shell": "bash", "secrets-manager": {}}),
+        buildspec(phases={"build": {"commands": ["true"], "finally": []}}),
+        buildspec(phases={"build": {"commands": ["true"]}, "post_build": {"commands": []}}),
+        buildspec(phases={"build": {"commands": ["true"]}, "install": {"commands": ["true"]}}),
+        buildspec(phases={"build": {"commands": [{}]}}),
+        buildspec(phases={}),
+        "version: 0.2",
     ],
 )
-def test_a_wrong_buildspec_is_named(spec: object, message: str) -> None:
-    with pytest.raises(BuildspecError, match=message):
-        parse_buildspec(json.dumps(spec))
+def test_a_buildspec_that_cannot_be_had_here_is_refused(spec: str) -> None:
+    with pytest.raises(BuildspecError, match="YAML_FILE_ERROR"):
+        build_commands(spec)

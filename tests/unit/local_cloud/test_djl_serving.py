@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from sd_serving.diffusers_parts import load_diffusers
-from sd_serving.engine import Engine
-from tests.djl_fakes import WEIGHTS, make_artifact
 from tests.fakes.djl_hosting import ROOT, Host, echo_model, hosted, image_environment
-from tests.serving_fakes import ENV, config, request
+from tests.fakes.serving import ENV, make_artifact
 
 ASSETS = ROOT / "model_assets"
-TOLERANCE = 4
-"""Of 255: a batch of eight may round a value to the one next to a lone picture's."""
 BATCH = 8
 
 
-def serving(
-    weights: Path, folder: Path = ASSETS / "djl", **env: str
-) -> AbstractContextManager[Host]:
+def serving(weights: Path, **env: str) -> AbstractContextManager[Host]:
     return hosted(
-        folder,
+        ASSETS / "djl",
         **{
             **ENV,
             "SD_VARIANT": "djl",
@@ -62,60 +48,16 @@ def host(weights: Path) -> Iterator[Host]:
         yield started.until_it_serves()
 
 
-@pytest.fixture(scope="module")
-def alone() -> Engine:
-    parts = load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
-    return Engine(parts, config())
-
-
-def assert_as_alone(answer: Any, alone: Engine, **fields: object) -> None:
-    (expected,) = alone.generate([request(**fields)])
-    pictures = [base64.b64decode(image) for image in answer["images"]]
-    assert answer["seeds"] == list(expected.seeds)
-    for png, lone in zip(pictures, expected.images, strict=True):
-        difference = np.abs(_pixels(png) - _pixels(lone)).max()
-        print("largest difference to the lone twin, of 255:", difference)
-        assert difference <= TOLERANCE
-
-
-def _pixels(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
-
-
-def test_eight_requests_are_one_batch_and_each_is_its_lone_twin(host: Host, alone: Engine) -> None:
-    wanted: list[dict[str, object]] = [
-        {"prompt": f"a red circle {i}", "seed": i, "guidance_scale": 4.0, "num_inference_steps": 5}
-        for i in range(BATCH)
-    ]
+def test_eight_requests_are_one_batch(host: Host) -> None:
     before = len(host.events("batch"))
-    answers = host.send_together(wanted)
-    for answer, fields in zip(answers, wanted, strict=True):
-        assert_as_alone(answer, alone, **fields)
-        assert answer["engine"]["batch"] == BATCH
+    wanted = {"prompt": "a red circle", "guidance_scale": 4.0, "num_inference_steps": 1}
+    for answer in host.send_together([{**wanted, "seed": seed} for seed in range(BATCH)]):
+        assert (answer["engine"]["batch"], len(answer["images"])) == (BATCH, 1)
         assert answer["engine"]["acceleration"] == "pytorch"
     host.until(lambda: host.events("batch")[before:])
     (line,) = host.events("batch")[before:]
     assert (line["requests"], line["errors"]) == (BATCH, 0)
     assert [group["requests"] for group in line["groups"]] == [BATCH]
-
-
-def test_a_mixed_batch_is_grouped_and_its_bad_request_refused(host: Host, alone: Engine) -> None:
-    common: dict[str, object] = {"prompt": "a blue square", "num_inference_steps": 3}
-    guided = [{**common, "seed": seed, "guidance_scale": 4.0} for seed in range(4)]
-    unguided = [{**common, "seed": seed, "guidance_scale": 1.0} for seed in range(2)]
-    several = {**common, "seed": 2**32 - 1, "num_images": 2, "guidance_scale": 4.0}
-    bad = {**common, "seed": -1}
-    before = len(host.events("batch"))
-    answers = host.send_together([*guided, *unguided, several, bad])
-    for answer, fields in zip(answers, [*guided, *unguided, several], strict=False):
-        assert_as_alone(answer, alone, **fields)
-    assert answers[-1]["error"]["param"] == "seed"
-    host.until(lambda: host.events("batch")[before:])
-    (line,) = host.events("batch")[before:]
-    sizes = {
-        (group["guidance_scale"], group["requests"], group["images"]) for group in line["groups"]
-    }
-    assert sizes == {(4.0, 5, 6), (1.0, 2, 2)}
 
 
 def test_every_line_is_whole(host: Host) -> None:
@@ -158,24 +100,6 @@ def test_a_process_killed_between_requests_ends_the_container(weights: Path) -> 
         host.until(lambda: not host.running)
 
 
-def test_malformed_properties_are_fatal(tmp_path: Path) -> None:
-    folder = tmp_path / "djl"
-    shutil.copytree(ASSETS / "djl", folder)
-    with (folder / "serving.properties").open("a") as file:
-        file.write("option.acceleration\nbatch_size=2\n")
-    with serving(WEIGHTS, folder) as host:
-        words = host.last_words()
-    assert "serving.properties line 13: 'option.acceleration' is neither" in words
-    assert "serving.properties line 14: 'batch_size=2' is neither" in words
-
-
-def test_a_missing_model_index_is_fatal(tmp_path: Path) -> None:
-    weights = make_artifact(tmp_path / "weights")
-    (weights / "model_index.json").unlink()
-    with serving(weights) as host:
-        assert host.last_words() == (f"FATAL: {weights}/manifest.json: model_index.json is missing")
-
-
 def test_another_artifact_and_wrong_options_are_fatal(weights: Path) -> None:
     with serving(weights, SD_ARTIFACT_KEY="other") as host:
         assert host.last_words().endswith(
@@ -184,10 +108,3 @@ def test_another_artifact_and_wrong_options_are_fatal(weights: Path) -> None:
     with serving(weights, OPTION_ACCELERATION="fast") as host:
         words = host.last_words()
         assert words.startswith("FATAL: option.acceleration='fast': one of deepspeed,")
-
-
-def test_deepspeed_without_a_gpu_is_fatal(weights: Path) -> None:
-    with serving(
-        weights, OPTION_ACCELERATION="deepspeed", SD_DTYPE="float16", SD_SIZES="512x512"
-    ) as host:
-        assert "need a CUDA device, and PyTorch sees none" in host.last_words()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
-from tests.fakes.local_account import fault, log_lines, wait_for
+from tests.fakes.local_account import log_lines, wait_for
+from tests.fakes.processes import alive
 from tests.fakes.toy_endpoint import ToyEndpoint
 
 OLD, NEW = {"TOY": "old"}, {"TOY": "new"}
@@ -52,21 +52,6 @@ def in_alarm(endpoint: ToyEndpoint, name: str) -> bool:
 def fails(endpoint: ToyEndpoint) -> None:
     with pytest.raises(ClientError):
         endpoint.invoke(status=500)
-
-
-def test_an_update_swaps_only_when_the_new_container_is_healthy(cloud: ChildCloud) -> None:
-    endpoint = ToyEndpoint(cloud, "swaps")
-    endpoint.create(Environment=OLD)
-
-    endpoint.update("-bad", Environment={"TOY": "broken"})
-    described = endpoint.settled()
-    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "swaps")
-    assert "not a model" in described["FailureReason"]
-    assert endpoint.invoke()["toy"] == "old"
-
-    endpoint.update("-good", Environment=NEW)
-    assert endpoint.settled()["EndpointConfigName"] == "swaps-good"
-    assert endpoint.invoke()["toy"] == "new"
 
 
 def test_an_update_whose_new_fleet_fails_goes_back_while_it_bakes(cloud: ChildCloud) -> None:
@@ -124,18 +109,6 @@ def test_the_execution_role_has_to_see_the_alarms(cloud: ChildCloud) -> None:
     assert "not authorized to perform: cloudwatch:DescribeAlarms" in described["FailureReason"]
 
 
-def test_sagemaker_may_roll_back_by_itself_without_a_reason(cloud: ChildCloud) -> None:
-    endpoint = ToyEndpoint(cloud, "silent")
-    endpoint.create(Environment=OLD)
-    with fault(cloud, "endpoint-rollback"):
-        endpoint.update("-new", Environment=NEW)
-        described = endpoint.settled()
-
-    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "silent")
-    assert "FailureReason" not in described
-    assert endpoint.invoke()["toy"] == "old"
-
-
 def test_a_log_group_that_is_gone_is_made_again_only_by_a_role_that_may(cloud: ChildCloud) -> None:
     logs = cloud.client("logs")
 
@@ -170,4 +143,4 @@ def test_a_deleted_endpoint_stops_both_fleets_of_an_update(cloud: ChildCloud) ->
 
     endpoint.delete()
 
-    assert wait_for(lambda: not any(map(psutil.pid_exists, pids)))
+    assert wait_for(lambda: not any(map(alive, pids)))

@@ -7,12 +7,12 @@ import re
 import time
 from typing import Any
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
 from local_cloud.docker.store import OCI_INDEX_TYPE, OCI_MANIFEST_TYPE
+from sd_contract.limits import INVOCATION_BYTES
 from tests.fakes.local_account import allow, arn, client_of_user, let_user, log_lines, wait_for
 from tests.fakes.toy_endpoint import IMAGE, PRODUCTION_VARIANT, ToyEndpoint, model_data, push_toy
 
@@ -52,11 +52,11 @@ def test_an_invocation_past_the_limit_is_a_model_error_with_status_zero(
     assert "timed out" in error["OriginalMessage"]
 
 
-def test_bodies_above_six_megabytes_are_refused_both_ways(healthy: ToyEndpoint) -> None:
-    error = refused(healthy, filler="x" * 6_291_456)["Error"]
+def test_bodies_above_the_limit_are_refused_both_ways(healthy: ToyEndpoint) -> None:
+    error = refused(healthy, filler="x" * INVOCATION_BYTES)["Error"]
     assert error["Code"] == "ValidationError"
-    assert "6291456" in error["Message"]
-    assert refused(healthy, size=6_291_456)["OriginalStatusCode"] == 413
+    assert str(INVOCATION_BYTES) in error["Message"]
+    assert refused(healthy, size=INVOCATION_BYTES)["OriginalStatusCode"] == 413
 
 
 def test_invocations_are_measured_in_microseconds_by_endpoint_and_variant(
@@ -76,12 +76,6 @@ def test_invocations_are_measured_in_microseconds_by_endpoint_and_variant(
     )["Datapoints"]
     assert point["Maximum"] >= 200_000
     assert point["Unit"] == "Microseconds"
-
-
-def test_the_log_is_in_cloudwatch(healthy: ToyEndpoint) -> None:
-    healthy.invoke()
-    said = log_lines(healthy.cloud, "/aws/sagemaker/Endpoints/healthy")
-    assert any("POST /invocations" in line for line in said)
 
 
 def test_what_the_local_cloud_does_not_do_is_refused(healthy: ToyEndpoint) -> None:
@@ -132,16 +126,6 @@ def test_a_crashed_container_is_started_again(cloud: ChildCloud) -> None:
 
     assert endpoint.status() == "InService"
     assert wait_for(lambda: endpoint.invoke()["pid"]) != before
-
-
-def test_a_deleted_endpoint_leaves_no_process(cloud: ChildCloud) -> None:
-    endpoint = ToyEndpoint(cloud, "deleted")
-    endpoint.create()
-    pid = endpoint.invoke()["pid"]
-
-    endpoint.delete()
-
-    assert wait_for(lambda: not psutil.pid_exists(pid))
 
 
 def test_model_data_outside_the_roles_policy_is_refused(cloud: ChildCloud) -> None:

@@ -16,9 +16,9 @@ from front_door.errors import (
     FrontDoorError,
 )
 from local_cloud.child import ChildCloud
+from tests.fakes.front_door import generation_request, variant
 from tests.fakes.local_account import wait_for
 from tests.fakes.toy_endpoint import ToyEndpoint
-from tests.unit.front_door_fakes import generation_request, variant
 
 
 class Ordered:
@@ -62,13 +62,6 @@ def test_one_that_is_updating_answers_still(cloud: ChildCloud) -> None:
     assert described["EndpointStatus"] == "Updating"
     assert deployment.invoke()["weights"] == "first"
     deployment.delete()
-
-
-def test_one_just_deleted(cloud: ChildCloud) -> None:
-    deployment = ToyEndpoint(cloud, "just-deleted")
-    deployment.create()
-    deployment.delete()
-    assert type(failure(deployment)) is EndpointNotFound
 
 
 def test_a_container_that_takes_too_long(healthy: ToyEndpoint) -> None:

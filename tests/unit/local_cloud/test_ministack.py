@@ -89,7 +89,12 @@ def test_a_circle_is_an_error() -> None:
         ("ssm", "DescribeParameters", {"Path": "/sd/v"}, "*"),
         ("ecr", "BatchGetImage", {}, "ecr:REGION:OURS:repository/r"),
         ("ecr", "BatchGetImage", {"registryId": "7"}, "ecr:REGION:7:repository/r"),
-        ("logs", "PutLogEvents", {"logStreamName": "a/1"}, "logs:REGION:OURS:log-stream:a/1"),
+        (
+            "logs",
+            "PutLogEvents",
+            {"logStreamName": "a/1"},
+            "logs:REGION:OURS:log-group:g:log-stream:a/1",
+        ),
         ("codebuild", "StopBuild", {"id": "p:1"}, "codebuild:REGION:OURS:project/p"),
         ("codebuild", "BatchGetBuilds", {"ids": ["p:1"]}, "codebuild:REGION:OURS:project/p"),
         (
@@ -105,8 +110,8 @@ def test_a_circle_is_an_error() -> None:
 def test_a_request_is_allowed_on_the_resource_it_is_about(
     service: str, operation: str, body: dict[str, Any], allowed_on: str
 ) -> None:
-    repository = SETTINGS.arn("ecr", "repository/r")
-    said = repository if service == "ecr" else "*"
+    known = {"ecr": "repository/r", "logs": "log-group:g"}
+    said = SETTINGS.arn(service, known[service]) if service in known else "*"
     headers = {"x-amz-target": f"Service.{operation}"}
     found = corrected_arn(SETTINGS, said, service, "/", headers, json.dumps(body).encode())
     place = allowed_on.replace("REGION", "us-east-1").replace("OURS", "000000000000")

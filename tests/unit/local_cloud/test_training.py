@@ -153,11 +153,6 @@ def test_a_failure_has_the_containers_reason_and_keeps_its_checkpoints(cloud: Ch
     assert job.object("bad/checkpoints/unet") == "done"
 
 
-def test_a_container_killed_for_memory_says_nothing_but_its_status(cloud: ChildCloud) -> None:
-    described = TrainingJob(cloud, "killed", "killed").ended()
-    assert described["FailureReason"] == "AlgorithmError: , exit code: 137"
-
-
 def test_an_output_key_takes_the_role_s_leave_to_encrypt(cloud: ChildCloud) -> None:
     output = {**OUTPUT, "KmsKeyId": KEY}
     refused = TrainingJob(cloud, "keyless", OutputDataConfig=output).ended()
@@ -182,15 +177,21 @@ def test_a_stop_lets_the_container_save_what_it_has(cloud: ChildCloud) -> None:
         job.stop()
 
 
-def test_a_job_past_its_time_is_stopped(cloud: ChildCloud) -> None:
-    job = TrainingJob(cloud, "late", "wait", StoppingCondition={"MaxRuntimeInSeconds": 1})
-    assert job.ended()["SecondaryStatus"] == "MaxRuntimeExceeded"
-
-
-def test_a_channel_without_data_fails_the_job(cloud: ChildCloud) -> None:
-    described = TrainingJob(cloud, "dataless", InputDataConfig=[channel("nothing")]).ended()
-    assert described["TrainingJobStatus"] == "Failed"
-    assert "No data at s3://bucket/nothing/" in described["FailureReason"]
+@pytest.mark.parametrize(
+    ("end", "changes", "secondary", "reason"),
+    [
+        # A container killed for want of memory says nothing but its status.
+        ("killed", {}, "Failed", "AlgorithmError: , exit code: 137"),
+        ("well", {"InputDataConfig": [channel("nothing")]}, "Failed", "No data at s3://bucket/n"),
+        ("wait", {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}, "MaxRuntimeExceeded", ""),
+    ],
+)
+def test_how_a_job_ends_is_told(
+    cloud: ChildCloud, end: str, changes: dict[str, Any], secondary: str, reason: str
+) -> None:
+    described = TrainingJob(cloud, f"ends-{end}", end, **changes).ended()
+    assert described["SecondaryStatus"] == secondary
+    assert reason in described.get("FailureReason", "")
 
 
 def test_a_packed_output_is_refused(cloud: ChildCloud) -> None:
@@ -219,13 +220,6 @@ def test_a_page_of_jobs_is_taken_before_their_status_is_looked_at(cloud: ChildCl
     job.stop()
 
 
-def test_missing_capacity_fails_a_job_that_never_starts(cloud: ChildCloud) -> None:
-    with fault(cloud, "training-capacity"):
-        described = TrainingJob(cloud, "capacity").ended()
-    assert described["FailureReason"].startswith("CapacityError: ")
-    assert "TrainingStartTime" not in described
-
-
 def test_a_job_that_waits_for_an_instance_can_be_stopped(cloud: ChildCloud) -> None:
     with fault(cloud, "training-waits"):
         job = TrainingJob(cloud, "waiting")
@@ -234,13 +228,6 @@ def test_a_job_that_waits_for_an_instance_can_be_stopped(cloud: ChildCloud) -> N
         described = job.ended()
     assert described["TrainingJobStatus"] == "Stopped"
     assert "TrainingStartTime" not in described
-
-
-def test_a_quota_of_none_refuses_the_job(cloud: ChildCloud) -> None:
-    said = r"'ml\.trn1\.2xlarge for training job usage' is 0"
-    with fault(cloud, "training-quota"), pytest.raises(ClientError, match=said) as caught:
-        TrainingJob(cloud, "quota")
-    assert caught.value.response["Error"]["Code"] == "ResourceLimitExceeded"
 
 
 def test_whoever_starts_a_job_must_be_allowed_to_pass_its_role(cloud: ChildCloud) -> None:

@@ -12,32 +12,38 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sd_contract.model_layout import SCHEDULER_CONFIG
-from sd_serving.diffusers_parts import load_diffusers
+from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from stacks.build_scripts.import_weights import Folder, WeightsJob, import_weights
 from stacks.build_scripts.upload import Store
-from stacks.settings import ROOT
+from tests.fakes.serving import WEIGHTS
 
-WEIGHTS = ROOT / "model_assets" / "tiny" / "weights"
 KEY = "k" * 64
+
+
+def pipeline_of(parts: DiffusersParts, scheduler: Any) -> Any:
+    """Of diffusers."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline(
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer._tokenizer,
+        unet=parts.unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def saved_by_diffusers(folder: Path, **options: Any) -> None:
     """By the newest diffusers and transformers: tokenizer.json alone, the VAE's attention by its
     new names, null components and many more settings in each config.json."""
-    from diffusers import PNDMScheduler, StableDiffusionPipeline
+    from diffusers import PNDMScheduler
 
     parts = load_diffusers(WEIGHTS, dtype=torch.float16, device=torch.device("cpu"))
-    pipeline = StableDiffusionPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer._tokenizer,
-        unet=parts.unet,
-        scheduler=PNDMScheduler.from_pretrained(str(WEIGHTS / "scheduler")),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(folder, **options)
+    scheduler = PNDMScheduler.from_pretrained(str(WEIGHTS / "scheduler"))
+    pipeline_of(parts, scheduler).save_pretrained(folder, **options)
 
 
 def in_the_hub_s_cache(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -25,15 +25,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 NOW = 1_795_377_600.25  # 2026-11-22T20:00:00Z
 REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
-CONFIG = Config(
-    variant_prefix="/sd/variants",
-    default_model="g5",
-    picture_bucket="pictures",
-    url_ttl_s=3600,
-    gateway_timeout_s=29,
-    cache_ttl_s=60,
-    max_body_bytes=32768,
-)
+ENV = {
+    "SD_VARIANT_PREFIX": "/sd/variants",
+    "SD_DEFAULT_MODEL": "g5",
+    "SD_PICTURE_BUCKET": "pictures",
+    "SD_URL_TTL_S": "3600",
+    "SD_GATEWAY_TIMEOUT_S": "29",
+    "SD_CACHE_TTL_S": "60",
+    "SD_MAX_BODY_BYTES": "32768",
+}
+CONFIG = Config.from_env(ENV)
 
 REGISTRATION: dict[str, Any] = {
     "name": "g5",
@@ -93,33 +94,32 @@ class FakeClock:
 
 @dataclass
 class FakeParameterStore:
-    """SSM holding `documents` by name; a page holds `page_size` of them."""
+    """SSM holding `documents` by name, text as it stands; a page holds `page_size` of them."""
 
-    documents: dict[str, str]
+    documents: dict[str, dict[str, Any] | str]
     page_size: int = 10
     fails: Exception | None = None
     calls: int = 0
 
-    def get_parameters_by_path(self, **kwargs: Any) -> Mapping[str, Any]:
+    def get_paginator(self, operation: str) -> "FakeParameterStore":
+        assert operation == "get_parameters_by_path"
+        return self
+
+    def paginate(self, **kwargs: Any) -> Iterator[dict[str, Any]]:
         if self.fails:
             raise self.fails
-        assert kwargs["Path"] == "/sd/variants"
-        start = int(kwargs.get("NextToken", 0))
-        self.calls += start == 0
-        names = sorted(self.documents)
-        page: dict[str, Any] = {
-            "Parameters": [
-                {
-                    "Name": f"/sd/variants/{name}",
-                    "Value": self.documents[name],
-                    "LastModifiedDate": datetime(2026, 11, 22, 20, tzinfo=UTC),
-                }
-                for name in names[start : start + self.page_size]
-            ]
-        }
-        if start + self.page_size < len(names):
-            page["NextToken"] = str(start + self.page_size)
-        return page
+        assert kwargs == {"Path": "/sd/variants"}
+        self.calls += 1
+        parameters = [
+            {
+                "Name": f"/sd/variants/{name}",
+                "Value": document if isinstance(document, str) else json.dumps(document),
+                "LastModifiedDate": datetime(2026, 11, 22, 20, tzinfo=UTC),
+            }
+            for name, document in sorted(self.documents.items())
+        ]
+        for start in range(0, len(parameters), self.page_size):
+            yield {"Parameters": parameters[start : start + self.page_size]}
 
 
 @dataclass
@@ -172,18 +172,27 @@ class World:
     """A front door with all its surroundings faked; `logged` has its log, parsed."""
 
     ssm: FakeParameterStore = field(
-        default_factory=lambda: FakeParameterStore({"g5": json.dumps(REGISTRATION)})
+        default_factory=lambda: FakeParameterStore({"g5": REGISTRATION})
     )
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     s3: FakeObjectStore = field(default_factory=FakeObjectStore)
     clock: FakeClock = field(default_factory=FakeClock)
     config: Config = CONFIG
+    timer: Callable[[], float] = lambda: 5.0
     logged: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.registry = VariantRegistry(
+            self.ssm,
+            prefix=self.config.variant_prefix,
+            default_model=self.config.default_model,
+            ttl_s=self.config.cache_ttl_s,
+            clock=self.clock,
+            log=self.logged.append,
+        )
         self.front_door = FrontDoor(
             config=self.config,
-            registry=self.registry(),
+            registry=self.registry,
             picture_times=PictureTimes(self.clock),
             runtime=self.runtime,
             s3=self.s3,
@@ -191,25 +200,15 @@ class World:
             draw_seed=lambda: SEEDS - 1,
         )
 
-    def registry(self, default_model: str = "g5") -> VariantRegistry:
-        return VariantRegistry(
-            self.ssm,
-            prefix=self.config.variant_prefix,
-            default_model=default_model,
-            ttl_s=self.config.cache_ttl_s,
-            clock=self.clock,
-            log=self.logged.append,
-        )
+    def respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        def emit(line: str) -> None:
+            self.logged.append(json.loads(line))
+
+        return serve(event, "invocation", lambda: self.front_door, emit, self.timer)
 
     def send(self, event: Mapping[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
         """Status, headers and parsed body of the response."""
-        response = serve(
-            event,
-            "invocation",
-            lambda: self.front_door,
-            lambda line: self.logged.append(json.loads(line)),
-            timer=lambda: 5.0,
-        )
+        response = self.respond(event)
         return response["statusCode"], response["headers"], json.loads(response["body"])
 
     def generate(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
@@ -220,14 +219,9 @@ def post(body: Any, **changes: Any) -> dict[str, Any]:
     """API Gateway's REST proxy event for a generation."""
     return {
         "resource": "/images/generations",
-        "path": "/images/generations",
         "httpMethod": "POST",
         "headers": {"Content-Type": "application/json", "x-api-key": "key"},
-        "requestContext": {
-            "requestId": REQUEST_ID,
-            "stage": "v1",
-            "identity": {"apiKeyId": "key-1"},
-        },
+        "requestContext": {"requestId": REQUEST_ID, "identity": {"apiKeyId": "key-1"}},
         "body": body if isinstance(body, str) or body is None else json.dumps(body),
         "isBase64Encoded": False,
         **changes,
@@ -235,7 +229,7 @@ def post(body: Any, **changes: Any) -> dict[str, Any]:
 
 
 def get_models() -> dict[str, Any]:
-    return post(None, resource="/models", path="/models", httpMethod="GET", headers=None)
+    return post(None, resource="/models", httpMethod="GET", headers=None)
 
 
 def client_error(code: str, message: str = "", **details: Any) -> ClientError:

@@ -15,6 +15,7 @@ from build_trigger.logs import Logs
 from build_trigger.outputs import Outputs
 from build_trigger.services import Services
 from build_trigger.state_change import handle_state_change
+from tests.fakes.s3 import FakeS3
 
 KEY, OTHER_KEY = "a" * 64, "b" * 64
 URL, OLD_URL, RESPONSE_URL = "https://signal/new", "https://signal/old", "https://response"
@@ -188,16 +189,6 @@ class FakeLogs:
         return {"events": [{"message": f"{line}\n"} for line in page]}
 
 
-class FakeS3:
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-
-    def list_objects_v2(self, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:
-        assert Bucket == "models"
-        found = sorted(key for key in self.keys if key.startswith(Prefix))[:MaxKeys]
-        return {"Contents": [{"Key": key} for key in found]} if found else {}
-
-
 class FakeEcr:
     class exceptions:
         class ImageNotFoundException(Exception):
@@ -224,6 +215,10 @@ class Cloud:
         self.on_pause: Callable[[], None] = lambda: None
         self.lost_urls: set[str] = set()
         self.numbers = count()
+
+    def has(self, *keys: str) -> None:
+        """Objects that S3 has."""
+        self.s3.objects |= dict.fromkeys(keys, b"")
 
     def put(self, url: str, document: Mapping[str, Any]) -> None:
         if url in self.lost_urls:

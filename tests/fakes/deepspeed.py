@@ -4,21 +4,10 @@ copy later ones into them, freeze numbers, and answer from one output tensor."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-
-from tests.serving_fakes import write_manifest
-
-WEIGHTS = Path(__file__).parents[1] / "model_assets" / "tiny" / "weights"
-
-
-def make_artifact(folder: Path) -> Path:
-    """The small model as the weight import would have stored it."""
-    return write_manifest(Path(shutil.copytree(WEIGHTS, folder)))
 
 
 class DeepSpeedDiffusersTransformerBlock(torch.nn.Module):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from botocore.exceptions import ClientError
 from safetensors.numpy import save
 
 from stacks.build_scripts.import_weights import Source, WeightsJob, import_weights, source_of
 from stacks.build_scripts.upload import Store
+from tests.fakes.s3 import FakeS3
 
 COMMIT = "4e63672c03103b6c636b8fb4119ba982469b2955"
 
@@ -224,44 +224,6 @@ def _refused(url: str, status: int, headers: Mapping[str, str]) -> urllib.error.
     return urllib.error.HTTPError(url, status, "no", message, io.BytesIO(b"no"))
 
 
-class FakeS3:
-    """Like boto3's: an upload whose file fails to be read leaves no object."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.order: list[str] = []
-
-    def list_objects_v2(self, Bucket: str, Prefix: str) -> dict[str, Any]:
-        assert Bucket == "models"
-        found = [
-            {"Key": key, "Size": len(data)}
-            for key, (data, _) in sorted(self.objects.items())
-            if key.startswith(Prefix)
-        ]
-        return {"Contents": found} if found else {}
-
-    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        assert Bucket == "models"
-        if Key not in self.objects:  # as to a role that may list below a prefix only
-            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadObject")
-        return {"Metadata": self.objects[Key][1]}
-
-    def upload_fileobj(
-        self, body: BinaryIO, bucket: str, key: str, ExtraArgs: dict[str, dict[str, str]]
-    ) -> None:
-        assert bucket == "models"
-        pieces = []
-        while piece := body.read(1024):
-            pieces.append(piece)
-        self.objects[key] = (b"".join(pieces), ExtraArgs["Metadata"])
-        self.order.append(key)
-
-    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:
-        assert (Bucket, ContentType) == ("models", "application/json")
-        self.objects[Key] = (Body, {})
-        self.order.append(Key)
-
-
 class Import:
     """From a hub with `files`, or from any other source."""
 
@@ -283,11 +245,11 @@ class Import:
             prefix=store.prefix,
         )
         import_weights(job, source or source_of(job, self.hub, store), store)
-        manifest: dict[str, Any] = json.loads(self.s3.objects["weights/k/manifest.json"][0])
+        manifest: dict[str, Any] = json.loads(self.s3.objects["weights/k/manifest.json"])
         return manifest
 
     @property
     def stored(self) -> dict[str, bytes]:
-        found = {key.removeprefix("weights/k/"): data for key, (data, _) in self.s3.objects.items()}
+        found = {key.removeprefix("weights/k/"): data for key, data in self.s3.objects.items()}
         found.pop("manifest.json", None)
         return found

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
+from sd_contract import manifest
 from sd_contract.invocation import Invocation
-from sd_contract.manifest import WEIGHTS, Manifest
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.logs import print_event
 
+ASSETS = Path(__file__).parents[2] / "model_assets"
+WEIGHTS = ASSETS / "tiny" / "weights"
+"""The small model."""
 ENV = {
     "SD_VARIANT": "fake",
     "SD_SIZES": "64x64,64x128",
@@ -32,10 +37,15 @@ def config(**env: str) -> ServingConfig:
     return ServingConfig.from_env({**ENV, **env})
 
 
-def write_manifest(folder: Path) -> Path:
-    """As the weight import would have; `folder` again."""
-    Manifest.of(folder, ENV["SD_ARTIFACT_KEY"], WEIGHTS, {}).write(folder)
+def make_artifact(folder: Path) -> Path:
+    """The small model as the weight import would have stored it; `folder` again."""
+    shutil.copytree(WEIGHTS, folder)
+    manifest.Manifest.of(folder, ENV["SD_ARTIFACT_KEY"], manifest.WEIGHTS, {}).write(folder)
     return folder
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
 
 
 def request(**changes: Any) -> Invocation:
@@ -101,7 +111,6 @@ class EulerDouble:
 class FakeParts:
     """Pictures that depend on prompt, guidance and noise, and a record of what was asked."""
 
-    sizes: tuple[Size, ...] | None = None
     max_pictures_per_pass: int | None = 1
     before_denoise: Callable[[], None] = lambda: None
     """Called with every denoising step; raises what a test wants to see raised."""
@@ -148,6 +157,17 @@ class FakeParts:
 
     def describe(self) -> dict[str, Any]:
         return {"double": True}
+
+
+def failing(error: Exception, times: int = 1) -> Callable[[], None]:
+    """For `before_denoise`: raises `error` that often, then nothing."""
+    left = [error] * times
+
+    def fail() -> None:
+        if left:
+            raise left.pop()
+
+    return fail
 
 
 def load_slow(_model_dir: Path, _config: ServingConfig) -> FakeParts:

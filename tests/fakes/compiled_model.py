@@ -13,8 +13,8 @@ from inf2.parity import PROMPTS, STEPS
 from inf2.parts import PARTS
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
+from tests.fakes.serving import WEIGHTS
 
-WEIGHTS = Path(__file__).parents[1] / "model_assets" / "tiny" / "weights"
 SIZES = (Size(64, 64), Size(128, 64))
 KEY = "key-of-the-compiled-model"
 PART_KEYS = {part.name: f"key of {part.name}" for part in PARTS}

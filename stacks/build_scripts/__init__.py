@@ -1,0 +1,1 @@
+"""What runs inside CodeBuild, and in the containers that it starts. Never at synth."""
