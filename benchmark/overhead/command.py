@@ -5,12 +5,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.figures.stats import percentile
+from benchmark.figures.stats import Summary, summarise
 from benchmark.options import OverheadOptions
 from benchmark.overhead.aws_stub import aws_stub
 from benchmark.overhead.lambda_process import LambdaProcess, lambda_process
@@ -54,26 +54,17 @@ _QUESTION = {
 
 
 @dataclass(frozen=True)
-class _Times:
-    """Milliseconds: of a whole request through the client, and what of it were calls."""
-
-    whole: float
-    calls: float
-
-
-@dataclass(frozen=True)
 class _Function:
-    """Milliseconds. `start` until it asks for a first event, `first` that event's time; both
-    without the calls, and `cpu` what the process has computed until then."""
+    """Milliseconds. `start` until it asks for a first event, `first` that event's time, `cpu` what
+    the process has computed until then, `own` of each later event. `calls` of the endpoint and S3
+    are in none but `cpu`."""
 
     name: str
     start: float
     first: float
     cpu: float
-    requests: Sequence[_Times]
-
-    def own(self, share: float) -> float:
-        return percentile([each.whole - each.calls for each in self.requests], share)
+    own: Summary
+    calls: Summary
 
 
 def overhead(options: OverheadOptions) -> str:
@@ -85,7 +76,8 @@ def overhead(options: OverheadOptions) -> str:
             front_door = _measured("front door", process, _REQUEST, options.requests)
     with lambda_process(f"{AUTHORIZER}.handler", _PATHS) as process:
         authorizer = _measured("authorizer", process, _QUESTION, options.requests, logs=False)
-    return f"{_table(front_door, authorizer).markdown()}\n{_imports().markdown()}"
+    table = _table(options.requests, front_door, authorizer)
+    return f"{table.markdown()}\n{_imports().markdown()}"
 
 
 def _measured(
@@ -96,32 +88,34 @@ def _measured(
     *,
     logs: bool = True,
 ) -> _Function:
-    def once() -> _Times:
+    def once() -> tuple[float, float]:
         returned = process.invoke(event, logs=logs)
         if returned.answer.get("statusCode", 200) != 200:
             raise BenchmarkError(f"the function answered {returned.answer}: {returned.line}")
         calls = sum(returned.line.get(stage, 0.0) for stage in ("endpoint_ms", "storage_ms"))
-        return _Times(returned.seconds * 1000, calls)
+        return returned.seconds * 1000 - calls, calls
 
-    first = once()
+    first, _ = once()
     cpu_ms = process.cpu_s() * 1000
-    times = [once() for _ in range(requests)]
-    return _Function(name, process.start_s * 1000, first.whole - first.calls, cpu_ms, times)
+    own, calls = map(summarise, zip(*(once() for _ in range(requests)), strict=True))
+    assert own
+    assert calls
+    return _Function(name, process.start_s * 1000, first, cpu_ms, own, calls)
 
 
-def _table(*functions: _Function) -> Table[_Function]:
+def _table(requests: int, *functions: _Function) -> Table[_Function]:
     columns: list[Column[_Function]] = [
         Column("function", "", lambda f: f.name),
         Column("cold start ms", ".0f", lambda f: f.start + f.first),
         Column("of it until ready", ".0f", lambda f: f.start),
         Column("CPU ms", ".0f", lambda f: f.cpu),
-        Column("p50 ms", ".2f", lambda f: f.own(0.5)),
-        Column("p90 ms", ".2f", lambda f: f.own(0.9)),
-        Column("p99 ms", ".2f", lambda f: f.own(0.99)),
-        Column("calls, p50 ms", ".2f", lambda f: percentile([t.calls for t in f.requests], 0.5)),
+        Column("p50 ms", ".2f", lambda f: f.own.p50),
+        Column("p90 ms", ".2f", lambda f: f.own.p90),
+        Column("p99 ms", ".2f", lambda f: f.own.p99),
+        Column("calls, p50 ms", ".2f", lambda f: f.calls.p50),
     ]
     statement = (
-        f"{len(functions[0].requests)} requests one after another through Lambda's runtime "
+        f"{requests} requests one after another through Lambda's runtime "
         "interface client on this machine, against stand-ins that answer at once. A cold start is "
         "a new process until its first answer. Without the calls of the endpoint and of S3, which "
         "are the last column: botocore, the loopback, a picture of 400 KB"

@@ -58,7 +58,7 @@ class ParityPicture:
     edited: str | None = None
     """The PNG in the artifact that it is an edit of; None: drawn from text alone."""
     strength: float = 0.0
-    """Of an edit."""
+    """Of that edit."""
 
 
 @dataclass(frozen=True)

@@ -48,13 +48,11 @@ class DiffusersParts(LoadedParts):
         return noise
 
     def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The mode of the latents' distribution, where the pipelines of diffusers draw from it:
-        what it differs by is too little to see, and the seed's generator is then at the same place
-        for an edit as for a generation, and the same edit the same picture wherever it's encoded.
-        """
-        latents: torch.Tensor = self.vae.encode(self._image_input(pixels), return_dict=False)[
-            0
-        ].mode()
+        """The mode of the latents' distribution, where the pipelines of diffusers draw from it.
+        Nothing is then drawn but the noise, from the same place of the seed's generator as for a
+        generation, and at strength 0 the picture is the nearest that the VAE has."""
+        (posterior,) = self.vae.encode(self._image_input(pixels), return_dict=False)
+        latents: torch.Tensor = posterior.mode()
         return latents
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

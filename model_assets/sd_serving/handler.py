@@ -71,6 +71,8 @@ class Handler:
                 tasks[number] = prepare(self._parse(call))
             except Refused as error:
                 replies[number] = self._refuse(call, error, started)
+            except Exception as error:  # noqa: BLE001 - memory for a picture, say
+                replies[number] = self._refuse(call, _as_engine_error(error), started)
         batches: dict[BatchKey, list[int]] = {}
         for number, task in tasks.items():
             batches.setdefault(batch_key(task.request), []).append(number)
@@ -110,7 +112,7 @@ class Handler:
                 call,
                 EngineError(
                     f"the answer has {len(reply.body)} bytes and SageMaker carries "
-                    f"{self._max_answer_bytes}; ask for fewer images"
+                    f"{self._max_answer_bytes}; ask for fewer images, or for jpeg or webp"
                 ),
                 started,
             )

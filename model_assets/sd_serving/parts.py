@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sd_contract.size import Size
-
 if TYPE_CHECKING:
     import torch
 
@@ -32,10 +30,6 @@ class Parts(Protocol):
     @property
     def dtype_name(self) -> str:
         """For people: what the networks compute in."""
-
-    @property
-    def sizes(self) -> tuple[Size, ...] | None:
-        """That the model was compiled for; None: any."""
 
     @property
     def max_pictures_per_pass(self) -> int | None:

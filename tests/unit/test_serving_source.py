@@ -18,7 +18,7 @@ from PIL import Image
 from sd_contract.invocation import Edit, Refused
 from sd_contract.size import Size
 from sd_serving.source import MOST_SIDE, Source, read_source
-from tests.serving_fakes import picture_file
+from tests.fakes.serving import picture_file
 
 SIZE = Size(64, 64)
 
