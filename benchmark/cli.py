@@ -1,4 +1,4 @@
-"""`python -m benchmark`: run, report, study, limit, cost, prices."""
+"""`python -m benchmark`: run, report, study, limit, cost, prices, overhead."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from benchmark.options import (
     CostOptions,
     LimitOptions,
     Options,
+    OverheadOptions,
     PricesOptions,
     ReportOptions,
     RunOptions,
@@ -45,6 +46,10 @@ def main(
                 said = limit(options)
             case CostOptions():
                 said = cost(options)
+            case OverheadOptions():
+                from benchmark.overhead.command import overhead
+
+                said = overhead(options)
             case PricesOptions():
                 said = prices(options, make_pricing_client)
     except (BenchmarkError, PriceFileError) as error:

@@ -136,7 +136,22 @@ class PricesOptions:
     file: Annotated[Path, option("as stacks/catalogue/prices.json is, the default", Path)] = FILE
 
 
-Options = RunOptions | ReportOptions | StudyOptions | LimitOptions | CostOptions | PricesOptions
+@dataclass(frozen=True)
+class OverheadOptions:
+    """what the front door takes itself"""
+
+    requests: Annotated[int, option("one after another", count)] = 1000
+
+
+Options = (
+    RunOptions
+    | ReportOptions
+    | StudyOptions
+    | LimitOptions
+    | CostOptions
+    | PricesOptions
+    | OverheadOptions
+)
 COMMANDS: dict[str, type[Options]] = {
     "run": RunOptions,
     "report": ReportOptions,
@@ -144,4 +159,5 @@ COMMANDS: dict[str, type[Options]] = {
     "limit": LimitOptions,
     "cost": CostOptions,
     "prices": PricesOptions,
+    "overhead": OverheadOptions,
 }

@@ -66,7 +66,11 @@ class ApiStack(Stack):
                 "SD_GATEWAY_TIMEOUT_S": str(GATEWAY_S),
                 "SD_CACHE_TTL_S": str(api.cache_ttl_s),
                 "SD_MAX_BODY_BYTES": str(api.max_body_bytes),
+                "SD_MAX_EDIT_BYTES": str(api.max_edit_bytes),
                 "SD_CORS_ORIGINS": ",".join(api.cors_origins or ()),
+                "SD_LOG_PROMPTS": str(api.log_prompts).lower(),
+                "SD_EMBED_PROMPT": str(api.embed_prompt).lower(),
+                "SD_METRICS_NAMESPACE": settings.names.prefix,
             },
         )
         self._grant(front_door.role, settings.names, pictures)
@@ -114,7 +118,7 @@ class ApiStack(Stack):
             role,
             pictures,
             "",
-            # GetObject is what a presigned URL is good for.
+            # GetObject is what a presigned URL is good for, and reads what is edited.
             ["s3:PutObject", "s3:GetObject"],
             why="pictures are named by date and request; the bucket holds nothing else",
         )

@@ -89,7 +89,7 @@ def analyse(
     return figures
 
 
-CONTAINER_STAGES = ("text_encoder", "denoise", "vae_decode", "png")
+CONTAINER_STAGES = ("text_encoder", "vae_encode", "denoise", "vae_decode", "encode")
 
 
 def _mean_stages(records: Sequence[RequestRecord]) -> dict[str, float]:

@@ -1,21 +1,29 @@
 """API Gateway's REST proxy events and responses; the one file that knows HTTP status codes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from front_door.errors import (
     BodyTooLarge,
+    EndpointAtZero,
+    EndpointDied,
+    EndpointNotFound,
+    EndpointOverloaded,
     EndpointThrottled,
     EndpointTimeout,
     EndpointUnavailable,
+    FrontDoorError,
     InvalidRequest,
+    MethodNotAllowed,
     ModelNotFound,
+    PictureNotFound,
     RequestError,
     RouteNotFound,
 )
 from front_door.request_body import RawBody
+from sd_contract.cors import EXPOSED_HEADERS
 from sd_contract.fields import Problem
 from sd_contract.invocation import JSON
 from sd_contract.limits import LAMBDA_BYTES
@@ -23,9 +31,13 @@ from sd_contract.limits import LAMBDA_BYTES
 _REQUEST_STATUS: dict[type[RequestError], int] = {
     InvalidRequest: 400,
     ModelNotFound: 404,
+    PictureNotFound: 404,
     RouteNotFound: 404,
+    MethodNotAllowed: 405,
     BodyTooLarge: 413,
 }
+# The two that OpenAI's clients send again by themselves, and that cost nothing.
+_AGAIN = (409, 429)
 
 
 @dataclass(frozen=True)
@@ -37,11 +49,35 @@ class _Answer:
     retry_after_s: int | None = None
 
 
-_TRY_AGAIN: dict[type[Exception], _Answer] = {
+FAILURES: dict[type[Exception], _Answer] = {
     EndpointThrottled: _Answer(
         429, "rate_limit_error", "rate_limited", "Too many requests; try again shortly.", 2
     ),
-    # A new endpoint or container takes minutes, a full queue seconds; half a minute suits both.
+    # As long as a few pictures take.
+    EndpointOverloaded: _Answer(
+        503, "server_error", "model_overloaded", "The model's queue is full; try again.", 5
+    ),
+    # A new endpoint or container takes minutes.
+    EndpointNotFound: _Answer(
+        503,
+        "server_error",
+        "model_not_in_service",
+        "The model is not in service now: it is being deployed, or its deploy has failed.",
+        60,
+    ),
+    EndpointAtZero: _Answer(
+        503,
+        "server_error",
+        "model_starting",
+        "The model has no instance running; one that starts takes minutes.",
+        60,
+    ),
+    EndpointDied: _Answer(
+        503,
+        "server_error",
+        "model_interrupted",
+        "The model stopped before it answered; the same request may stop it again.",
+    ),
     EndpointUnavailable: _Answer(
         503, "server_error", "model_unavailable", "The model is not available now; try again.", 30
     ),
@@ -52,16 +88,21 @@ _TRY_AGAIN: dict[type[Exception], _Answer] = {
         "The model did not answer in time; ask for fewer images or steps, or try again.",
     ),
 }
-_INTERNAL = _Answer(
+"""The first that fits counts."""
+INTERNAL = _Answer(
     500, "server_error", "internal_error", "Something went wrong on our side; quote x-request-id."
 )
 
 
 @dataclass(frozen=True)
 class Request:
-    """`route` is the method and the resource's template, such as "GET /models"."""
+    """`path` is the resource's template, such as "/models/{id}"; `model` is that id. `base_url` is
+    the API's, as the caller spells it."""
 
-    route: str
+    method: str
+    path: str
+    model: str
+    base_url: str
     body: RawBody
 
 
@@ -71,13 +112,19 @@ def request_id(event: Mapping[str, Any], fallback: str) -> str:
 
 
 def read_event(event: Mapping[str, Any]) -> Request:
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    headers, context = _headers(event), event.get("requestContext") or {}
+    # The caller's path, with stage or custom domain's base path, and what of it is the resource's.
+    path, own = context.get("path") or "", event.get("path") or ""
     return Request(
-        route=f"{event['httpMethod']} {event['resource']}",
+        method=event["httpMethod"],
+        path=event["resource"],
+        model=(event.get("pathParameters") or {}).get("id", ""),
+        base_url=f"https://{context.get('domainName', '')}{path.removesuffix(own)}",
         body=RawBody(
             text=event.get("body") or "",
             is_base64=bool(event.get("isBase64Encoded")),
             content_type=headers.get("content-type"),
+            content_encoding=headers.get("content-encoding"),
         ),
     )
 
@@ -98,20 +145,47 @@ def ok_response(request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
     return response
 
 
-def error_response(request_id: str, error: Exception) -> dict[str, Any]:
-    """Only a RequestError's text reaches the caller; every other error is told by its kind."""
+def error_response(request_id: str, error: Exception, *, invoked: bool) -> dict[str, Any]:
+    """Only a RequestError's text reaches the caller; every other error is told by its kind.
+
+    `x-should-retry: false` where the same request would fail again, or a container has worked on it
+    (`invoked`, unless the error says otherwise): OpenAI's clients then don't send it again
+    (openai-python, BaseClient._should_retry).
+    """
     param = None
     if isinstance(error, RequestError):
         status, param = _REQUEST_STATUS[type(error)], error.param
         answer = _Answer(status, "invalid_request_error", error.code, str(error))
     else:
-        kinds = (answer for kind, answer in _TRY_AGAIN.items() if isinstance(error, kind))
-        answer = next(kinds, _INTERNAL)
+        kinds = (answer for kind, answer in FAILURES.items() if isinstance(error, kind))
+        answer = next(kinds, INTERNAL)
     body = {"message": answer.message, "type": answer.type, "param": param, "code": answer.code}
     response = _response(request_id, answer.status, {"error": body})
     if answer.retry_after_s is not None:
         response["headers"]["Retry-After"] = str(answer.retry_after_s)
+    if isinstance(error, MethodNotAllowed):
+        response["headers"]["Allow"] = error.allowed
+    drawn = invoked and not (isinstance(error, FrontDoorError) and error.not_drawn)
+    if (answer.status < 500 and answer.status not in _AGAIN) or drawn:
+        response["headers"]["x-should-retry"] = "false"
     return response
+
+
+def cors_headers(event: Mapping[str, Any], origins: Sequence[str]) -> dict[str, str]:
+    """Of every answer, for the page that asks (Fetch standard, CORS protocol); the gateway answers
+    the preflights."""
+    if not origins:
+        return {}
+    headers = {"Access-Control-Expose-Headers": ",".join(EXPOSED_HEADERS)}
+    if "*" in origins:
+        return headers | {"Access-Control-Allow-Origin": "*"}
+    headers["Vary"] = "Origin"
+    origin = _headers(event).get("origin", "")
+    return headers | ({"Access-Control-Allow-Origin": origin} if origin in origins else {})
+
+
+def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+    return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
 
 
 def _response(request_id: str, status: int, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The Lambda's environment, parsed once into a typed object.
 
-Every variable is required: the defaults live in the app's settings, and a second copy here could
-drift from them.
+Every variable is required, but the origins, of which there may be none: the defaults live in the
+app's settings, and a second copy here could drift from them.
 """
 
 from collections.abc import Mapping
@@ -26,6 +26,12 @@ class Config:
     gateway_timeout_s: float
     cache_ttl_s: float
     max_body_bytes: int
+    max_edit_bytes: int
+    cors_origins: tuple[str, ...]
+    """Whose pages may read the answers; "*": everybody's."""
+    log_prompts: bool
+    embed_prompt: bool
+    metrics_namespace: str
 
     @property
     def endpoint_timeout_s(self) -> float:
@@ -44,6 +50,11 @@ class Config:
             gateway_timeout_s=read("SD_GATEWAY_TIMEOUT_S", number(Number(RESERVE_S + 1, 900))),
             cache_ttl_s=read("SD_CACHE_TTL_S", number(Number(0, 3600))),
             max_body_bytes=read("SD_MAX_BODY_BYTES", whole(Whole(1, LAMBDA_BYTES))),
+            max_edit_bytes=read("SD_MAX_EDIT_BYTES", whole(Whole(1, LAMBDA_BYTES))),
+            cors_origins=read("SD_CORS_ORIGINS", _ORIGINS, ()),
+            log_prompts=read("SD_LOG_PROMPTS", _FLAG),
+            embed_prompt=read("SD_EMBED_PROMPT", _FLAG),
+            metrics_namespace=read("SD_METRICS_NAMESPACE", text("a CloudWatch namespace")),
         )
         read.raise_problems()
         return config
@@ -55,4 +66,12 @@ def _path(value: str) -> str:
     return value
 
 
+def _flag(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError
+    return value == "true"
+
+
 _PATH = Parser("an SSM path such as /sd/variants", _path)
+_ORIGINS = Parser("origins, with commas between them", lambda value: tuple(value.split(",")))
+_FLAG = Parser("a flag: true or false", _flag)

@@ -23,8 +23,12 @@ from botocore.exceptions import (
 )
 
 from front_door.errors import (
+    BodyTooLarge,
+    EndpointAtZero,
+    EndpointDied,
     EndpointError,
     EndpointNotFound,
+    EndpointOverloaded,
     EndpointThrottled,
     EndpointTimeout,
     EndpointUnavailable,
@@ -34,8 +38,9 @@ from front_door.errors import (
 from front_door.generation import GenerationRequest
 from sd_contract.fields import PUBLIC_NAMES, Problem
 from sd_contract.invocation import INVALID_REQUEST, JSON, Answer, ContainerError, Invocation
+from sd_contract.limits import INVOCATION_BYTES
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 
 # ValidationError is also what SageMaker says of an endpoint without capacity; our body can't be
 # what it means, as its size and shape are checked before.
@@ -52,6 +57,10 @@ _BY_CODE: Mapping[str, type[FrontDoorError]] = {
 }
 # aws/amazon-sagemaker-examples#559: of an endpoint that was deleted.
 _NOT_FOUND = re.compile(r"ValidationError: Endpoint \S+ of account \S+ not found")
+# "Inference Component has no capacity to process this request": scaled to zero.
+_AT_ZERO = re.compile(r"Validation\w+: .*has no capacity to process this request")
+# DJL Serving v0.27.0's full queue (WorkLoadManager.java).
+_QUEUE_FULL = "WlmCapacityException"
 # DJL Serving v0.27.0 without its Python process: no worker can be started any more (status 500,
 # PyModel.java), or the process has died between two requests (status 400, PyProcess.java, seen with
 # the real server). What a handler raises never comes under these.
@@ -74,22 +83,34 @@ class SageMakerRuntime(Protocol):
 def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: str) -> Answer:
     """`request_id` goes along for the container's log.
 
-    Raises InvalidRequest where the container refuses a field, EndpointThrottled,
-    EndpointNotFound, EndpointUnavailable, EndpointTimeout, and EndpointError for all else.
+    Raises InvalidRequest where the container refuses a field, BodyTooLarge, EndpointThrottled,
+    EndpointUnavailable and its kinds, EndpointTimeout, and EndpointError for all else.
     """
+    body = request.invocation.to_json()
+    if len(body) > INVOCATION_BYTES:
+        raise BodyTooLarge(
+            Problem(
+                "image",
+                f"image, mask: the request takes {len(body)} bytes as the model gets it, with the "
+                f"pictures in base64, and SageMaker carries {INVOCATION_BYTES}: send smaller ones",
+                "body_too_large",
+            )
+        )
     try:
         response = runtime.invoke_endpoint(
             EndpointName=request.variant.endpoint_name,
             ContentType=JSON,
             Accept=JSON,
             CustomAttributes=f"request_id={request_id}",
-            Body=request.invocation.to_json(),
+            Body=body,
         )
         payload = response["Body"].read()
     except ReadTimeoutError as error:
         raise EndpointTimeout(str(error)) from error
-    except (ConnectionError, HTTPClientError) as error:
+    except ConnectionError as error:  # there was none
         raise EndpointUnavailable(str(error)) from error
+    except HTTPClientError as error:
+        raise EndpointDied(str(error)) from error
     except ClientError as error:
         raise _from_client_error(error.response) from error
     except BotoCoreError as error:
@@ -103,6 +124,8 @@ def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
     text = f"{code}: {error.get('Message', '')}"
     if _NOT_FOUND.match(text):
         return EndpointNotFound(text)
+    if _AT_ZERO.match(text):
+        return EndpointAtZero(text)
     if code != "ModelError":
         return _BY_CODE.get(code, EndpointError)(text)
 
@@ -111,7 +134,14 @@ def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
         # "Your invocation timed out while waiting for a response from container primary": its 60 s
         # are over (aws/amazon-sagemaker-examples#799). Otherwise it "could not get a response"
         # (#2815) or "the model process exited".
-        return (EndpointTimeout if "timed out" in text else EndpointUnavailable)(text)
+        return (EndpointTimeout if "timed out" in text else EndpointDied)(text)
+    if status == 413:
+        # SageMaker's own, of what the container answered. No handler gives this status.
+        message = (
+            f"n: the pictures take more than the {INVOCATION_BYTES} bytes that SageMaker carries: "
+            "ask for fewer, for a smaller size, or for output_format jpeg or webp"
+        )
+        return InvalidRequest(Problem("n", message, "response_too_large"))
     where = f"container status {status}, log {response.get('LogStreamArn', 'unknown')}"
     return _from_error_body(response.get("OriginalMessage") or "", where, status)
 
@@ -121,20 +151,22 @@ def _from_error_body(body: str | bytes, where: str, status: int | None) -> Front
     try:
         return _from_container_error(ContainerError.from_json(body), where, failure)
     except ValueError:
-        if kind := _no_worker(body):
+        kind, message = _djl_error(body)
+        if kind == _QUEUE_FULL:
+            return EndpointOverloaded(f"{where}: {kind}")
+        if kind in _NO_WORKER and _NO_WORKER[kind] in message:
             return EndpointUnavailable(f"{where}: {kind}")
         # Its text stays out of our log: a stray traceback may quote the prompt.
         return failure(f"{where}: its body is not in the contract")
 
 
-def _no_worker(body: str | bytes) -> str | None:
-    """The type of DJL's error, if it is one of those."""
+def _djl_error(body: str | bytes) -> tuple[str, str]:
+    """Type and message of an error of DJL's own; empty where it is none."""
     try:
         document = json.loads(body)
-        kind, message = document["type"], document["message"]
-        return kind if kind in _NO_WORKER and _NO_WORKER[kind] in message else None
+        return str(document["type"]), str(document["message"])
     except (ValueError, KeyError, TypeError):
-        return None
+        return "", ""
 
 
 def _from_container_error(
@@ -155,8 +187,9 @@ def _read(payload: bytes, asked: Invocation) -> Answer:
         raise _from_container_error(error, "container status 200", EndpointError) from None
     except ValueError as error:
         raise EndpointError(f"answer not in the contract: {error}") from None
-    if not all(image.startswith(_PNG_SIGNATURE) for image in answer.images):
-        raise EndpointError("answer not in the contract: an image is not a PNG")
+    signature, kind = _SIGNATURES[asked.output_format], asked.output_format.upper()
+    if not all(image.startswith(signature) for image in answer.images):
+        raise EndpointError(f"answer not in the contract: an image is not a {kind}")
     if len(answer.images) != asked.num_images or answer.seeds != asked.seeds:
         raise EndpointError(
             f"answer not in the contract: {len(answer.images)} images of seeds {answer.seeds}, "

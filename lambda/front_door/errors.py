@@ -5,10 +5,15 @@ FrontDoorError
 │   ├── InvalidRequest
 │   ├── BodyTooLarge
 │   ├── ModelNotFound
-│   └── RouteNotFound
+│   ├── PictureNotFound
+│   ├── RouteNotFound
+│   └── MethodNotAllowed
 ├── EndpointThrottled       nobody's mistake; the same request may succeed later
 ├── EndpointUnavailable
-│   └── EndpointNotFound
+│   ├── EndpointNotFound
+│   ├── EndpointAtZero
+│   ├── EndpointOverloaded
+│   └── EndpointDied
 ├── EndpointTimeout
 ├── RegistryError           ours to mend
 ├── EndpointError
@@ -19,11 +24,18 @@ All but a RequestError's text is for the log, never for the caller.
 (A wrong environment is sd_contract's ConfigError.)
 """
 
+from typing import ClassVar
+
 from sd_contract.fields import Problem
 
 
 class FrontDoorError(Exception):
     """Base of all errors raised on purpose here."""
+
+    not_drawn: ClassVar[bool] = False
+    """Whether it says for certain that no container has worked on the request."""
+    passing: ClassVar[bool] = False
+    """Whether, besides, it may have passed in a second."""
 
 
 class RequestError(FrontDoorError):
@@ -40,27 +52,62 @@ class InvalidRequest(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The request body exceeds the configured size."""
+    """The request is larger than what is configured, or than SageMaker takes."""
 
 
 class ModelNotFound(RequestError):
     """No registered variant has the name asked for (or none is the default)."""
 
 
+class PictureNotFound(RequestError):
+    """The picture named isn't one of this API's, or not any more."""
+
+
 class RouteNotFound(RequestError):
-    """The API has no such method and path."""
+    """The API has no such path."""
+
+
+class MethodNotAllowed(RequestError):
+    """The path has no such method, but `allowed`."""
+
+    def __init__(self, allowed: str) -> None:
+        self.allowed = allowed
+        message = f"The path takes {allowed}."
+        super().__init__(Problem(None, message, "method_not_allowed"))
 
 
 class EndpointThrottled(FrontDoorError):
     """SageMaker takes no more requests just now."""
 
+    not_drawn = passing = True
+
 
 class EndpointUnavailable(FrontDoorError):
-    """The endpoint isn't in service, takes no more just now, died, or can't be reached."""
+    """The endpoint has no healthy container, or can't be reached."""
+
+    not_drawn = passing = True
 
 
 class EndpointNotFound(EndpointUnavailable):
-    """There is no endpoint of that name: still being made, or gone with its variant."""
+    """There is no endpoint of that name in service: still being made, or gone with its variant."""
+
+    passing = False
+
+
+class EndpointAtZero(EndpointUnavailable):
+    """The endpoint has no instance now; one may be starting."""
+
+    passing = False
+
+
+class EndpointOverloaded(EndpointUnavailable):
+    """The container's queue is full."""
+
+
+class EndpointDied(EndpointUnavailable):
+    """The connection to the endpoint or its container ended before the answer."""
+
+    not_drawn = passing = False
 
 
 class EndpointTimeout(FrontDoorError):

@@ -1,32 +1,77 @@
-"""What a generation request asks for: checked, typed, and with nothing left to default."""
+"""What a request asks for: checked, typed, and with nothing left to default."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from front_door import openai_fields
 from front_door.errors import InvalidRequest
-from sd_contract.fields import PUBLIC, REQUIRED, Problem, read, shown
+from front_door.openai_fields import OpenAiField
+from front_door.request_body import PICTURES
+from sd_contract import fields as contract
+from sd_contract.fields import Allowed, Field, Problem, Text, read, shown
 from sd_contract.invocation import Invocation
 from sd_contract.registration import Registration
 
 ResponseFormat = Literal["url", "b64_json"]
 T = TypeVar("T")
 
+AUTO = "auto"
+"""As a size: OpenAI's word for the model's own choice."""
+SAFETY_IDENTIFIER = Field(
+    "safety_identifier",
+    Text(),
+    (),
+    "OpenAI's newer name for `user`, which it comes before.",
+    "",
+)
+
 
 @dataclass(frozen=True)
-class GenerationFields:
-    """The body's fields, each in its public range; None: not given."""
+class Form:
+    """The fields of one route. `openai` are those of OpenAI's that offer no choice."""
+
+    fields: tuple[Field, ...]
+    openai: tuple[OpenAiField, ...]
+
+    @property
+    def known(self) -> Mapping[str, Allowed]:
+        return {field.name: field.allowed for field in self.fields}
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.fields if field.default is None)
+
+
+GENERATION = Form((*contract.GENERATION, SAFETY_IDENTIFIER), openai_fields.GENERATION)
+EDIT = Form((*contract.EDIT, SAFETY_IDENTIFIER), openai_fields.EDIT)
+
+
+@dataclass(frozen=True)
+class RequestFields:
+    """The body's fields, each in its public range; None: not given. `image` and `mask` are files,
+    or texts that say where they are."""
 
     prompt: str
     model: str | None = None
     n: int | None = None
     size: str | None = None
     response_format: ResponseFormat | None = None
+    output_format: str | None = None
+    output_compression: int | None = None
     negative_prompt: str | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     seed: int | None = None
     user: str | None = None
+    safety_identifier: str | None = None
+    image: str | bytes | None = None
+    mask: str | bytes | None = None
+    strength: float | None = None
+
+    @property
+    def end_user(self) -> str | None:
+        return self.safety_identifier or self.user
 
 
 @dataclass(frozen=True)
@@ -38,18 +83,23 @@ class GenerationRequest:
     response_format: ResponseFormat
 
 
-def parse_fields(body: Mapping[str, Any]) -> GenerationFields:
+def parse_fields(body: Mapping[str, Any], form: Form) -> RequestFields:
     """Raises InvalidRequest with every problem found."""
-    values, problems = read(body, PUBLIC, REQUIRED)
+    rest, problems = openai_fields.parted(body, form.openai)
+    files = {name: rest.pop(name) for name in PICTURES if isinstance(rest.get(name), bytes)}
+    known = {name: allowed for name, allowed in form.known.items() if name not in files}
+    values, more = read(rest, known, [name for name in form.required if name in known])
+    problems += more
     if problems:
         raise InvalidRequest(*problems)
-    return GenerationFields(**values)
+    return RequestFields(**values, **files)
 
 
 def complete(
-    fields: GenerationFields, variant: Registration, draw_seed: Callable[[], int]
+    fields: RequestFields, variant: Registration, draw_seed: Callable[[], int]
 ) -> GenerationRequest:
-    """Fills in the variant's defaults and checks its own limits. Raises InvalidRequest."""
+    """Fills in the variant's defaults and checks its own limits; an edit's pictures are still
+    missing. Raises InvalidRequest."""
     n = _given(fields.n, 1)
     steps = _given(fields.num_inference_steps, variant.default_steps)
     problems = [
@@ -65,7 +115,7 @@ def complete(
         if value > ceiling
     ]
     served = {str(size): size for size in variant.sizes}
-    size = _given(fields.size, str(variant.sizes[0]))
+    size = str(variant.sizes[0]) if fields.size in (None, AUTO) else fields.size
     if size not in served:
         message = f"size: model {variant.name!r} serves {', '.join(served)}, not {shown(size)}"
         problems.append(Problem("size", message, "size_not_served"))
@@ -81,6 +131,8 @@ def complete(
             num_inference_steps=steps,
             guidance_scale=_given(fields.guidance_scale, variant.default_guidance_scale),
             seed=draw_seed() if fields.seed is None else fields.seed,
+            output_format=_given(fields.output_format, Invocation.output_format),
+            output_compression=_given(fields.output_compression, Invocation.output_compression),
         ),
         fields.response_format or "url",
     )

@@ -4,14 +4,22 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import boto3
 from botocore.config import Config as ClientConfig
+from botocore.session import Session, get_session
 
-from front_door.api_gateway import error_response, ok_response, read_event, request_id
+from front_door.api_gateway import (
+    cors_headers,
+    error_response,
+    ok_response,
+    read_event,
+    request_id,
+)
 from front_door.config import Config
+from front_door.endpoint import SageMakerRuntime
+from front_door.picture_bucket import PictureBucket
 from front_door.picture_time import PictureTimes
 from front_door.request_log import RequestLog
 from front_door.service import FrontDoor
@@ -31,12 +39,16 @@ def serve(
 ) -> dict[str, Any]:
     """Never raises: whatever happens becomes a response with its request id, and a log line."""
     log = RequestLog(request_id(event, invocation_id), timer)
+    origins: Sequence[str] = ()
     try:
         log.called(event)
-        response = ok_response(log.request_id, front_door().answer(read_event(event), log))
+        door = front_door()
+        origins = door.config.cors_origins
+        response = ok_response(log.request_id, door.answer(read_event(event), log))
     except Exception as error:  # noqa: BLE001 - the last resort: a 500 that tells nothing
         log.failed(error)
-        response = error_response(log.request_id, error)
+        response = error_response(log.request_id, error, invoked=log.invoked)
+    response["headers"] |= cors_headers(event, origins)
     emit(log.line(response["statusCode"]))
     return response
 
@@ -46,19 +58,16 @@ def build_front_door() -> FrontDoor:
     """Built at the first request and kept. A wrong environment so becomes a 500 with the reason
     in the log, where failing at import would show the caller the gateway's bare 502."""
     config = Config.from_env(os.environ)
-    once = {"total_max_attempts": 1}
-    runtime = ClientConfig(
-        connect_timeout=2, read_timeout=config.endpoint_timeout_s, retries=once, tcp_keepalive=True
-    )
     quick = {"connect_timeout": 1, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
     # Virtual addressing: without it S3 URLs outside us-east-1 are signed for the global host,
     # whose redirect breaks the signature.
     s3 = ClientConfig(signature_version="s3v4", s3={"addressing_style": "virtual"}, **quick)
-    session = boto3.Session()
+    # Not boto3, which adds a third of the import for what isn't used here.
+    session = get_session()
     return FrontDoor(
         config=config,
         registry=VariantRegistry(
-            session.client("ssm", config=ClientConfig(**quick)),
+            session.create_client("ssm", config=ClientConfig(**quick)),
             prefix=config.variant_prefix,
             default_model=config.default_model,
             ttl_s=config.cache_ttl_s,
@@ -66,6 +75,19 @@ def build_front_door() -> FrontDoor:
             log=lambda entry: print(json.dumps(entry)),
         ),
         picture_times=PictureTimes(time.time),
-        runtime=session.client("sagemaker-runtime", config=runtime),
-        s3=session.client("s3", config=s3),
+        runtime=functools.cache(functools.partial(_runtime, session)),
+        pictures=PictureBucket(
+            session.create_client("s3", config=s3), config.picture_bucket, config.url_ttl_s
+        ),
     )
+
+
+def _runtime(session: Session, read_timeout_s: int) -> SageMakerRuntime:
+    """A client's time-outs are all its requests'; it never tries again: what has been drawn already
+    would be drawn twice."""
+    once = {"total_max_attempts": 1}
+    config = ClientConfig(
+        connect_timeout=2, read_timeout=read_timeout_s, retries=once, tcp_keepalive=True
+    )
+    client: SageMakerRuntime = session.create_client("sagemaker-runtime", config=config)
+    return client

@@ -1,9 +1,9 @@
-"""The API's document: prose, paths and examples by hand, what the contract states from it.
+"""The API's document: prose, paths and examples by hand (openapi.json beside this file), what the
+contract and the tables of this package state from them.
 
-`python -m front_door.openapi docs/openapi.json` writes that file anew.
+`python -m front_door.openapi docs/openapi.json` writes what holds whatever is deployed.
 """
 
-import copy
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -11,14 +11,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from front_door.api_gateway import FAILURES, INTERNAL
 from front_door.errors import InvalidRequest
-from front_door.generation import parse_fields
-from sd_contract.fields import GENERATION, REQUIRED, SEED, Field, Text
+from front_door.generation import AUTO, EDIT, GENERATION, Form, parse_fields
+from front_door.picture_bucket import KEY_PATTERN
+from front_door.request_body import PICTURES
+from sd_contract.fields import SEED, Field, Text
 from sd_contract.invocation import STAGES
 from sd_contract.registration import KINDS, Registration
 from sd_contract.size import PATTERN
 
+_BY_HAND = Path(__file__).with_name("openapi.json")
 _MISTAKES: tuple[Mapping[str, Any], ...] = (
+    {"prompt": "x", "steps": 30},
     {"prompt": "x", "quality": "hd"},
     {},
     {"prompt": "x", "n": "2"},
@@ -27,15 +32,13 @@ _MISTAKES: tuple[Mapping[str, Any], ...] = (
 """Whose answers the document shows."""
 
 
-def filled(document: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` with the contract's fields, ranges and messages in place of what it has of them;
-    descriptions of what is registered stay as they are."""
-    written = copy.deepcopy(dict(document))
+def document() -> dict[str, Any]:
+    """Whatever is deployed."""
+    written: dict[str, Any] = json.loads(_BY_HAND.read_text())
     schemas, responses = (written["components"][part] for part in ("schemas", "responses"))
-    schemas["GenerationRequest"] |= {
-        "required": list(REQUIRED),
-        "properties": {field.name: _property(field) for field in GENERATION},
-    }
+    schemas["GenerationRequest"] |= _request(GENERATION)
+    schemas["EditRequest"] |= _request(EDIT)
+    schemas["EditForm"] |= _form(EDIT)
     schemas["Image"]["properties"]["seed"] = SEED.schema()
     stages = (*STAGES, "endpoint", "storage", "total")
     schemas["Timings"] |= _object((stage, {"type": "number", "minimum": 0}) for stage in stages)
@@ -51,10 +54,14 @@ def filled(document: Mapping[str, Any]) -> dict[str, Any]:
             ),
         ]
     )
-    examples = responses["BadRequest"]["content"]["application/json"]["examples"]
-    for body in _MISTAKES:
-        error = _refusal(body)
-        examples[error.code]["value"]["error"] |= {"message": str(error), "param": error.param}
+    examples = {name: _examples(response) for name, response in responses.items()}
+    for error in map(_refusal, _MISTAKES):
+        answer = _error(str(error), "invalid_request_error", error.code, error.param)
+        examples["BadRequest"][error.code] = answer
+    names = {429: "TooMany", 500: "Internal", 503: "Unavailable", 504: "Timeout"}
+    for failure in (*FAILURES.values(), INTERNAL):
+        answer = _error(failure.message, failure.type, failure.code)
+        examples[names[failure.status]][failure.code] = answer
     return written
 
 
@@ -62,15 +69,80 @@ def text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def picture_schema(url_pattern: str) -> dict[str, Any]:
+    """Of a picture in JSON. `url_pattern` is of what stands before a picture's key in its URL."""
+    whole = r"[A-Za-z0-9+/]{4}"
+    base64 = rf"({whole})*({whole}|[A-Za-z0-9+/]{{3}}=|[A-Za-z0-9+/]{{2}}==)"
+    return {
+        "anyOf": [
+            {"title": "Base64", "pattern": f"^{base64}$", "contentEncoding": "base64"},
+            {
+                "title": "A data URL",
+                "pattern": f"^data:[a-z]+/[a-z0-9.+-]+;base64,{base64}$",
+            },
+            {
+                "title": "The URL of a picture made here, or its key: the end of that",
+                "pattern": rf"^({url_pattern})?{KEY_PATTERN}(\?.*)?$",
+            },
+        ]
+    }
+
+
+def _request(form: Form) -> dict[str, Any]:
+    return {
+        "required": list(form.required),
+        "properties": {
+            **{
+                field.name: _nullable(
+                    {
+                        **_property(field),
+                        **(picture_schema("https://.+/") if field.name in PICTURES else {}),
+                    },
+                    field,
+                )
+                for field in form.fields
+            },
+            **{field.name: field.schema() for field in form.openai},
+        },
+    }
+
+
+def _form(form: Form) -> dict[str, Any]:
+    """As texts have no null."""
+    files = {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
+    return {
+        "required": list(form.required),
+        "properties": {
+            **{
+                field.name: {**_property(field), **(files if field.name in PICTURES else {})}
+                for field in form.fields
+            },
+            **{
+                field.name: {"enum": list(field.taken), "description": field.about}
+                for field in form.openai
+                if field.taken
+            },
+        },
+    }
+
+
 def _property(field: Field) -> dict[str, Any]:
     schema, about = field.allowed.schema(), field.about
     if field.name == "size":
-        schema |= {"pattern": f"^{PATTERN}$", "examples": ["512x512"]}
+        schema |= {"pattern": f"^({PATTERN}|{AUTO})$", "examples": ["512x512"]}
     if not isinstance(field.allowed, Text) and field.allowed.fits(field.default):
         schema["default"] = field.default
     elif field.default:
         about += f" By default {field.default}."
     return {**schema, "description": about}
+
+
+def _nullable(schema: Mapping[str, Any], field: Field) -> dict[str, Any]:
+    """A null is "not given"."""
+    if field.default is None:
+        return dict(schema)
+    either = {**schema, "type": [schema["type"], "null"]}
+    return {**either, "enum": [*schema["enum"], None]} if "enum" in schema else either
 
 
 def _object(properties: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -91,14 +163,22 @@ def _merged(described: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str
     return merged
 
 
+def _examples(response: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = response["content"]["application/json"]["examples"]
+    return found
+
+
+def _error(message: str, kind: str, code: str, param: str | None = None) -> dict[str, Any]:
+    return {"value": {"error": {"message": message, "type": kind, "param": param, "code": code}}}
+
+
 def _refusal(body: Mapping[str, Any]) -> InvalidRequest:
     try:
-        parse_fields(body)
+        parse_fields(body, GENERATION)
     except InvalidRequest as error:
         return error
     raise AssertionError(f"{body} is not refused")
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    place.write_text(text(filled(json.loads(place.read_text()))))
+    Path(sys.argv[1]).write_text(text(document()))

@@ -26,6 +26,9 @@ MOST_OTHER_STEPS = 10.0
 HALF_LIFE_S = 300.0
 
 
+_Key = tuple[str, Size, bool, bool]
+
+
 @dataclass(frozen=True)
 class PictureTime:
     """Seconds for one image: `step_s` for each denoising step, `other_s` for all else."""
@@ -47,17 +50,17 @@ class _Learnt:
 class PictureTimes:
     """What this Lambda instance has learnt. `clock` is in seconds since the epoch.
 
-    Sizes are learnt apart, as attention grows faster than the pixels, and so are requests without
-    guidance, which need half the work.
+    Sizes are learnt apart, as attention grows faster than the pixels; so are requests without
+    guidance, which need half the work, and edits, which encode a picture.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._learnt: dict[tuple[str, Size, bool], _Learnt] = {}
+        self._learnt: dict[_Key, _Learnt] = {}
 
     def of(self, request: GenerationRequest) -> PictureTime:
         """The time of one of the images, taken as drawn alone."""
-        start = _registered(request)
+        start = registered_time(request)
         learnt = self._learnt.get(_key(request))
         if learnt is None or learnt.variant != request.variant:
             return start
@@ -75,9 +78,10 @@ class PictureTimes:
         asked = request.invocation
         if answer.images_in_batch != asked.num_images:
             return
-        now, start = self.of(request), _registered(request).step_s
+        now, start = self.of(request), registered_time(request).step_s
         spent = {stage: ms / 1000 / asked.num_images for stage, ms in answer.timings_ms.items()}
-        step_s = spent.pop("denoise") / asked.num_inference_steps
+        denoise_s = spent.pop("denoise")
+        step_s = denoise_s / asked.steps_run if asked.steps_run else now.step_s
         other_s = sum(spent.values())
         time = PictureTime(
             _moved(now.step_s, step_s, start, (start / MOST_TIMES, start * MOST_TIMES)),
@@ -86,12 +90,12 @@ class PictureTimes:
         self._learnt[_key(request)] = _Learnt(request.variant, time, self._clock())
 
 
-def _key(request: GenerationRequest) -> tuple[str, Size, bool]:
+def _key(request: GenerationRequest) -> _Key:
     asked = request.invocation
-    return request.variant.name, asked.size, asked.guidance_scale > 1
+    return request.variant.name, asked.size, asked.guidance_scale > 1, asked.edit is not None
 
 
-def _registered(request: GenerationRequest) -> PictureTime:
+def registered_time(request: GenerationRequest) -> PictureTime:
     """Larger sizes scale by their pixels, which is on the low side, so that nothing is refused that
     might have fitted. The figure is all of an image's time by its steps: nothing comes on top."""
     variant = request.variant

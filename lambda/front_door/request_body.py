@@ -1,14 +1,25 @@
-"""The request's bytes → a JSON object, or an error that says what is wrong with them."""
+"""The request's bytes → its fields' values, or an error that says what is wrong with them."""
 
 import base64
 import binascii
+import codecs
 import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
 from front_door.errors import BodyTooLarge, InvalidRequest
-from sd_contract.fields import Problem
+from front_door.multipart import FormError, Part, parse_form
+from front_door.openai_fields import OpenAiField
+from sd_contract.fields import Allowed, Number, Problem, shown
+
+JSON, FORM = "application/json", "multipart/form-data"
+PICTURES = ("image", "mask")
+"""The fields that a form has as files: their values are bytes then."""
+# Of JSON (RFC 8259, 6), as far as a field can take it.
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,15})(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -18,20 +29,42 @@ class RawBody:
     text: str
     is_base64: bool
     content_type: str | None
+    content_encoding: str | None = None
 
 
 def parse_body(raw: RawBody, max_bytes: int) -> dict[str, Any]:
-    """Raises BodyTooLarge, or InvalidRequest unless the body is one JSON object.
+    """A JSON object. Raises BodyTooLarge, InvalidRequest."""
+    _check_headers(raw, JSON)
+    return _parse_json(_decode(raw, max_bytes))
 
-    Stricter than `json.loads`: no NaN, no key given twice, as either hides a mistake.
-    """
-    _check_content_type(raw.content_type)
+
+def parse_body_or_form(
+    raw: RawBody,
+    max_bytes: int,
+    known: Mapping[str, Allowed],
+    openai: Iterable[OpenAiField],
+) -> dict[str, Any]:
+    """A JSON object; or a form, whose texts become what JSON would have for their fields. Raises
+    BodyTooLarge, InvalidRequest."""
+    content_type = _check_headers(raw, JSON, FORM)
     data = _decode(raw, max_bytes)
+    if content_type.get_content_type() == JSON:
+        return _parse_json(data)
+    try:
+        parts = parse_form(data, content_type)
+        readers = {field.name: field.from_text for field in openai}
+        return _form_values(parts, known, readers)
+    except FormError as error:
+        raise InvalidRequest(Problem(None, str(error), "invalid_form")) from None
+
+
+def _parse_json(data: bytes) -> dict[str, Any]:
+    """Stricter than `json.loads`: no NaN, no key given twice, as either hides a mistake."""
     if not data.strip():
         raise _invalid('the body is empty: send a JSON object such as {"prompt": "a red fox"}')
     try:
         body = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant
+            data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant
         )
     except json.JSONDecodeError as error:
         raise _invalid(
@@ -49,21 +82,49 @@ def parse_body(raw: RawBody, max_bytes: int) -> dict[str, Any]:
     return body
 
 
-def _check_content_type(header: str | None) -> None:
-    if header is None:
-        return
-    message = Message()
-    message["content-type"] = header
-    charset = message.get_content_charset("utf-8")
-    if message.get_content_type() != "application/json" or charset not in ("utf-8", "us-ascii"):
+def _form_values(
+    parts: Iterable[Part], known: Mapping[str, Allowed], readers: Mapping[str, Any]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for part in parts:
+        name = "image" if part.name == "image[]" else part.name
+        if name in values:
+            said = "one picture, not more" if name in PICTURES else "given twice"
+            raise InvalidRequest(Problem(name[:80], f"{name[:80]}: {said}", "invalid_form"))
+        if name in PICTURES and part.is_file:
+            values[name] = part.data
+        elif name in readers:
+            values[name] = readers[name](part.text())
+        else:
+            text = part.text()
+            number = isinstance(known.get(name), Number) and _NUMBER.fullmatch(text)
+            values[name] = json.loads(text) if number else text
+    return values
+
+
+def _check_headers(raw: RawBody, *types: str) -> Message:
+    """The content type, JSON where none is given."""
+    coding = raw.content_encoding
+    if coding is not None and coding.strip().lower() not in ("", "identity"):
+        message = f"the Content-Encoding header must not be there: {shown(coding)} is not decoded"
+        raise InvalidRequest(Problem(None, message, "invalid_content_encoding"))
+    content_type = Message()
+    content_type["content-type"] = JSON if raw.content_type is None else raw.content_type
+    charset = content_type.get_content_charset("utf-8")
+    try:
+        is_utf8 = codecs.lookup(charset).name in ("utf-8", "ascii")
+    except (LookupError, ValueError):
+        is_utf8 = False
+    if content_type.get_content_type() not in types or not is_utf8:
         raise InvalidRequest(
             Problem(
                 None,
-                "the Content-Type header must be application/json (UTF-8), "
-                f"not {message.get_content_type()[:80]!r}",
+                f"the Content-Type header must be {' or '.join(types)} (UTF-8), "
+                f"not {shown(raw.content_type)}",
                 "invalid_content_type",
             )
         )
+    return content_type
 
 
 def _decode(raw: RawBody, max_bytes: int) -> bytes:

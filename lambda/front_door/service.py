@@ -1,109 +1,154 @@
-"""The API's two operations, from a request to the body of its response."""
+"""The API's operations, from a request to the body of its response."""
 
-import base64
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from front_door import endpoint, pictures
+from front_door import endpoint
 from front_door.api_gateway import Request
 from front_door.config import Config
+from front_door.edit_pictures import load_edit
 from front_door.endpoint import SageMakerRuntime
-from front_door.errors import EndpointNotFound, RouteNotFound
-from front_door.generation import ResponseFormat, complete, parse_fields
+from front_door.errors import (
+    EndpointNotFound,
+    EndpointThrottled,
+    EndpointUnavailable,
+    MethodNotAllowed,
+    RouteNotFound,
+)
+from front_door.generation import EDIT, GENERATION, RequestFields, complete, parse_fields
+from front_door.generation import GenerationRequest as Generation
+from front_door.picture_bucket import PictureBucket
 from front_door.picture_time import PictureTimes
-from front_door.pictures import ObjectStore
-from front_door.request_body import parse_body
+from front_door.request_body import parse_body, parse_body_or_form
 from front_door.request_log import RequestLog
+from front_door.response_body import generation_body, model_body, picture_bodies
 from front_door.time_limit import check_time, estimate_s
-from front_door.variants import Registered, VariantRegistry
+from front_door.variants import VariantRegistry
 from sd_contract.fields import Problem
 from sd_contract.invocation import Answer
 from sd_contract.seeds import draw_seed
 
+# Before a second and a third try of what no container has worked on. Whoever can wait longer is
+# told how long by Retry-After.
+PAUSES_S = (0.3, 0.9)
+
 
 @dataclass(frozen=True)
 class FrontDoor:
-    """`now` is in seconds since the epoch; `draw_seed()` gives one to a request without."""
+    """`runtime` gives a client that waits so many whole seconds for an answer; `now` is in seconds
+    since the epoch; `draw_seed()` gives one to a request without."""
 
     config: Config
     registry: VariantRegistry
     picture_times: PictureTimes
-    runtime: SageMakerRuntime
-    s3: ObjectStore
+    runtime: Callable[[int], SageMakerRuntime]
+    pictures: PictureBucket
     now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
     draw_seed: Callable[[], int] = draw_seed
 
-    def answer(self, request: Request, log: RequestLog) -> dict[str, Any]:
+    def answer(self, request: Request, log: RequestLog) -> Mapping[str, Any]:
         """Raises FrontDoorError."""
-        if request.route == "POST /images/generations":
-            return self._generate(request, log)
-        if request.route == "GET /models":
-            return self._list_models()
-        raise RouteNotFound(Problem(None, "The API has no such method and path.", "not_found"))
+        routes: dict[str, dict[str, Callable[[Request, RequestLog], Mapping[str, Any]]]] = {
+            "/images/generations": {"POST": self._generate},
+            "/images/edits": {"POST": self._edit},
+            "/models": {"GET": self._list_models},
+            "/models/{id}": {"GET": self._get_model},
+            "/openapi.json": {"GET": self._describe},
+        }
+        methods = routes.get(request.path)
+        if methods is None:
+            raise RouteNotFound(Problem(None, "The API has no such path.", "not_found"))
+        if request.method not in methods:
+            raise MethodNotAllowed(", ".join(methods))
+        return methods[request.method](request, log)
 
-    def _generate(self, request: Request, log: RequestLog) -> dict[str, Any]:
-        fields = parse_fields(parse_body(request.body, self.config.max_body_bytes))
-        log.asked(fields)
+    def _generate(self, request: Request, log: RequestLog) -> Mapping[str, Any]:
+        body = parse_body(request.body, self.config.max_body_bytes)
+        return self._draw(parse_fields(body, GENERATION), log)
+
+    def _edit(self, request: Request, log: RequestLog) -> Mapping[str, Any]:
+        body = parse_body_or_form(request.body, self.config.max_edit_bytes, EDIT.known, EDIT.openai)
+        return self._draw(parse_fields(body, EDIT), log)
+
+    def _draw(self, fields: RequestFields, log: RequestLog) -> Mapping[str, Any]:
+        log.asked(fields, log_prompts=self.config.log_prompts)
         variant = self.registry.resolve(fields.model)
-        generation = complete(fields, variant, self.draw_seed)
+        generation = self._with_edit(complete(fields, variant, self.draw_seed), fields)
         picture_time = self.picture_times.of(generation)
-        log.planned(generation, estimate_s(generation, picture_time))
+        estimated_s = estimate_s(generation, picture_time)
+        namespace = self.config.metrics_namespace
+        log.planned(generation, estimated_s, namespace=namespace, now_s=self.now())
         check_time(generation, picture_time, self.config.endpoint_timeout_s)
 
         with log.stage("endpoint"):
             try:
-                answer = endpoint.generate(self.runtime, generation, log.request_id)
+                answer = self._invoke(generation, estimated_s, log)
             except EndpointNotFound:
                 self.registry.refresh()
                 self.registry.resolve(fields.model)  # ModelNotFound: it went with its variant
                 raise
         self.picture_times.learn(generation, answer)
-        log.stages_ms |= answer.timings_ms
+        log.drawn(generation, answer)
         with log.stage("storage"):
-            data = self._data(log.request_id, generation.response_format, answer)
-        return {
-            "created": int(self.now()),
-            "model": variant.name,
-            "data": data,
-            "timings_ms": {**log.stages_ms, "total": log.total_ms()},
-        }
+            urls = None
+            if generation.response_format == "url":
+                urls = self.pictures.store(answer, request_id=log.request_id, now_s=self.now())
+        return generation_body(
+            generation,
+            answer,
+            picture_bodies(answer, urls),
+            created=int(self.now()),
+            timings_ms={**log.stages_ms, "total": log.total_ms()},
+        )
 
-    def _data(
-        self, request_id: str, response_format: ResponseFormat, answer: Answer
-    ) -> list[dict[str, Any]]:
-        if response_format == "b64_json":
-            values = [base64.b64encode(png).decode() for png in answer.images]
-        else:
-            values = pictures.store(
-                self.s3,
-                self.config.picture_bucket,
-                answer,
-                request_id=request_id,
-                now_s=self.now(),
-                url_ttl_s=self.config.url_ttl_s,
-            )
-        return [
-            {response_format: value, "seed": seed}
-            for value, seed in zip(values, answer.seeds, strict=True)
-        ]
+    def _with_edit(self, generation: Generation, fields: RequestFields) -> Generation:
+        edit = None
+        if fields.image is not None:
+            edit = load_edit(fields.image, fields.mask, fields.strength, self.pictures)
+        invocation = replace(
+            generation.invocation, embed_prompt=self.config.embed_prompt, edit=edit
+        )
+        return replace(generation, invocation=invocation)
 
-    def _list_models(self) -> dict[str, Any]:
+    def _invoke(self, generation: Generation, estimated_s: float, log: RequestLog) -> Answer:
+        """Tries again, with the same seed, where no container has worked on the request and it may
+        pass in a moment, as long as there is time left to draw."""
+        for pause_s in (*PAUSES_S, math.inf):
+            runtime = self.runtime(max(1, math.ceil(self._left_s(log))))
+            try:
+                return endpoint.generate(runtime, generation, log.request_id)
+            except (EndpointThrottled, EndpointUnavailable) as error:
+                if not error.passing or pause_s + estimated_s > self._left_s(log):
+                    raise
+                log.tries_again(error)
+            self.sleep(pause_s)
+        raise AssertionError("the last pause is longer than any time left")
+
+    def _left_s(self, log: RequestLog) -> float:
+        """For the endpoint."""
+        return self.config.endpoint_timeout_s - log.total_ms() / 1000
+
+    def _list_models(self, _request: Request, _log: RequestLog) -> Mapping[str, Any]:
         registered, default = self.registry.listing()
-        return {"object": "list", "data": [_model(entry, default) for entry in registered]}
+        return {"object": "list", "data": [model_body(entry, default) for entry in registered]}
 
+    def _get_model(self, request: Request, _log: RequestLog) -> Mapping[str, Any]:
+        return model_body(*self.registry.find(request.model))
 
-def _model(entry: Registered, default: str | None) -> dict[str, Any]:
-    """OpenAI's shape, then what the variant registered; `default` is the one in force."""
-    variant = entry.variant
-    registered = variant.document()
-    del registered["name"]
-    return {
-        "id": variant.name,
-        "object": "model",
-        "created": entry.created,
-        "owned_by": variant.model_id.split("/")[0],
-        **registered,
-        "default": variant.name == default,
-    }
+    def _describe(self, request: Request, _log: RequestLog) -> Mapping[str, Any]:
+        # Most instances of the Lambda never need it.
+        from front_door.served_openapi import document
+
+        registered, default = self.registry.listing()
+        variants = [entry.variant for entry in registered]
+        return document(
+            variants,
+            default,
+            self.config.endpoint_timeout_s,
+            api_url=request.base_url,
+            pictures_url=self.pictures.url,
+        )

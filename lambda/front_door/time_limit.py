@@ -3,27 +3,31 @@
 Better a 400 at once, which says what would fit, than 29 paid seconds that end in a 504.
 """
 
+from dataclasses import replace
+
 from front_door.errors import InvalidRequest
 from front_door.generation import GenerationRequest
 from front_door.picture_time import PictureTime
 from sd_contract.fields import Problem
 
+# Keeps the advice true to its word where a division rounds up.
+_SLACK = 1 + 1e-9
+
 
 def estimate_s(request: GenerationRequest, picture: PictureTime) -> float:
     """Seconds the endpoint will need."""
     asked = request.invocation
-    return asked.num_images * picture.of(asked.num_inference_steps)
+    return asked.num_images * picture.of(asked.steps_run)
 
 
 def check_time(request: GenerationRequest, picture: PictureTime, endpoint_timeout_s: float) -> None:
     """Raises InvalidRequest if the endpoint is going to need more than `endpoint_timeout_s`."""
     needed = estimate_s(request, picture)
-    # The slack keeps the advice below true to its word where a division rounds up.
-    if needed <= endpoint_timeout_s * (1 + 1e-9):
+    if needed <= endpoint_timeout_s * _SLACK:
         return
     asked = request.invocation
-    steps = int((endpoint_timeout_s / asked.num_images - picture.other_s) / picture.step_s)
-    images = int(endpoint_timeout_s / picture.of(asked.num_inference_steps))
+    steps = most_steps(request, picture, endpoint_timeout_s)
+    images = int(endpoint_timeout_s / picture.of(asked.steps_run))
     ways = []
     if steps > 0:
         ways.append(f"with n={asked.num_images}, up to {steps} num_inference_steps")
@@ -41,3 +45,13 @@ def check_time(request: GenerationRequest, picture: PictureTime, endpoint_timeou
             "too_slow",
         )
     )
+
+
+def most_steps(request: GenerationRequest, picture: PictureTime, endpoint_timeout_s: float) -> int:
+    """How many of the variant's steps the request could ask for; 0: not one."""
+    for steps in range(request.variant.max_steps, 0, -1):
+        asked = replace(request.invocation, num_inference_steps=steps)
+        fewer = replace(request, invocation=asked)
+        if estimate_s(fewer, picture) <= endpoint_timeout_s * _SLACK:
+            return steps
+    return 0

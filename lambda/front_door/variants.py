@@ -60,10 +60,16 @@ class VariantRegistry:
             wanted = self._default_name(reading) if name is None else name
             if wanted is not None and wanted in reading.registered:
                 return reading.registered[wanted].variant
+        raise self._not_found(name, wanted, reading)
+
+    def _not_found(
+        self, name: str | None, wanted: str | None, reading: _Reading
+    ) -> ModelNotFound | RegistryError:
+        """`wanted` is `name`, or where that is None the default's."""
         if wanted is not None and wanted in reading.malformed:
-            raise RegistryError(f"registration of {wanted}: {reading.malformed[wanted]}")
+            return RegistryError(f"registration of {wanted}: {reading.malformed[wanted]}")
         deployed = ", ".join(sorted(reading.registered)) or "none"
-        raise ModelNotFound(
+        return ModelNotFound(
             Problem(
                 "model",
                 f"model: {name[:80]!r} is not deployed (deployed: {deployed})"
@@ -86,6 +92,13 @@ class VariantRegistry:
             [reading.registered[name] for name in sorted(reading.registered)],
             default if default in reading.registered else None,
         )
+
+    def find(self, name: str) -> tuple[Registered, str | None]:
+        """That of `listing`, and the default one's name. Raises ModelNotFound, RegistryError."""
+        reading = self._read(REREAD_S)
+        if name not in reading.registered:
+            raise self._not_found(name, name, reading)
+        return reading.registered[name], self._default_name(reading)
 
     def _default_name(self, reading: _Reading) -> str | None:
         # A default whose registration is malformed is still the default: to serve another model

@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 
 from sd_contract.invocation import Answer, Invocation
 from sd_serving.config import ServingConfig
-from sd_serving.engine import Engine, Parts, ms_since
+from sd_serving.edits import Task
+from sd_serving.engine import Engine
 from sd_serving.errors import EngineError, OutOfMemory
+from sd_serving.parts import Parts
+from sd_serving.stage_clock import ms_since
 
 CALLERS_WAIT_S = 60.0
 """InvokeEndpoint's limit. The largest batch that the limits allow would take longer, and past DJL's
@@ -27,13 +30,15 @@ class GaveUp(EngineError):
 
 @dataclass(frozen=True)
 class Group:
-    """Requests of one size, steps and guidance, denoised by one call of the engine."""
+    """Requests of one size, steps, guidance and strength, denoised by one call of the engine."""
 
     requests: int
     images: int
     size: str
     steps: int
     guidance_scale: float
+    strength: float | None
+    """None where they aren't edits."""
     outcome: str
     """`ok`, `out_of_memory`, `gave_up` or `failed`"""
     ms: float
@@ -76,13 +81,13 @@ class BatchEngine(Engine):
         if self._clock() > self._deadline:
             raise GaveUp(f"given up: after {CALLERS_WAIT_S:g} s nobody waits for the answer")
 
-    def generate(self, requests: Sequence[Invocation]) -> list[Answer]:
+    def draw(self, tasks: Sequence[Task]) -> list[Answer]:
         """Of an answer's `engine`, `batch` is the number of requests that this one was denoised
         with, itself included."""
         started = time.perf_counter()
         outcome = "failed"
         try:
-            answers = super().generate(requests)
+            answers = super().draw(tasks)
             outcome = "ok"
         except OutOfMemory:
             outcome = "out_of_memory"
@@ -93,17 +98,18 @@ class BatchEngine(Engine):
                 raise error.__cause__ from None
             raise
         finally:
-            first = requests[0]
+            first = tasks[0].request
             group = Group(
-                requests=len(requests),
-                images=sum(request.num_images for request in requests),
+                requests=len(tasks),
+                images=sum(task.request.num_images for task in tasks),
                 size=str(first.size),
                 steps=first.num_inference_steps,
                 guidance_scale=first.guidance_scale,
+                strength=first.strength,
                 outcome=outcome,
                 ms=ms_since(started),
             )
             self.groups = (*self.groups, group)
         return [
-            replace(answer, engine={**answer.engine, "batch": len(requests)}) for answer in answers
+            replace(answer, engine={**answer.engine, "batch": len(tasks)}) for answer in answers
         ]

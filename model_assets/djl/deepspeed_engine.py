@@ -99,7 +99,7 @@ def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> Di
     if cuda_graph:
         result.text_encoder = GraphedTextEncoder(target.text_encoder)
         result.unet = GraphedUNet(target.unet)
-        result.vae = GraphedVae(target.vae)
+        result.vae = GraphedVae(target.vae, parts.vae)
         result.max_pictures_per_pass = 1
     return result
 
@@ -149,9 +149,13 @@ class GraphedUNet:
 
 
 class GraphedVae:
-    def __init__(self, vae: Any) -> None:
+    """`plain` is the same VAE without a graph. It encodes, as that answers with a distribution
+    whose tensors the graph would write to."""
+
+    def __init__(self, vae: Any, plain: Any) -> None:
         self._vae = vae
         self.config = vae.config
+        self.encode = plain.encode
 
     def decode(self, latents: torch.Tensor, return_dict: bool = False) -> tuple[torch.Tensor]:
         """[1, C, h, w] → [1, 3, H, W]"""

@@ -17,9 +17,9 @@ from sd_contract.environment import ConfigError
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import DiffusersParts, choose_dtype, load_diffusers
-from sd_serving.engine import Parts
 from sd_serving.logs import Log
 from sd_serving.model_unusable import ModelUnusable
+from sd_serving.parts import Parts
 from sd_serving.weights import check_weights
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The compiled artifact: where its files lie, and what its manifest says.
 
-unet/<WxH>/model.pt  vae_decoder/<WxH>/model.pt  vae_post_quant_conv/<WxH>/model.pt
+unet/<WxH>/model.pt  vae_encoder/<WxH>/model.pt
+vae_decoder/<WxH>/model.pt  vae_post_quant_conv/<WxH>/model.pt
 text_encoder/model.pt                      one for all sizes: it never sees the picture
 tokenizer/*  scheduler/scheduler_config.json  unet/config.json  vae/config.json
 parity/<n>.png  parity/samples.safetensors what eager float32 drew and computed, for the parity gate
@@ -54,6 +55,10 @@ class ParityPicture:
     """What eager reaches in the graphs' arithmetic."""
     found_db: float | None = None
     """What the graphs reach; None until they have run."""
+    edited: str | None = None
+    """The PNG in the artifact that it is an edit of; None: drawn from text alone."""
+    strength: float = 0.0
+    """Of that edit."""
 
 
 @dataclass(frozen=True)

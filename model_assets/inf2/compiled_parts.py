@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class SizedGraphs:
     unet: Compiled
     """On both cores: takes exactly 2 rows."""
+    vae_encoder: Compiled
     vae_decoder: Compiled
     vae_post_quant_conv: Compiled
 
@@ -59,6 +60,13 @@ class CompiledParts(LoadedParts):
         noise = [unet(latents[two], step, embeds[two]) for two in index]
         return torch.cat(noise)[:rows].float()
 
+    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        height, width = pixels.shape[-2:]
+        encoder = self.graphs[Size(width, height)].vae_encoder
+        return torch.cat([encoder(row) for row in pixels.float().unsqueeze(1)])
+
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         import torch
 
@@ -76,6 +84,7 @@ class CompiledParts(LoadedParts):
         networks: dict[str, Compiled] = {"text_encoder": self.text_encoder}
         for size, graphs in self.graphs.items():
             networks |= {
+                graph_name("vae_encoder", size): graphs.vae_encoder,
                 graph_name("vae_post_quant_conv", size): graphs.vae_post_quant_conv,
                 graph_name("vae_decoder", size): graphs.vae_decoder,
                 graph_name("unet", size): lambda latents, t, embeds: self.denoise(
@@ -102,6 +111,7 @@ def load_parts(
         graphs={
             size: SizedGraphs(
                 unet=backend.load_pair(folder / graph_path("unet", size)),
+                vae_encoder=backend.load(folder / graph_path("vae_encoder", size)),
                 vae_decoder=backend.load(folder / graph_path("vae_decoder", size)),
                 vae_post_quant_conv=backend.load(folder / graph_path("vae_post_quant_conv", size)),
             )

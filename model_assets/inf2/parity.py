@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from inf2.artifact import IDENTICAL_DB, PASSED, SAMPLES, Bar, GraphCheck, Parity, ParityPicture
 from inf2.samples import load_samples, relative_rms
-from sd_contract.invocation import Invocation
+from sd_contract.invocation import Edit, Invocation
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
-from sd_serving.engine import Engine, Parts
+from sd_serving.engine import Engine
+from sd_serving.parts import Parts
 
 if TYPE_CHECKING:
     from inf2.compiled_parts import CompiledParts
@@ -35,6 +36,9 @@ PROMPTS = (
     ("a blue square", 1.0),
     ("a quiet harbour at dawn, photograph", 7.5),
 )
+EDIT_STRENGTH = 0.0
+"""Of each size's first picture: it goes through the VAE, there and back, and no step makes another
+picture of its rounding."""
 # Time steps 999, 799, 599, 400 and 200.
 STEPS = 5
 # Unit roundoff is 2^-8 and 2^-24. An answer in bfloat16 can't be closer than that; one in float32
@@ -50,17 +54,27 @@ class ParityTooLow(Exception):
 def choose_pictures(
     sizes: Sequence[Size], *, steps: int = STEPS, count: int = len(PROMPTS)
 ) -> tuple[ParityPicture, ...]:
-    cases = [
-        (size, seed, *case) for size in sizes for seed, case in enumerate(PROMPTS[:count], start=1)
-    ]
-    return tuple(
-        ParityPicture(prompt, seed, guidance, steps, size, f"parity/{number}.png")
-        for number, (size, seed, prompt, guidance) in enumerate(cases)
-    )
+    """`count` from text for each size, and one edit."""
+    pictures: list[ParityPicture] = []
+    for size in sizes:
+        drawn = [
+            ParityPicture(
+                prompt, seed, guidance, steps, size, f"parity/{len(pictures) + seed - 1}.png"
+            )
+            for seed, (prompt, guidance) in enumerate(PROMPTS[:count], start=1)
+        ]
+        edit = replace(
+            drawn[0],
+            edited=drawn[0].reference,
+            strength=EDIT_STRENGTH,
+            reference=f"parity/{len(pictures) + len(drawn)}.png",
+        )
+        pictures += [*drawn, edit]
+    return tuple(pictures)
 
 
-def draw(parts: Parts, pictures: Sequence[ParityPicture]) -> list[bytes]:
-    """One PNG each, by the request path that serves."""
+def draw(parts: Parts, pictures: Sequence[ParityPicture], folder: Path) -> list[bytes]:
+    """One PNG each, by the request path that serves. `folder` has what is edited."""
     engine = Engine(
         parts,
         ServingConfig(
@@ -72,10 +86,13 @@ def draw(parts: Parts, pictures: Sequence[ParityPicture]) -> list[bytes]:
             dtype="auto",
         ),
     )
-    return [_draw(engine, picture) for picture in pictures]
+    return [_draw(engine, picture, folder) for picture in pictures]
 
 
-def _draw(engine: Engine, picture: ParityPicture) -> bytes:
+def _draw(engine: Engine, picture: ParityPicture, folder: Path) -> bytes:
+    edit = None
+    if picture.edited:
+        edit = Edit((folder / picture.edited).read_bytes(), strength=picture.strength)
     request = Invocation(
         prompt=picture.prompt,
         negative_prompt="",
@@ -84,6 +101,7 @@ def _draw(engine: Engine, picture: ParityPicture) -> bytes:
         num_inference_steps=picture.steps,
         guidance_scale=picture.guidance_scale,
         seed=picture.seed,
+        edit=edit,
     )
     (answer,) = engine.generate([request])
     return answer.images[0]
@@ -164,19 +182,20 @@ def _measure_pictures(
 ) -> list[ParityPicture]:
     return [
         replace(picture, found_db=psnr_db(png, (folder / picture.reference).read_bytes()))
-        for picture, png in zip(pictures, draw(parts, pictures), strict=True)
+        for picture, png in zip(pictures, draw(parts, pictures, folder), strict=True)
     ]
 
 
 def _picture_problems(pictures: Sequence[ParityPicture], bar: Bar) -> Iterator[str]:
-    for size, group in groupby(pictures, key=lambda picture: picture.size):
+    for (size, edited), group in groupby(pictures, key=lambda p: (p.size, bool(p.edited))):
         drawn = list(group)
         found = [_db(picture) for picture in drawn]
         everything = ", ".join(f"{db:g}" for db in found)
         mean, least = statistics.fmean(found), bar.mean_db([p.eager_db for p in drawn])
         if mean < least:
+            kind = "edits" if edited else "pictures"
             yield (
-                f"the {size} pictures have {mean:.4g} dB on average, which is "
+                f"the {size} {kind} have {mean:.4g} dB on average, which is "
                 f"{least - mean:.2f} dB below the bar of {least:.4g} dB (all: {everything}; "
                 f"eager: {', '.join(f'{p.eager_db:g}' for p in drawn)})"
             )
@@ -197,14 +216,17 @@ def quality(parity: Parity) -> dict[str, Any]:
     """The figures for people, flat, at most 600 characters as JSON; null where they haven't been
     measured yet. `rms` is relative to the answer's own RMS; its ratio is to what eager loses in the
     same arithmetic (or to rounding's floor), and `rms_ratio` of the bar is the most allowed."""
-    found = [p.found_db for p in parity.pictures if p.found_db is not None]
-    eager = [p.eager_db for p in parity.pictures]
+    drawn = [p for p in parity.pictures if not p.edited]
+    found = [p.found_db for p in drawn if p.found_db is not None]
+    eager = [p.eager_db for p in drawn]
+    edits = [p.found_db for p in parity.pictures if p.edited and p.found_db is not None]
     figures: dict[str, Any] = {
         "parity": parity.status,
         "pictures_db_min": min(found, default=None),
         "pictures_db_mean": round(statistics.fmean(found), 2) if found else None,
         "pictures_db_eager_min": min(eager),
         "pictures_db_eager_mean": round(statistics.fmean(eager), 2),
+        "edits_db_min": min(edits, default=None),
     }
     for part, graphs in groupby(sorted(parity.graphs), key=lambda graph: graph.split("/")[0]):
         checks = [check for graph in graphs for check in parity.graphs[graph]]

@@ -1,7 +1,9 @@
 """The model's parts, each a graph or one for each size. Without torch: the stacks read it too.
 
 Shapes, dtypes and compiler options are those of aws-neuron-samples
-(hf_pretrained_sd2_512_inference) and aws-neuron-sdk (src/benchmark/pytorch/sd2_512_compile.py).
+(hf_pretrained_sd2_512_inference; the VAE encoder's, which that one lacks,
+hf_pretrained_sd2_inpainting_936_624_inference) and aws-neuron-sdk
+(src/benchmark/pytorch/sd2_512_compile.py).
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ PARTS = (
     # Smallest first, so that each one's peak of memory shows over those before it.
     Part("vae_post_quant_conv", (), narrow=False),
     Part("text_encoder", (FAST_LOADING,), for_each_size=False),
+    Part("vae_encoder", (UNET_INFERENCE, FAST_LOADING), narrow=False),
     Part("vae_decoder", (UNET_INFERENCE, FAST_LOADING), narrow=False),
     Part("unet", (UNET_INFERENCE, FAST_LOADING)),
 )

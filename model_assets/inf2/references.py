@@ -6,13 +6,16 @@ One model is in memory at a time. Nothing here needs the compiled graphs or a de
 from __future__ import annotations
 
 import gc
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -20,6 +23,7 @@ from inf2.artifact import DEFERRED, SAMPLES, Bar, GraphCheck, Parity, ParityPict
 from inf2.parity import allowed_rms, draw, psnr_db
 from inf2.samples import Sample, relative_rms, save_samples
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.edits import pixel_tensor
 from sd_serving.networks import load_network
 
 # Of each size's pictures, those whose drawing the networks' inputs are taken from. The first is
@@ -34,6 +38,10 @@ class EagerParts(DiffusersParts):
     """The networks as diffusers has them, in the dtypes they are compiled in: the VAE's is
     float32."""
 
+    def encode_pictures(self, pixels: Tensor) -> Tensor:
+        latents: Tensor = self.vae.encode(pixels.float(), return_dict=False)[0].mode()
+        return latents
+
     def decode(self, latents: Tensor) -> Tensor:
         image: Tensor = self.vae.decode(latents.float(), return_dict=False)[0]
         return image
@@ -43,6 +51,7 @@ class EagerParts(DiffusersParts):
         return {
             "text_encoder": lambda ids: self.text_encoder(ids)[0],
             "unet": lambda latents, t, embeds: self.denoise(latents, int(t), embeds),
+            "vae_encoder": self.encode_pictures,
             "vae_decoder": self.vae.decoder,
             "vae_post_quant_conv": self.vae.post_quant_conv,
         }
@@ -94,18 +103,14 @@ def measure(
 ) -> Parity:
     """What the gate needs, with the pictures and samples written to `out`. `dtype` is that of the
     text encoder and the UNet."""
-    references, samples = _reference(weights, pictures)
-    for picture, png in zip(pictures, references, strict=True):
-        target = out / picture.reference
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(png)
+    samples = _reference(weights, pictures, out)
     save_samples(samples, out / SAMPLES)
     gc.collect()
     if dtype == "float32" and not products_in_bfloat16:  # eager would only draw the same again
         rms = {graph: [0.0] * len(several) for graph, several in samples.items()}
     else:
         with Bfloat16Products() if products_in_bfloat16 else nullcontext():
-            pictures, rms = _eager(weights, dtype, pictures, references, samples)
+            pictures, rms = _eager(weights, dtype, pictures, samples, out)
     gc.collect()
     checks = {
         graph: tuple(
@@ -122,22 +127,35 @@ def measure(
 
 
 def _reference(
-    weights: Path, pictures: Sequence[ParityPicture]
-) -> tuple[list[bytes], dict[str, list[Sample]]]:
+    weights: Path, pictures: Sequence[ParityPicture], out: Path
+) -> dict[str, list[Sample]]:
+    """Writes the pictures to `out`."""
     eager = load_eager(weights, torch.float32)
-    pngs: list[bytes] = []
     samples: dict[str, list[Sample]] = {}
     for number, picture in enumerate(pictures):
         nth = sum(other.size == picture.size for other in pictures[:number])
         with _recorded(eager, samples, picture, number, nth):
-            pngs += draw(eager, [picture])
+            (png,) = draw(eager, [picture], out)
+        (out / picture.reference).parent.mkdir(parents=True, exist_ok=True)
+        (out / picture.reference).write_bytes(png)
+        if nth < VAE_PICTURES:
+            samples.setdefault(graph_name("vae_encoder", picture.size), []).append(
+                _encoded(eager, png, f"picture {number}")
+            )
     with torch.inference_mode():
         samples["text_encoder"] = [
             Sample(f"the prompt {prompt!r}", (ids,), eager.text_encoder(ids)[0])
             for prompt in dict.fromkeys([*(picture.prompt for picture in pictures), ""])
             for ids in [eager.tokenizer.ids([prompt])]
         ]
-    return pngs, samples
+    return samples
+
+
+def _encoded(eager: EagerParts, png: bytes, label: str) -> Sample:
+    with Image.open(io.BytesIO(png)) as picture:
+        pixels = pixel_tensor(np.array(picture))[None]
+    with torch.inference_mode():
+        return Sample(label, (pixels,), eager.encode_pictures(pixels))
 
 
 @contextmanager
@@ -181,8 +199,8 @@ def _eager(
     weights: Path,
     dtype: str,
     pictures: Sequence[ParityPicture],
-    references: Sequence[bytes],
     samples: Mapping[str, Sequence[Sample]],
+    out: Path,
 ) -> tuple[list[ParityPicture], dict[str, list[float]]]:
     """The pictures with `eager_db`, and each sample's error."""
     eager = load_eager(weights, getattr(torch, dtype))
@@ -196,7 +214,7 @@ def _eager(
             for graph, several in samples.items()
         }
     drawn = [
-        replace(picture, eager_db=psnr_db(png, reference))
-        for picture, png, reference in zip(pictures, draw(eager, pictures), references, strict=True)
+        replace(picture, eager_db=psnr_db(png, (out / picture.reference).read_bytes()))
+        for picture, png in zip(pictures, draw(eager, pictures, out), strict=True)
     ]
     return drawn, rms

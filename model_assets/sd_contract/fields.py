@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sd_contract.seeds import SEEDS
 
@@ -59,10 +59,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number; both ends belong to the range."""
+    """A finite number; both ends belong to the range. JSON has one type for all numbers: 1 is the
+    number 1.0, and 1.0 the integer 1 (JSON Schema, 6.1.1)."""
 
     low: float
     high: float
+    kind: ClassVar[type[float]] = float
+    """Python's, of a value."""
 
     @property
     def expected(self) -> str:
@@ -86,13 +89,15 @@ class Whole(Number):
 
     low: int
     high: int
+    kind: ClassVar[type[float]] = int
 
     @property
     def expected(self) -> str:
         return f"an integer from {self.low} to {self.high}"
 
     def fits(self, value: Any) -> bool:
-        return type(value) is int  # to isinstance, a bool is one
+        # To isinstance, a bool is an int.
+        return type(value) is int or (type(value) is float and value.is_integer())
 
     def schema(self) -> dict[str, Any]:
         return {**super().schema(), "type": "integer"}
@@ -117,21 +122,37 @@ class Choice:
         return {"type": "string", "enum": list(self.values)}
 
 
-Allowed = Text | Number | Choice
+@dataclass(frozen=True)
+class Flag:
+    @property
+    def expected(self) -> str:
+        return "a boolean"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def mistake(self, value: bool) -> str | None:  # noqa: ARG002 - both are right
+        return None
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+Allowed = Text | Number | Choice | Flag
 
 
 @dataclass(frozen=True)
 class Field:
     """`name` is OpenAI's where OpenAI has the field, else diffusers'; `container` are the names at
     /invocations, none for what ends at the front door. `default` is what counts where the field
-    isn't given: of a Whole or a Choice the value itself, if it is always the same; else in words
+    isn't given: of a Number or a Choice the value itself, if it is always the same; else in words
     where the value comes from, empty where there is none. A field with None is required."""
 
     name: str
     allowed: Allowed
     container: tuple[str, ...]
     about: str
-    default: str | int | None
+    default: str | float | None
 
 
 PROMPT = Text(1, 1000)
@@ -140,6 +161,10 @@ IMAGES = Whole(1, 4)
 STEPS = Whole(1, 100)
 GUIDANCE_SCALE = Number(1.0, 20.0)
 SEED = Whole(0, SEEDS - 1)
+OUTPUT_FORMAT = Choice(("png", "jpeg", "webp"))
+OUTPUT_COMPRESSION = Whole(0, 100)
+STRENGTH = Number(0.0, 1.0)
+DEFAULT_STRENGTH = 0.75
 
 GENERATION = (
     Field("prompt", PROMPT, ("prompt",), "What the picture shows.", None),
@@ -165,9 +190,24 @@ GENERATION = (
         "response_format",
         Choice(("url", "b64_json")),
         (),
-        "`url`: a presigned link that works for an hour unless set otherwise. `b64_json`: the PNG "
-        "itself, as far as all of them fit into 6 MB.",
+        "`url`: a presigned link that works for an hour unless set otherwise. `b64_json`: the "
+        "picture itself, as far as all of them fit into 6 MB.",
         "url",
+    ),
+    Field(
+        "output_format",
+        OUTPUT_FORMAT,
+        ("output_format",),
+        "Of the pictures.",
+        OUTPUT_FORMAT.values[0],
+    ),
+    Field(
+        "output_compression",
+        OUTPUT_COMPRESSION,
+        ("output_compression",),
+        "Quality of `jpeg` and `webp`: 100 is the best and the largest. `png` loses nothing and "
+        "takes no notice.",
+        OUTPUT_COMPRESSION.high,
     ),
     Field("negative_prompt", NEGATIVE_PROMPT, ("negative_prompt",), "What to keep out of it.", ""),
     Field(
@@ -188,38 +228,64 @@ GENERATION = (
     Field("seed", SEED, ("seed",), "Of the first image; echoed.", "drawn at random"),
     Field("user", Text(), (), "Your user's id; logged as a hash only.", ""),
 )
+EDIT = (
+    *GENERATION,
+    Field(
+        "image",
+        Text(),
+        ("image",),
+        "The picture to start from: PNG, JPEG or WebP, at most 4096 pixels a side. Scaled and "
+        "centre-cropped to `size`.",
+        None,
+    ),
+    Field(
+        "mask",
+        Text(),
+        ("mask",),
+        "A picture as large as `image`, whose transparent parts (alpha 0) are drawn anew. All else "
+        "stays as it is, to the pixel.",
+        "",
+    ),
+    Field(
+        "strength",
+        STRENGTH,
+        ("strength",),
+        "How far from `image`: that share of the steps is done. 0: not at all. 1: nothing of it is "
+        "seen.",
+        DEFAULT_STRENGTH,
+    ),
+)
 PUBLIC: Mapping[str, Allowed] = {field.name: field.allowed for field in GENERATION}
 REQUIRED = tuple(field.name for field in GENERATION if field.default is None)
-PUBLIC_NAMES: Mapping[str, str] = {
-    inner: field.name for field in GENERATION for inner in field.container
-}
+EDIT_PUBLIC: Mapping[str, Allowed] = {field.name: field.allowed for field in EDIT}
+EDIT_REQUIRED = tuple(field.name for field in EDIT if field.default is None)
+PUBLIC_NAMES: Mapping[str, str] = {inner: field.name for field in EDIT for inner in field.container}
 """By the container's name."""
 
 
 def read(
     body: Mapping[str, Any], known: Mapping[str, Allowed], required: Iterable[str]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The values given, and every mistake: a value with one is left out. Integers given for a
-    Number become floats."""
+    """The values given, and every mistake: a value with one is left out. A null is not given."""
     problems = [
         Problem(name, f"{name}: unknown field (known: {', '.join(known)})", "unknown_field")
         for name in (shown(key)[1:-1] for key in body if key not in known)
     ]
     values: dict[str, Any] = {}
     for name, allowed in known.items():
-        if name not in body:
+        value = body.get(name)
+        if value is None:
             if name in required:
                 message = f"{name}: required, {allowed.expected}"
                 problems.append(Problem(name, message, "missing_field"))
             continue
-        value = body[name]
         if not allowed.fits(value):
             message = f"{name}: must be {allowed.expected}, not {json_type(value)}"
             problems.append(Problem(name, message, "invalid_type"))
         elif mistake := allowed.mistake(value):
             problems.append(Problem(name, f"{name}: {mistake}", "out_of_range"))
         else:
-            values[name] = float(value) if type(allowed) is Number else value
+            values[name] = allowed.kind(value) if isinstance(allowed, Number) else value
     return values, problems
 
 
@@ -238,5 +304,6 @@ def json_type(value: object) -> str:
         return "a boolean"
     if isinstance(value, float) and not math.isfinite(value):
         return "a non-finite number"
-    names = {type(None): "null", list: "a list", dict: "an object"}
-    return names.get(type(value)) or shown(value)
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return shown(value)

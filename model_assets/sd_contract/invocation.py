@@ -11,19 +11,32 @@ import binascii
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sd_contract.environment import ServingEnvironment
-from sd_contract.fields import PUBLIC, PUBLIC_NAMES, Allowed, Problem, Whole, read
+from sd_contract.fields import (
+    DEFAULT_STRENGTH,
+    EDIT_PUBLIC,
+    OUTPUT_COMPRESSION,
+    OUTPUT_FORMAT,
+    PUBLIC_NAMES,
+    Allowed,
+    Flag,
+    Problem,
+    Whole,
+    read,
+)
 from sd_contract.seeds import draw_seed, seeds_of
 from sd_contract.size import Size
 
 JSON = "application/json"
-PNG = "image/png"
+MEDIA_TYPES = {name: f"image/{name}" for name in OUTPUT_FORMAT.values}
+"""By `output_format`."""
 
-STAGES = ("text_encoder", "denoise", "vae_decode", "png")
-"""Of `timings_ms`, in the order of the work."""
+STAGES = ("text_encoder", "vae_encode", "denoise", "vae_decode", "encode")
+"""Of `timings_ms`, in the order of the work. `vae_encode` is 0 but for edits; `encode` is into
+`output_format`."""
 
 INVALID_REQUEST = "invalid_request"
 """The error type of a request that must not be tried again unchanged."""
@@ -33,7 +46,11 @@ ENGINE_ERROR = "engine_error"
 # A side may be anything here; which pairs are served, the container says.
 _SIDE = Whole(8, 4_096)
 KNOWN: Mapping[str, Allowed] = {
-    inner: PUBLIC[name] if name != "size" else _SIDE for inner, name in PUBLIC_NAMES.items()
+    **{
+        inner: _SIDE if name == "size" else EDIT_PUBLIC[name]
+        for inner, name in PUBLIC_NAMES.items()
+    },
+    "embed_prompt": Flag(),
 }
 
 
@@ -74,6 +91,16 @@ class Refused(ContainerError):
 
 
 @dataclass(frozen=True)
+class Edit:
+    """`image` and `mask` are files: PNG, JPEG or WebP. At /invocations they are base64, beside the
+    rest and not below it."""
+
+    image: bytes
+    mask: bytes | None = None
+    strength: float = DEFAULT_STRENGTH
+
+
+@dataclass(frozen=True)
 class Invocation:
     """Image i is drawn from `seeds[i]`."""
 
@@ -84,15 +111,39 @@ class Invocation:
     num_inference_steps: int
     guidance_scale: float
     seed: int
+    output_format: str = OUTPUT_FORMAT.values[0]
+    output_compression: int = OUTPUT_COMPRESSION.high
+    embed_prompt: bool = True
+    """Whether the prompts go into the pictures' metadata."""
+    edit: Edit | None = None
+    """None: drawn from text alone."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
         return seeds_of(self.seed, self.num_images)
 
+    @property
+    def strength(self) -> float | None:
+        return None if self.edit is None else self.edit.strength
+
+    @property
+    def steps_run(self) -> int:
+        """The last of the steps, as many as `strength` says (diffusers'
+        StableDiffusionImg2ImgPipeline.get_timesteps)."""
+        share = 1.0 if self.strength is None else self.strength
+        return min(int(self.num_inference_steps * share), self.num_inference_steps)
+
     def to_json(self) -> bytes:
-        document = asdict(self)
-        size = document.pop("size")
-        return json.dumps({**document, **size}).encode()
+        document = dict(vars(self))
+        document |= vars(document.pop("size"))
+        edit = document.pop("edit")
+        if edit is not None:
+            given = {name: value for name, value in vars(edit).items() if value is not None}
+            document |= {
+                name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+                for name, value in given.items()
+            }
+        return json.dumps(document).encode()
 
     @classmethod
     def from_json(
@@ -101,6 +152,7 @@ class Invocation:
         """What isn't given is as `served` says; `draw_seed()` gives a seed. Raises Refused."""
         values, problems = read(_json_object(body), KNOWN, required=("prompt",))
         size = _size(values, served.sizes, problems)
+        edit = _edit(values, problems)
         if problems:
             raise Refused(*problems)
         return cls(
@@ -111,23 +163,41 @@ class Invocation:
             num_inference_steps=values.get("num_inference_steps", served.default_steps),
             guidance_scale=values.get("guidance_scale", served.default_guidance_scale),
             seed=values["seed"] if "seed" in values else draw_seed(),
+            output_format=values.get("output_format", cls.output_format),
+            output_compression=values.get("output_compression", cls.output_compression),
+            embed_prompt=values.get("embed_prompt", cls.embed_prompt),
+            edit=edit,
         )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """PNGs in the order of `seeds`. `timings_ms` by STAGES; all but `png` are of the whole batch
-    that the request was part of. `engine` says what drew them, with `images_in_batch`."""
+    """Pictures in the order of `seeds`. `timings_ms` by STAGES; all but `encode` are of the whole
+    batch that the request was part of. `engine` says what drew them, with `images_in_batch`,
+    `prompt_tokens` and `negative_prompt_tokens`. `warnings` are sentences, each of which names a
+    field that did less than it said."""
 
     images: tuple[bytes, ...]
     seeds: tuple[int, ...]
     timings_ms: Mapping[str, float]
     engine: Mapping[str, Any]
+    output_format: str = OUTPUT_FORMAT.values[0]
+    warnings: tuple[str, ...] = ()
 
     @property
     def images_in_batch(self) -> int:
         """These images, and those of requests they were batched with."""
         return int(self.engine["images_in_batch"])
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of both prompts, as the encoder counts."""
+        return int(self.engine["prompt_tokens"]) + int(self.engine["negative_prompt_tokens"])
+
+    @property
+    def instance_ms(self) -> float:
+        """What these images took of their instance: their share where they were batched."""
+        return sum(self.timings_ms.values()) * len(self.images) / self.images_in_batch
 
     def to_json(self) -> bytes:
         images = [base64.b64encode(image).decode() for image in self.images]
@@ -147,6 +217,8 @@ class Answer:
                 seeds=tuple(document["seeds"]),
                 timings_ms={stage: _ms(document["timings_ms"][stage]) for stage in STAGES},
                 engine=_engine(document["engine"]),
+                output_format=_output_format(document["output_format"]),
+                warnings=tuple(_text(warning) for warning in document["warnings"]),
             )
         except (KeyError, TypeError, binascii.Error) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
@@ -184,10 +256,46 @@ def _size(values: Mapping[str, Any], served: Sequence[Size], problems: list[Prob
     return size
 
 
+def _edit(values: Mapping[str, Any], problems: list[Problem]) -> Edit | None:
+    """Mistakes go into `problems`."""
+    if "image" not in values:
+        problems += [
+            Problem(name, f"{name}: only together with image", "missing_field")
+            for name in ("mask", "strength")
+            if name in values
+        ]
+        return None
+    files: dict[str, bytes] = {}
+    for name in ("image", "mask"):
+        try:
+            if name in values:
+                files[name] = base64.b64decode(values[name], validate=True)
+        except ValueError:  # also for what isn't ASCII
+            problems.append(Problem(name, f"{name}: must be base64 text", "invalid_base64"))
+    return Edit(files.get("image", b""), files.get("mask"), values.get("strength", Edit.strength))
+
+
+_COUNTED = {"images_in_batch": 1, "prompt_tokens": 0, "negative_prompt_tokens": 0}
+"""Of an answer's `engine`: the least each can be."""
+
+
 def _engine(value: Any) -> Mapping[str, Any]:
-    if type(value["images_in_batch"]) is not int:
-        raise TypeError(f"images_in_batch is {value['images_in_batch']!r}")
+    for name, least in _COUNTED.items():
+        if type(value[name]) is not int or value[name] < least:
+            raise TypeError(f"{name} is {value[name]!r}")
     return dict(value)
+
+
+def _output_format(value: Any) -> str:
+    if value not in OUTPUT_FORMAT.values:
+        raise TypeError(f"{value!r} is not an output format")
+    return str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
 
 
 def _name(value: Any) -> str | None:

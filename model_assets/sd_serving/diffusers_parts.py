@@ -47,6 +47,14 @@ class DiffusersParts(LoadedParts):
         )[0]
         return noise
 
+    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The mode of the latents' distribution, where the pipelines of diffusers draw from it.
+        Nothing is then drawn but the noise, from the same place of the seed's generator as for a
+        generation, and at strength 0 the picture is the nearest that the VAE has."""
+        (posterior,) = self.vae.encode(self._image_input(pixels), return_dict=False)
+        latents: torch.Tensor = posterior.mode()
+        return latents
+
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         image: torch.Tensor = self.vae.decode(self._image_input(latents), return_dict=False)[0]
         return image

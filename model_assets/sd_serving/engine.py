@@ -1,27 +1,43 @@
-"""Text to pictures, the same steps for every variant; what differs is behind Parts.
+"""Text to pictures, and pictures to pictures, the same steps for every variant; what differs is
+behind Parts.
 
 A picture is determined by its request, its seed and the part's arithmetic, by nothing else: the
 noise is drawn picture by picture on the CPU, the latents stay float32 between the steps, and how
 many go through the networks at once is the part's choice (`max_pictures_per_pass`), because a
 kernel may round differently for another batch size. With 1, a picture of n is bit for bit the one
 made alone.
+
+Edits at strength 1 begin with noise alone, so they are the generation from the same seed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sd_contract.invocation import STAGES, Answer, Invocation
+from sd_contract.invocation import Answer, Invocation
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
+from sd_serving.edits import (
+    Start,
+    Starts,
+    Task,
+    blank_edit,
+    pixel_tensor,
+    prepare,
+    redrawn_latents,
+    with_kept_pixels,
+)
 from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.memory import give_memory_back, is_out_of_memory
-from sd_serving.png import encode_png
+from sd_serving.metadata import parameters
+from sd_serving.no_effect import is_guided, warnings_of
+from sd_serving.parts import Parts
+from sd_serving.picture_file import encode
+from sd_serving.stage_clock import StageClock, ms_since
 
 if TYPE_CHECKING:
     import torch
@@ -32,60 +48,17 @@ WARMUP_STEPS = 2
 _Item = TypeVar("_Item")
 
 
-class Parts(Protocol):
-    """A loaded model as a variant's `load` returns it. Tensors are batch-first, on `device`;
-    float inputs come as float32 and each method casts to what its network wants."""
-
-    @property
-    def latent_channels(self) -> int: ...
-    @property
-    def vae_scale(self) -> int:
-        """Pixels per latent, along each side."""
-
-    @property
-    def scaling_factor(self) -> float:
-        """The engine divides latents by it before `decode`."""
-
-    @property
-    def tokenizer_max_length(self) -> int: ...
-    @property
-    def device(self) -> torch.device: ...
-    @property
-    def dtype_name(self) -> str:
-        """For people: what the networks compute in."""
-
-    @property
-    def max_pictures_per_pass(self) -> int | None:
-        """Pictures (not guidance rows) and prompts that may share a call; None: no limit.
-        1 makes each picture independent, to the bit, of what it was asked together with."""
-
-    def count_tokens(self, prompt: str) -> int:
-        """Tokens of the whole prompt with its two markers; more than tokenizer_max_length means
-        that the end of the prompt has no effect."""
-
-    def encode(self, prompts: list[str]) -> torch.Tensor:
-        """[B] → [B, tokenizer_max_length, D]"""
-
-    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
-        """[B, C, h, w], [B, tokens, D] → predicted noise [B, C, h, w]. B counts guidance rows;
-        with guidance they are [all unconditional, all conditional]."""
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """[B, C, h, w], already divided by scaling_factor → [B, 3, H, W] in [-1, 1]"""
-
-    def make_scheduler(self) -> Any:
-        """A fresh diffusers scheduler."""
-
-    def describe(self) -> Mapping[str, Any]:
-        """More for the answer's `engine` object, JSON values."""
-
-
-BatchKey = tuple[Size, int, float]
+BatchKey = tuple[Size, int, float, float | None]
 
 
 def batch_key(request: Invocation) -> BatchKey:
     """What requests must share to be denoised in one batch."""
-    return request.size, request.num_inference_steps, request.guidance_scale
+    return (
+        request.size,
+        request.num_inference_steps,
+        request.guidance_scale,
+        request.strength,
+    )
 
 
 @dataclass(frozen=True)
@@ -93,6 +66,7 @@ class _Picture:
     seed: int
     prompt: str
     negative_prompt: str
+    start: Start | None
 
 
 class Engine:
@@ -114,6 +88,8 @@ class Engine:
         """So that no caller pays for lazy initialization."""
         for request in self.warmup_requests():
             self.generate([request])
+        for size in self.config.sizes:
+            self.draw([blank_edit(size)])
 
     def warmup_requests(self) -> list[Invocation]:
         """One picture a served size."""
@@ -134,15 +110,21 @@ class Engine:
         """Called before each denoising step; what it raises ends the batch."""
 
     def generate(self, requests: Sequence[Invocation]) -> list[Answer]:
-        """One answer a request, in order. All must share one `batch_key` (ValueError).
+        """As `draw`. Raises Refused besides."""
+        return self.draw([prepare(request) for request in requests])
+
+    def draw(self, tasks: Sequence[Task]) -> list[Answer]:
+        """One answer a task, in order. All must share one `batch_key` (ValueError).
 
         Raises EngineError, or OutOfMemory with the memory already given back.
         """
-        if len(set(map(batch_key, requests))) != 1:
-            raise ValueError("a batch is of one or more requests of one size, steps and guidance")
-        clock = _Clock(self.parts.device)
+        if len({batch_key(task.request) for task in tasks}) != 1:
+            raise ValueError(
+                "a batch is of one or more requests of one size, steps, guidance and strength"
+            )
+        clock = StageClock(self.parts.device)
         try:
-            return self._generate(requests, clock)
+            return self._draw(tasks, clock)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise EngineError(f"{clock.stage} failed: {error}") from error
@@ -150,73 +132,123 @@ class Engine:
         give_memory_back()
         raise OutOfMemory(f"out of memory in {clock.stage} on {self.parts.device}")
 
-    def _generate(self, requests: Sequence[Invocation], clock: _Clock) -> list[Answer]:
+    def _draw(self, tasks: Sequence[Task], clock: StageClock) -> list[Answer]:
         import torch
 
-        pictures = [
-            _Picture(seed, request.prompt, request.negative_prompt)
-            for request in requests
-            for seed in request.seeds
-        ]
+        requests = [task.request for task in tasks]
+        pixels: list[torch.Tensor] = []
         with torch.inference_mode():
             with clock.measure("text_encoder"):
-                embeds = self._encode(pictures, guided=_is_guided(requests[0]))
-            pixels: list[torch.Tensor] = []
+                embeds = self._encode(requests)
+            starts: list[Start | None] = [None] * len(tasks)
+            if requests[0].edit:
+                with clock.measure("vae_encode"):
+                    starts[:] = self._starts(tasks)
+            pictures = [
+                _Picture(seed, request.prompt, request.negative_prompt, start)
+                for request, start in zip(requests, starts, strict=True)
+                for seed in request.seeds
+            ]
             for some in _split(pictures, self.parts.max_pictures_per_pass):
                 with clock.measure("denoise"):
                     latents = self._denoise(some, embeds, requests[0])
                 with clock.measure("vae_decode"):
                     pixels.extend(self._decode(latents))
         waiting = iter(pixels)
-        answers = []
-        for request in requests:
-            started = time.perf_counter()
-            pngs = tuple(encode_png(next(waiting)) for _ in request.seeds)
-            engine = {
-                **self._about,
-                "steps": request.num_inference_steps,
-                "guidance_scale": request.guidance_scale,
-                "images_in_batch": len(pictures),
-                "prompt_tokens": self.parts.count_tokens(request.prompt),
-            }
-            timings = {**clock.spent_ms, "png": ms_since(started)}
-            answers.append(Answer(pngs, request.seeds, timings, engine))
-        return answers
+        return [
+            self._answer(task, [next(waiting) for _ in task.request.seeds], len(pictures), clock)
+            for task in tasks
+        ]
 
-    def _encode(self, pictures: Sequence[_Picture], *, guided: bool) -> dict[str, torch.Tensor]:
+    def _answer(
+        self, task: Task, pixels: Sequence[torch.Tensor], together: int, clock: StageClock
+    ) -> Answer:
+        request = task.request
+        started = time.perf_counter()
+        images = tuple(
+            encode(with_kept_pixels(each, task.source), request, self._parameters(request, seed))
+            for each, seed in zip(pixels, request.seeds, strict=True)
+        )
+        engine = {
+            **self._about,
+            "steps": request.num_inference_steps,
+            "guidance_scale": request.guidance_scale,
+            "images_in_batch": together,
+            "prompt_tokens": self.parts.count_tokens(request.prompt),
+            "negative_prompt_tokens": self.parts.count_tokens(request.negative_prompt),
+        }
+        return Answer(
+            images,
+            request.seeds,
+            {**clock.spent_ms, "encode": ms_since(started)},
+            engine,
+            request.output_format,
+            tuple(warnings_of(task, self.parts)),
+        )
+
+    def _parameters(self, request: Invocation, seed: int) -> str:
+        model, diffusers = (str(self._about.get(name, "")) for name in ("model_id", "diffusers"))
+        return parameters(request, seed, model, f"diffusers {diffusers}")
+
+    def _encode(self, requests: Sequence[Invocation]) -> dict[str, torch.Tensor]:
         """Each different text once → [tokens, D] float32."""
-        texts = dict.fromkeys(picture.prompt for picture in pictures)
-        if guided:
-            texts.update(dict.fromkeys(picture.negative_prompt for picture in pictures))
+        texts = dict.fromkeys(request.prompt for request in requests)
+        if is_guided(requests[0]):
+            texts.update(dict.fromkeys(request.negative_prompt for request in requests))
         embeds: dict[str, torch.Tensor] = {}
         for some in _split(list(texts), self.parts.max_pictures_per_pass):
             embeds.update(zip(some, self.parts.encode(list(some)).float(), strict=True))
         return embeds
+
+    def _starts(self, tasks: Sequence[Task]) -> list[Start]:
+        import torch
+
+        sources = [task.source for task in tasks if task.source]
+        latents: list[torch.Tensor] = []
+        for some in _split(sources, self.parts.max_pictures_per_pass):
+            pixels = torch.stack([pixel_tensor(source.pixels) for source in some])
+            encoded = self.parts.encode_pictures(pixels.to(self.parts.device)).float()
+            latents.extend(encoded * self.parts.scaling_factor)
+        return [
+            Start(each, redrawn_latents(source, self.parts.vae_scale).to(self.parts.device))
+            for each, source in zip(latents, sources, strict=True)
+        ]
 
     def _denoise(
         self, pictures: Sequence[_Picture], embeds: dict[str, torch.Tensor], request: Invocation
     ) -> torch.Tensor:
         import torch
 
-        guided = _is_guided(request)
+        guided = is_guided(request)
         rows = [picture.negative_prompt for picture in pictures] if guided else []
         rows += [picture.prompt for picture in pictures]
         conditioning = torch.stack([embeds[text] for text in rows])
         scheduler = self.parts.make_scheduler()
         # No device: the timesteps stay on the CPU, where reading them stalls no GPU queue.
         scheduler.set_timesteps(request.num_inference_steps)
-        latents = torch.cat([self._noise(picture.seed, request.size) for picture in pictures])
-        latents = latents.to(self.parts.device) * scheduler.init_noise_sigma
-        for t in scheduler.timesteps:
+        first = request.num_inference_steps - request.steps_run
+        timesteps = scheduler.timesteps[first:]
+        if hasattr(scheduler, "set_begin_index"):  # diffusers 0.16 goes by the timesteps alone
+            scheduler.set_begin_index(first)
+        noise = torch.cat([self._noise(picture.seed, request.size) for picture in pictures])
+        noise = noise.to(self.parts.device)
+        given = [picture.start for picture in pictures if picture.start]
+        starts = Starts(given, noise, scheduler) if given else None
+        latents = noise * scheduler.init_noise_sigma
+        if starts and first:
+            latents = starts.at(timesteps)
+        for number, t in enumerate(timesteps, start=1):
             self.before_step()
             scaled = scheduler.scale_model_input(latents, t)
             if guided:
                 both = self.parts.denoise(torch.cat([scaled, scaled]), int(t), conditioning)
                 without, toward = both.float().chunk(2)
-                noise = without + request.guidance_scale * (toward - without)
+                predicted = without + request.guidance_scale * (toward - without)
             else:
-                noise = self.parts.denoise(scaled, int(t), conditioning).float()
-            latents = scheduler.step(noise, t, latents, return_dict=False)[0]
+                predicted = self.parts.denoise(scaled, int(t), conditioning).float()
+            latents = scheduler.step(predicted, t, latents, return_dict=False)[0]
+            if starts:
+                latents = starts.kept(latents, timesteps[number:])
         denoised: torch.Tensor = latents
         return denoised
 
@@ -241,38 +273,9 @@ class Engine:
         return list(pixels.permute(0, 2, 3, 1).cpu())
 
 
-class _Clock:
-    """Adds up wall time by stage, and remembers the stage for error messages."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.stage = STAGES[0]
-        self.spent_ms: dict[str, float] = {}
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        import torch
-
-        self.stage = stage
-        started = time.perf_counter()
-        yield
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # kernels are only queued until here
-        self.spent_ms[stage] = round(self.spent_ms.get(stage, 0.0) + ms_since(started), 3)
-
-
-def _is_guided(request: Invocation) -> bool:
-    """At 1 the unconditional half cancels out: half the work for the same noise."""
-    return request.guidance_scale > 1
-
-
 def _split(items: Sequence[_Item], most: int | None) -> Iterator[Sequence[_Item]]:
     for start in range(0, len(items), most or len(items)):
         yield items[start : start + (most or len(items))]
-
-
-def ms_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)
 
 
 def _version(name: str) -> str:

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sd_contract.fields import Problem
-from sd_contract.invocation import JSON, PNG, Answer, Invocation, Refused
+from sd_contract.invocation import JSON, MEDIA_TYPES, Answer, Invocation, Refused
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.config import ServingConfig
-from sd_serving.engine import BatchKey, Engine, batch_key, ms_since
+from sd_serving.edits import Task, prepare
+from sd_serving.engine import BatchKey, Engine, batch_key
 from sd_serving.errors import EngineError
 from sd_serving.logs import Log
+from sd_serving.stage_clock import ms_since
 
 _PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 
@@ -24,7 +26,8 @@ _PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 class Call:
     body: bytes
     accept: str = ""
-    """Of the HTTP header; a picture by itself where it starts with image/png, JSON otherwise."""
+    """Of the HTTP header; a picture by itself where it starts with an output format's media type,
+    JSON otherwise."""
     request_id: str = ""
 
 
@@ -58,44 +61,50 @@ class Handler:
         return self.respond_batch([call])[0]
 
     def respond_batch(self, calls: Sequence[Call]) -> list[Reply]:
-        """One reply a call, in order. Calls that share size, steps and guidance are denoised
-        together; a bad one, or a batch that fails, spoils no other."""
+        """One reply a call, in order. Calls that share size, steps, guidance and strength are
+        denoised together; a bad one, or a batch that fails, spoils no other."""
         started = time.perf_counter()
         replies: dict[int, Reply] = {}
-        requests: dict[int, Invocation] = {}
+        tasks: dict[int, Task] = {}
         for number, call in enumerate(calls):
             try:
-                requests[number] = self._parse(call)
+                tasks[number] = prepare(self._parse(call))
             except Refused as error:
                 replies[number] = self._refuse(call, error, started)
+            except Exception as error:  # noqa: BLE001 - memory for a picture, say
+                replies[number] = self._refuse(call, _as_engine_error(error), started)
         batches: dict[BatchKey, list[int]] = {}
-        for number, request in requests.items():
-            batches.setdefault(batch_key(request), []).append(number)
+        for number, task in tasks.items():
+            batches.setdefault(batch_key(task.request), []).append(number)
         for numbers in batches.values():
-            batch = [requests[number] for number in numbers]
+            batch = [tasks[number] for number in numbers]
             try:
-                answers = self._engine.generate(batch)
+                answers = self._engine.draw(batch)
             except Exception as error:  # noqa: BLE001 - one bad batch must not end the others
                 failure = _as_engine_error(error)
                 for number in numbers:
                     replies[number] = self._refuse(calls[number], failure, started)
                 continue
-            for number, request, answer in zip(numbers, batch, answers, strict=True):
-                replies[number] = self._answer(calls[number], request, answer, started)
+            for number, task, answer in zip(numbers, batch, answers, strict=True):
+                replies[number] = self._answer(calls[number], task.request, answer, started)
         return [replies[number] for number in range(len(calls))]
 
     def _parse(self, call: Call) -> Invocation:
         request = Invocation.from_json(call.body, self._config)
-        if _wants_png(call) and request.num_images != 1:
-            message = f"num_images: must be 1 with Accept: {PNG}; use {JSON} for more"
+        wanted = _picture_type(call)
+        if wanted and request.num_images != 1:
+            message = f"num_images: must be 1 with Accept: {wanted}; use {JSON} for more"
             raise Refused(Problem("num_images", message, "out_of_range"))
+        if wanted and wanted != MEDIA_TYPES[request.output_format]:
+            message = f"output_format: {request.output_format} doesn't go with Accept: {wanted}"
+            raise Refused(Problem("output_format", message, "out_of_range"))
         return request
 
     def _answer(self, call: Call, request: Invocation, answer: Answer, started: float) -> Reply:
-        if _wants_png(call):
+        if wanted := _picture_type(call):
             # The one header that SageMaker passes on; a drawn seed would be lost otherwise.
             headers = {"X-Amzn-SageMaker-Custom-Attributes": f"seed={answer.seeds[0]}"}
-            reply = Reply(200, PNG, answer.images[0], headers)
+            reply = Reply(200, wanted, answer.images[0], headers)
         else:
             reply = Reply(200, JSON, answer.to_json())
         if len(reply.body) > self._max_answer_bytes:
@@ -103,7 +112,7 @@ class Handler:
                 call,
                 EngineError(
                     f"the answer has {len(reply.body)} bytes and SageMaker carries "
-                    f"{self._max_answer_bytes}; ask for fewer images"
+                    f"{self._max_answer_bytes}; ask for fewer images, or for jpeg or webp"
                 ),
                 started,
             )
@@ -119,6 +128,11 @@ class Handler:
             num_images=request.num_images,
             images_in_batch=answer.images_in_batch,
             prompt_tokens=answer.engine["prompt_tokens"],
+            strength=request.strength,
+            masked=request.edit is not None and request.edit.mask is not None,
+            output_format=request.output_format,
+            # Not the sentences, which quote the prompt.
+            warnings=len(answer.warnings),
             seed=request.seed,
         )
         return reply
@@ -145,9 +159,10 @@ def error_reply(error: Refused | EngineError) -> Reply:
     return Reply(error.status, JSON, error.to_json())
 
 
-def _wants_png(call: Call) -> bool:
-    first = call.accept.split(",")[0].split(";")[0]
-    return first.strip().lower() == PNG
+def _picture_type(call: Call) -> str | None:
+    """The media type of the picture by itself that the caller wants; None: JSON."""
+    first = call.accept.split(",")[0].split(";")[0].strip().lower()
+    return first if first in MEDIA_TYPES.values() else None
 
 
 def _as_engine_error(error: Exception) -> EngineError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sd_contract.manifest import NAME, Manifest
 from sd_contract.model_layout import CONFIGS, LATENT_CHANNELS, SCALING_FACTOR, SCHEDULER_CONFIG
 from sd_serving.tokenizer import PromptTokenizer
 
@@ -47,6 +48,8 @@ class LoadedParts:
     scaling_factor: float
     device: torch.device
     dtype: torch.dtype
+    model_id: str = field(default="", kw_only=True)
+    """Empty where the folder has no manifest that says it."""
     description: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     """For the answer's `engine` object: how the networks are run."""
 
@@ -61,14 +64,20 @@ class LoadedParts:
     def count_tokens(self, prompt: str) -> int:
         return self.tokenizer.count(prompt)
 
+    def cut_off(self, prompt: str) -> str:
+        return self.tokenizer.cut_off(prompt)
+
     def describe(self) -> Mapping[str, Any]:
-        return self.description
+        return {**({"model_id": self.model_id} if self.model_id else {}), **self.description}
 
 
 def read_common(folder: Path) -> dict[str, Any]:
     """What a folder in diffusers' layout says of LoadedParts."""
     unet, vae = (json.loads((folder / CONFIGS[name]).read_bytes()) for name in ("unet", "vae"))
+    manifest = folder / NAME
+    origin = Manifest.from_json(manifest.read_bytes()).more if manifest.is_file() else {}
     return {
+        "model_id": str(origin.get("model_id", "")),
         "tokenizer": PromptTokenizer(folder / "tokenizer"),
         "make_scheduler": SchedulerFactory(folder / SCHEDULER_CONFIG),
         "latent_channels": int(unet.get("in_channels", LATENT_CHANNELS)),

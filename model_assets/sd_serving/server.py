@@ -31,11 +31,12 @@ from starlette.routing import Route
 from sd_contract.environment import ConfigError
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.config import ServingConfig
-from sd_serving.engine import Engine, Parts
+from sd_serving.engine import Engine
 from sd_serving.errors import BodyTooLarge, NotReady, reason
 from sd_serving.handler import Call, Handler, Reply, call_id, error_reply
 from sd_serving.logs import Log, print_event, print_line
 from sd_serving.model_unusable import ModelUnusable
+from sd_serving.parts import Parts
 
 GRACE_S = 25
 """For running requests after SIGTERM; SageMaker kills 30 s after it."""

@@ -28,5 +28,14 @@ class PromptTokenizer:
         return torch.tensor(rows, dtype=torch.int64)
 
     def count(self, prompt: str) -> int:
+        return len(self._all_ids(prompt))
+
+    def cut_off(self, prompt: str) -> str:
+        """What `ids` leaves out of it, in the vocabulary's spelling; without the end marker."""
+        text: str = self._tokenizer.decode(self._all_ids(prompt)[self.max_length - 1 : -1])
+        return text.strip()
+
+    def _all_ids(self, prompt: str) -> list[int]:
         # verbose=False: longer than max_length is an answer here, not something to warn about.
-        return len(self._tokenizer(prompt, verbose=False).input_ids)
+        ids: list[int] = self._tokenizer(prompt, verbose=False).input_ids
+        return ids

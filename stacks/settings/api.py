@@ -37,6 +37,9 @@ class ApiSettings:
     the account keeps for all its APIs: "account-role" takes the one that is there (none fails the
     deploy), "set-account-role" makes one, in place of any other.
 
+    `embed_prompt` writes the prompts into the pictures' metadata, as Stable Diffusion's tools do;
+    `log_prompts` writes them into the front door's log.
+
     `authorization` is what a caller needs besides a key: nothing ("keys"), a request signed for IAM
     ("iam"), or a token of the Cognito user pool ("cognito"). `cors_origins` are the pages that may
     call from a browser. `waf` puts a web ACL in front, which lets one address make `waf_rate`
@@ -53,6 +56,11 @@ class ApiSettings:
     cache_ttl_s: int = setting(whole(0, 3_600))
     # A prompt and a negative prompt of 1000 characters, escaped to 12 bytes each, take 24 kB.
     max_body_bytes: int = setting(whole(1_024, 1_048_576))
+    # Of an edit's form, which becomes base64 on its way into Lambda's 6 MB, as its pictures do on
+    # their way into SageMaker's (sd_contract.limits).
+    max_edit_bytes: int = setting(whole(1_024, 4_600_000))
+    embed_prompt: bool = setting(flag())
+    log_prompts: bool = setting(flag())
     log_days: int = setting(one_of(*LOG_DAYS))
     gateway_logs: str = setting(one_of(*GATEWAY_LOGS))
     authorization: str = setting(one_of(*AUTHORIZATIONS))

@@ -15,13 +15,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sd_contract.invocation import Invocation
+from sd_contract.invocation import Edit, Invocation
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 
 SIZE = Size(64, 64)
+EDITED = 0
+"""Of the pictures drawn from text, the one that is edited, with and without a mask."""
 REQUESTS = (
     ("a red circle on a blue background", "", 2, 4.0, 11),
     ("a green triangle", "a yellow square, blurry", 1, 7.5, 2**32 - 1),
@@ -29,10 +31,19 @@ REQUESTS = (
 )
 
 
+def mask() -> bytes:
+    """The left half is drawn anew."""
+    picture = Image.new("RGBA", (SIZE.width, SIZE.height), "black")
+    picture.paste((0, 0, 0, 0), (0, 0, SIZE.width // 2, SIZE.height))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
 def main(weights: Path, out: Path) -> None:
     parts = load_diffusers(weights, dtype=torch.float32, device=torch.device("cpu"))
     engine = Engine(parts, ServingConfig("environments", "none", (SIZE,), 25, 4.0, "auto"))
-    pictures = []
+    pictures: list[bytes] = []
     for prompt, negative_prompt, num_images, guidance_scale, seed in REQUESTS:
         request = Invocation(
             prompt=prompt,
@@ -43,9 +54,12 @@ def main(weights: Path, out: Path) -> None:
             guidance_scale=guidance_scale,
             seed=seed,
         )
-        (result,) = engine.generate([request])
-        pictures += [np.asarray(Image.open(io.BytesIO(png))) for png in result.images]
-    np.save(out, np.stack(pictures))
+        pictures += engine.generate([request])[0].images
+    start = pictures[EDITED]
+    for edit in (Edit(start, strength=0.7), Edit(start, mask(), 1.0), Edit(start, strength=0.0)):
+        request = Invocation("a green square", "red", 1, SIZE, 25, 4.0, 3, edit=edit)
+        pictures += engine.generate([request])[0].images
+    np.save(out, np.stack([np.asarray(Image.open(io.BytesIO(png))) for png in pictures]))
     names = ("diffusers", "transformers", "tokenizers", "huggingface-hub", "torch")
     print(json.dumps({name: version(name) for name in names}))
 

@@ -96,7 +96,7 @@ def test_draws_the_same_pictures_on_the_libraries_of(
         )
     assert {name: versions[name] for name in pins(image)} == pins(image)
     assert versions["torch"] == own_versions["torch"]
-    assert len(pictures) == 4
+    assert len(pictures) == 7
     assert wanted.std() > 1  # a flat picture would equal any other
     assert difference <= TOLERANCE
 

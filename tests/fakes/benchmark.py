@@ -146,7 +146,7 @@ class FakeApi(Starlette):
         if response_format == "b64_json":
             picture = {"b64_json": base64.b64encode(self.draw(prompt)).decode(), "seed": seed}
         stages = {"endpoint": 900.0, "text_encoder": 20.0, "denoise": 700.0, "vae_decode": 80.0}
-        stages |= {"png": 10.0, "storage": 0.0, "total": 950.0}
+        stages |= {"encode": 10.0, "storage": 0.0, "total": 950.0}
         answer = {"data": [picture], "timings_ms": stages}
         return JSONResponse(answer, headers={"x-request-id": "r-1"})
 

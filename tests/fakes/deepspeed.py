@@ -68,6 +68,7 @@ class WrappedVae(torch.nn.Module):
         self.vae = vae
         self.config = vae.config
         self.decode = Graph(vae.decode) if graph else vae.decode
+        self.encode = Graph(vae.encode) if graph else vae.encode
 
 
 @dataclass

@@ -13,15 +13,17 @@ from botocore.exceptions import ClientError
 from front_door.config import Config
 from front_door.generation import GenerationRequest
 from front_door.handler import serve
+from front_door.picture_bucket import PictureBucket
 from front_door.picture_time import PictureTimes
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
-from sd_contract.invocation import Invocation
+from sd_contract.invocation import STAGES, Invocation
 from sd_contract.registration import Registration
 from sd_contract.seeds import SEEDS, seeds_of
 from sd_contract.size import Size
 
 PNG = b"\x89PNG\r\n\x1a\n"
+SIGNATURES = {"png": PNG, "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 NOW = 1_795_377_600.25  # 2026-11-22T20:00:00Z
 REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
@@ -33,6 +35,10 @@ ENV = {
     "SD_GATEWAY_TIMEOUT_S": "29",
     "SD_CACHE_TTL_S": "60",
     "SD_MAX_BODY_BYTES": "32768",
+    "SD_MAX_EDIT_BYTES": "4500000",
+    "SD_LOG_PROMPTS": "false",
+    "SD_EMBED_PROMPT": "true",
+    "SD_METRICS_NAMESPACE": "sd",
 }
 CONFIG = Config.from_env(ENV)
 
@@ -124,36 +130,57 @@ class FakeParameterStore:
 
 @dataclass
 class FakeRuntime:
-    """An endpoint whose picture is a PNG signature and its seed; `change` edits its answer."""
+    """An endpoint whose picture is its format's signature and its seed; `change` edits its answer.
+    It fails as `fails` says, or first as `fails_first` does, one after the other."""
 
     fails: Exception | None = None
+    fails_first: list[Exception] = field(default_factory=list)
     change: Callable[[dict[str, Any]], object] = lambda _: None
     padding: int = 0
     invocations: list[dict[str, Any]] = field(default_factory=list)
 
     def invoke_endpoint(self, **kwargs: Any) -> Mapping[str, Any]:
         self.invocations.append({**kwargs, "Body": json.loads(kwargs["Body"])})
+        if self.fails_first:
+            raise self.fails_first.pop(0)
         if self.fails:
             raise self.fails
         asked = self.invocations[-1]["Body"]
         seeds = seeds_of(asked["seed"], asked["num_images"])
+        pictures = [
+            SIGNATURES[asked["output_format"]] + str(seed).encode() + bytes(self.padding)
+            for seed in seeds
+        ]
         answer = {
-            "images": [base64.b64encode(self.png(seed)).decode() for seed in seeds],
+            "images": [base64.b64encode(picture).decode() for picture in pictures],
             "seeds": seeds,
-            "timings_ms": {"text_encoder": 1.5, "denoise": 20, "vae_decode": 3, "png": 1},
-            "engine": {"variant": "g5", "images_in_batch": asked["num_images"]},
+            "timings_ms": dict(zip(STAGES, (1.5, 0, 20, 3, 1), strict=True)),
+            "engine": {
+                "variant": "g5",
+                "images_in_batch": asked["num_images"],
+                "prompt_tokens": 5,
+                "negative_prompt_tokens": 2,
+            },
+            "output_format": asked["output_format"],
+            "warnings": [],
         }
         self.change(answer)
         return {"Body": io.BytesIO(json.dumps(answer).encode())}
-
-    def png(self, seed: int) -> bytes:
-        return PNG + str(seed).encode() + bytes(self.padding)
 
 
 @dataclass
 class FakeObjectStore:
     fails: Exception | None = None
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def get_object(self, **kwargs: Any) -> dict[str, Any]:
+        if self.fails:
+            raise self.fails
+        assert kwargs.keys() == {"Bucket", "Key"}
+        if kwargs["Key"] not in self.objects:
+            # Without the right to list the bucket.
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")
+        return {"Body": io.BytesIO(self.objects[kwargs["Key"]]["Body"])}
 
     def put_object(self, **kwargs: Any) -> None:
         if self.fails:
@@ -178,6 +205,8 @@ class World:
     config: Config = CONFIG
     timer: Callable[[], float] = lambda: 5.0
     logged: list[dict[str, Any]] = field(default_factory=list)
+    slept_s: list[float] = field(default_factory=list)
+    read_timeouts_s: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.registry = VariantRegistry(
@@ -192,11 +221,16 @@ class World:
             config=self.config,
             registry=self.registry,
             picture_times=PictureTimes(self.clock),
-            runtime=self.runtime,
-            s3=self.s3,
+            runtime=self._client,
+            pictures=PictureBucket(self.s3, self.config.picture_bucket, self.config.url_ttl_s),
             now=self.clock,
+            sleep=self.slept_s.append,
             draw_seed=lambda: SEEDS - 1,
         )
+
+    def _client(self, read_timeout_s: int) -> FakeRuntime:
+        self.read_timeouts_s.append(read_timeout_s)
+        return self.runtime
 
     def respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
         def emit(line: str) -> None:
@@ -212,6 +246,9 @@ class World:
     def generate(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
         return self.send(post(body))
 
+    def edit(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
+        return self.send(edit(body))
+
 
 def post(body: Any, **changes: Any) -> dict[str, Any]:
     """API Gateway's REST proxy event for a generation."""
@@ -226,8 +263,16 @@ def post(body: Any, **changes: Any) -> dict[str, Any]:
     }
 
 
+def edit(body: Any, **changes: Any) -> dict[str, Any]:
+    return post(body, **{"resource": "/images/edits", **changes})
+
+
+def get(resource: str, **changes: Any) -> dict[str, Any]:
+    return post(None, resource=resource, httpMethod="GET", headers=None, **changes)
+
+
 def get_models() -> dict[str, Any]:
-    return post(None, resource="/models", httpMethod="GET", headers=None)
+    return get("/models")
 
 
 def client_error(code: str, message: str = "", **details: Any) -> ClientError:
@@ -247,6 +292,11 @@ def no_answer(said: str) -> ClientError:
         OriginalStatusCode=0,
         OriginalMessage=said,
     )
+
+
+def engine_error(message: str) -> ClientError:
+    """The container's own, of a request that was fine."""
+    return model_error({"error": {"type": "engine_error", "message": message}}, 500)
 
 
 def djl_error(code: int, kind: str, message: str) -> ClientError:

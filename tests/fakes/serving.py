@@ -64,6 +64,24 @@ def request(**changes: Any) -> Invocation:
     return Invocation(size=Size(values.pop("width"), values.pop("height")), **values)
 
 
+def picture_file(
+    width: int = 64, height: int = 64, *, grey: int = 128, kind: str = "PNG", mode: str = "RGB"
+) -> bytes:
+    out = io.BytesIO()
+    Image.new("L", (width, height), grey).convert(mode).save(out, kind)
+    return out.getvalue()
+
+
+def mask_file(width: int = 64, height: int = 64, box: tuple[int, ...] | None = None) -> bytes:
+    """What is within the box is drawn anew: left, upper, right, lower; the left half without."""
+    picture = Image.new("RGBA", (width, height), "black")
+    left, upper, right, lower = box or (0, 0, width // 2, height)
+    picture.paste((0, 0, 0, 0), (left, upper, right, lower))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
 class EulerDouble:
     """The scheduler's interface with the simplest update there is."""
 
@@ -75,6 +93,12 @@ class EulerDouble:
     def scale_model_input(self, sample: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         assert t.dtype == torch.int64
         return sample
+
+    def add_noise(
+        self, sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    ) -> torch.Tensor:
+        share = timesteps.view(-1, 1, 1, 1) / 1000
+        return sample * (1 - share) + noise * share
 
     def step(
         self, noise: torch.Tensor, _: torch.Tensor, sample: torch.Tensor, *, return_dict: bool
@@ -93,6 +117,7 @@ class FakeParts:
     noise_of: Callable[[torch.Tensor], torch.Tensor] = lambda noise: noise
     denoise_calls: list[tuple[torch.Tensor, int, torch.Tensor]] = field(default_factory=list)
     encode_calls: list[list[str]] = field(default_factory=list)
+    encode_pictures_calls: list[torch.Tensor] = field(default_factory=list)
     decode_calls: list[torch.Tensor] = field(default_factory=list)
 
     latent_channels = 4
@@ -105,6 +130,9 @@ class FakeParts:
     def count_tokens(self, prompt: str) -> int:
         return len(prompt.split()) + 2
 
+    def cut_off(self, prompt: str) -> str:
+        return " ".join(prompt.split()[75:])
+
     def encode(self, prompts: list[str]) -> torch.Tensor:
         self.encode_calls.append(prompts)
         rows = [torch.full((77, 3), math.sin(sum(prompt.encode()))) for prompt in prompts]
@@ -114,6 +142,11 @@ class FakeParts:
         self.before_denoise()
         self.denoise_calls.append((latents, t, embeds))
         return self.noise_of(latents * 0.1 + embeds.mean((1, 2))[:, None, None, None] * 0.2)
+
+    def encode_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.encode_pictures_calls.append(pixels)
+        grey = torch.nn.functional.avg_pool2d(pixels, 8)
+        return torch.cat([grey, grey[:, :1]], dim=1)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         self.decode_calls.append(latents)

@@ -285,16 +285,17 @@ def test_a_setting_counts_for_what_it_determines(
 
 
 NEW_FIELD = """
-GENERATION = (*GENERATION, Field("strength", Number(0.0, 1.0), ("strength",), "How far.", "0.8"))
+GENERATION = (*GENERATION, Field("eta", Number(0.0, 1.0), ("eta",), "How much noise.", "0"))
 """
 
 
 @pytest.mark.parametrize(
     ("module", "artifact", "parts"),
     [
-        ("inf2/attention.py", True, {"unet", "vae_decoder"}),
+        ("inf2/attention.py", True, {"unet", "vae_decoder", "vae_encoder"}),
         ("inf2/graphs/unet.py", True, {"unet"}),
         ("inf2/graphs/text_encoder.py", True, {"text_encoder"}),
+        ("inf2/graphs/vae_encoder.py", True, {"vae_encoder"}),
         ("inf2/graphs/graph.py", True, ALL),
         ("inf2/backends.py", True, ALL),
         ("inf2/exact_shapes.py", True, ALL),
@@ -311,7 +312,9 @@ GENERATION = (*GENERATION, Field("strength", Number(0.0, 1.0), ("strength",), "H
         ("sd_contract/environment.py", True, set()),
         ("sd_contract/manifest.py", True, set()),
         ("sd_serving/engine.py", True, set()),
-        ("sd_serving/png.py", True, set()),
+        ("sd_serving/edits.py", True, set()),
+        ("sd_serving/source.py", True, set()),
+        ("sd_serving/picture_file.py", True, set()),
         ("sd_serving/loaded_parts.py", True, set()),
         ("sd_serving/diffusers_parts.py", True, set()),
         # Of no use to a compile.

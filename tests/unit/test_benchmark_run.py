@@ -75,7 +75,7 @@ def test_what_is_recorded_of_a_request(response_format: str, tmp_path: Path) -> 
 def test_stages_add_up_to_the_latency(tmp_path: Path) -> None:
     ran = run_session(tmp_path, FakeApi(), prompts(3))
     (figures,) = analyse(ran.results)
-    container = {"text_encoder": 20, "denoise": 700, "vae_decode": 80, "png": 10}
+    container = {"text_encoder": 20, "denoise": 700, "vae_decode": 80, "encode": 10}
     around = {"endpoint overhead": 90, "storage": 0, "front door": 50, "gateway and network": 50}
     assert figures.stages_ms == pytest.approx(container | around, abs=1e-2)
 

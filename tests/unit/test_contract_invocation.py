@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
-from sd_contract.invocation import INVALID_REQUEST, Answer, ContainerError, Invocation, Refused
+from sd_contract.invocation import (
+    INVALID_REQUEST,
+    Answer,
+    ContainerError,
+    Edit,
+    Invocation,
+    Refused,
+)
 from sd_contract.seeds import SEEDS
 from sd_contract.size import Size
 from sd_serving.engine import batch_key
@@ -36,6 +44,11 @@ def test_a_prompt_is_enough() -> None:
     )
 
 
+def test_null_is_not_given_and_one_point_nought_the_integer_one() -> None:
+    assert parse(seed=None, image=None, guidance_scale=None) == parse()
+    assert parse(num_images=1.0, seed=7.0) == parse(num_images=1, seed=7)
+
+
 def test_takes_every_key() -> None:
     parsed = parse(
         prompt="ä" * 1000,
@@ -46,10 +59,43 @@ def test_takes_every_key() -> None:
         num_inference_steps=100,
         guidance_scale=20,
         seed=SEEDS - 1,
+        output_format="webp",
+        output_compression=0,
+        embed_prompt=False,
+        image=base64.b64encode(b"\xff picture").decode(),
+        mask=base64.b64encode(b"mask").decode(),
+        strength=1,
     )
-    assert parsed == Invocation("ä" * 1000, "blur", 4, Size(64, 128), 100, 20.0, SEEDS - 1)
+    assert parsed == Invocation(
+        "ä" * 1000,
+        "blur",
+        4,
+        Size(64, 128),
+        100,
+        20.0,
+        SEEDS - 1,
+        "webp",
+        0,
+        embed_prompt=False,
+        edit=Edit(b"\xff picture", b"mask", 1.0),
+    )
     assert isinstance(parsed.guidance_scale, float)
     assert Invocation.from_json(parsed.to_json(), CONFIG) == parsed
+
+
+def test_an_edit_without_a_mask_is_read_as_it_was_written() -> None:
+    parsed = parse(image=base64.b64encode(b"picture").decode())
+    assert parsed.edit == Edit(b"picture", None, 0.75)
+    assert Invocation.from_json(parsed.to_json(), CONFIG) == parsed
+
+
+@pytest.mark.parametrize(
+    ("strength", "steps", "run"), [(1.0, 25, 25), (0.75, 25, 18), (0.0, 25, 0), (0.09, 11, 0)]
+)
+def test_strength_is_a_share_of_the_steps(strength: float, steps: int, run: int) -> None:
+    edit = Edit(b"picture", strength=strength)
+    assert request(num_inference_steps=steps, edit=edit).steps_run == run
+    assert request(num_inference_steps=steps).steps_run == steps
 
 
 def test_zero_is_a_seed_not_an_absence() -> None:
@@ -78,7 +124,7 @@ def test_prompt_and_seed_don_t_part_a_batch_but_size_steps_and_guidance_do() -> 
     [
         ({"prompt": ""}, "prompt", "1 to 1000"),
         ({"prompt": "x" * 1001}, "prompt", "not 1001"),
-        ({"prompt": None}, "prompt", "not null"),
+        ({"prompt": None}, "prompt", "required"),
         ({"prompt": ["x"]}, "prompt", "must be a string"),
         ({"prompt": "\ud83d"}, "prompt", "Unicode"),
         ({"negative_prompt": "x" * 1001}, "negative_prompt", "0 to 1000"),
@@ -87,7 +133,7 @@ def test_prompt_and_seed_don_t_part_a_batch_but_size_steps_and_guidance_do() -> 
         ({"num_images": 5}, "num_images", "1 to 4"),
         ({"num_images": True}, "num_images", "not a boolean"),
         ({"num_images": "2"}, "num_images", "not '2'"),
-        ({"num_inference_steps": 25.0}, "num_inference_steps", "not 25.0"),
+        ({"num_inference_steps": 25.5}, "num_inference_steps", "not 25.5"),
         ({"num_inference_steps": 101}, "num_inference_steps", "1 to 100"),
         ({"guidance_scale": 0.99}, "guidance_scale", "not 0.99"),
         ({"guidance_scale": 20.01}, "guidance_scale", "not 20.01"),
@@ -104,6 +150,16 @@ def test_prompt_and_seed_don_t_part_a_batch_but_size_steps_and_guidance_do() -> 
         ({"height": 4096, "width": 64}, "height", "64x4096 is not served"),
         ({"height": 4097, "width": 64}, "height", "8 to 4096"),
         ({"steps": 3}, "steps", "known: prompt, num_images"),
+        ({"output_format": "gif"}, "output_format", "png, jpeg, webp"),
+        ({"output_compression": 101}, "output_compression", "0 to 100"),
+        ({"embed_prompt": 1}, "embed_prompt", "a boolean, not 1"),
+        ({"image": []}, "image", "must be a string"),
+        ({"image": "a"}, "image", "must be base64"),
+        ({"image": "ä"}, "image", "must be base64"),
+        ({"image": "", "mask": "-"}, "mask", "must be base64"),
+        ({"image": "", "strength": 1.01}, "strength", "0.0 to 1.0"),
+        ({"mask": ""}, "mask", "only together with image"),
+        ({"strength": 0.5}, "strength", "only together with image"),
     ],
 )
 def test_refuses_by_key_with_the_range(fields: dict[str, object], param: str, says: str) -> None:
@@ -150,10 +206,21 @@ def test_an_unprintable_key_can_be_answered_in_json() -> None:
 
 
 def test_an_answer_is_read_as_it_was_written() -> None:
-    timings = {"text_encoder": 1.0, "denoise": 2.5, "vae_decode": 3.0, "png": 0.5}
-    answer = Answer((b"1", b"2"), (7, 8), timings, {"images_in_batch": 4})
+    timings = {
+        "text_encoder": 1.0,
+        "denoise": 2.5,
+        "vae_encode": 0.0,
+        "vae_decode": 3.0,
+        "encode": 0.5,
+    }
+    warnings = ("prompt: ends early.",)
+    engine = {"images_in_batch": 4, "prompt_tokens": 5, "negative_prompt_tokens": 2}
+    answer = Answer((b"1", b"2"), (7, 8), timings, engine, "webp", warnings)
     assert Answer.from_json(answer.to_json()) == answer
     assert answer.images_in_batch == 4
+    assert answer.prompt_tokens == 7
+    # Half of the batch is theirs.
+    assert answer.instance_ms == 3.5
 
 
 def test_an_error_is_raised_where_an_answer_is_read() -> None:

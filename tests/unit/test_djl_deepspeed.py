@@ -18,18 +18,22 @@ from djl.deepspeed_engine import (
     check_sizes,
 )
 from djl.sizes import FITTING, attention_fits
+from sd_contract.invocation import Edit
 from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from tests.fakes.deepspeed import DeepSpeedDouble, Graph
-from tests.fakes.serving import WEIGHTS, config, pixels, request
+from tests.fakes.recolouring import recoloured
+from tests.fakes.serving import WEIGHTS, config, picture_file, pixels, request
 
 REQUESTS = [
     request(prompt="a red circle", guidance_scale=4.0, seed=1),
     request(prompt="a blue square", guidance_scale=1.0, seed=2),
     request(prompt="a green triangle", negative_prompt="red", num_images=2, seed=3),
     request(prompt="a red circle", guidance_scale=4.0, seed=1),
+    request(prompt="a red circle", edit=Edit(picture_file(grey=90), strength=0.7)),
+    request(prompt="a red circle", edit=Edit(picture_file(grey=200), strength=0.7)),
 ]
 
 
@@ -79,6 +83,11 @@ def test_draws_the_same_pictures_through_deepspeed_s_wrappers(cuda_graph: bool) 
     for drawn, expected in zip(pictures(parts), pictures(load()), strict=True):
         # One row more in the UNet's batch rounds differently; a mixed-up graph is far off.
         assert np.abs(drawn - expected).max() <= 1
+
+
+def test_a_red_circle_is_recoloured_within_its_mask() -> None:
+    parts, _ = accelerated(cuda_graph=True)
+    assert recoloured(Engine(parts, config()), 5, steps=10) == 5
 
 
 def test_refuses_a_model_whose_blocks_deepspeed_left_alone() -> None:
@@ -148,7 +157,8 @@ def test_graphed_encoder_and_vae_keep_their_callers_apart() -> None:
         return (latents * 2,)
 
     encoder = GraphedTextEncoder(Graph(lambda ids: (ids * 2,)))
-    vae = GraphedVae(SimpleNamespace(config=None, decode=Graph(decode)))
+    plain = SimpleNamespace(encode=None)
+    vae = GraphedVae(SimpleNamespace(config=None, decode=Graph(decode)), plain)
     inputs = [torch.tensor([[1, 2]]), torch.tensor([[3, 4]])]
     for function in (encoder, vae.decode):
         answers = [function(each)[0] for each in inputs]

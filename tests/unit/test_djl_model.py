@@ -17,9 +17,19 @@ import torch
 from djl.batch_engine import CALLERS_WAIT_S, BatchEngine
 from local_cloud.djl.batching import pack, unpack
 from local_cloud.djl.messages import Input, Output, provide
+from sd_contract.invocation import Edit
 from sd_serving.engine import Engine
 from tests.fakes.djl_hosting import image_environment
-from tests.fakes.serving import FakeParts, LogDouble, config, failing, pixels, request
+from tests.fakes.serving import (
+    FakeParts,
+    LogDouble,
+    config,
+    failing,
+    mask_file,
+    picture_file,
+    pixels,
+    request,
+)
 
 CONFIG = config()
 TOLERANCE = 1
@@ -42,8 +52,11 @@ def service(
     return model.DjlService(engine, CONFIG, log, lambda status: log("left", status=status)), log
 
 
-def djl_input(**fields: object) -> Input:
+def djl_input(edit: Edit | None = None, **fields: object) -> Input:
     made = Input()
+    if edit:
+        written = json.loads(request(edit=edit).to_json())
+        fields |= {name: written[name] for name in vars(edit) if name in written}
     body = {"prompt": "a red circle", "num_inference_steps": 3, "seed": 7, **fields}
     made.content.add("data", json.dumps(body).encode())
     return made
@@ -59,7 +72,7 @@ def documents(output: Output, size: int) -> list[Any]:
     return [json.loads(each.content.value_at(0)) for each in unpack(output, size)]
 
 
-def answers_of(made: Any, *wanted: Mapping[str, object]) -> list[Any]:
+def answers_of(made: Any, *wanted: Mapping[str, Any]) -> list[Any]:
     """Of one batch."""
     return documents(made.answer(pack([djl_input(**each) for each in wanted])), len(wanted))
 
@@ -82,13 +95,16 @@ def batch_line(log: LogDouble) -> Any:
 
 def test_incompatible_requests_are_grouped_and_a_bad_one_spoils_no_other(model: Any) -> None:
     made, log = service(model)
-    wanted: list[dict[str, object]] = [
+    wanted: list[dict[str, Any]] = [
         {"seed": 1},
         {"seed": 2, "guidance_scale": 2.0},
         {"seed": 3, "num_images": 3},
         {"seed": 4, "num_inference_steps": 4},
         {"seed": 5, "height": 128, "width": 64},
         {"seed": 6, "guidance_scale": 2.0},
+        {"seed": 7, "edit": Edit(picture_file(), strength=0.7)},
+        {"seed": 8, "edit": Edit(picture_file(grey=9), mask_file(), 0.7)},
+        {"seed": 9, "edit": Edit(picture_file(), strength=1.0)},
     ]
     inputs = [*(djl_input(**each) for each in wanted), djl_input(num_images=9)]
     inputs[-1].properties["content-type"] = "application/json"
@@ -98,9 +114,9 @@ def test_incompatible_requests_are_grouped_and_a_bad_one_spoils_no_other(model: 
     for answer, fields in zip(answers, wanted, strict=True):
         assert_as_alone(answer, **fields)
     assert (bad["error"]["type"], bad["error"]["param"]) == ("invalid_request", "num_images")
-    assert [answer["engine"]["batch"] for answer in answers] == [2, 2, 2, 1, 1, 2]
+    assert [answer["engine"]["batch"] for answer in answers] == [2, 2, 2, 1, 1, 2, 2, 2, 1]
     line = batch_line(log)
-    assert (line["requests"], line["errors"]) == (7, 1)
+    assert (line["requests"], line["errors"]) == (10, 1)
     groups = line["groups"]
     assert (groups[0]["size"], groups[0]["steps"], groups[0]["outcome"]) == ("64x64", 3, "ok")
     assert [(group["requests"], group["images"]) for group in groups] == [
@@ -108,7 +124,10 @@ def test_incompatible_requests_are_grouped_and_a_bad_one_spoils_no_other(model: 
         (2, 2),
         (1, 1),
         (1, 1),
+        (2, 2),
+        (1, 1),
     ]
+    assert [group["strength"] for group in groups] == [None, None, None, None, 0.7, 1.0]
 
 
 def full_above(rows: int, times: int = 1_000) -> FakeParts:
@@ -243,7 +262,7 @@ def test_predict_timeout_is_above_what_a_batch_may_take() -> None:
     ],
 )
 def test_a_lone_request_gets_its_own_status(
-    model: Any, fields: dict[str, object], code: int, message: str, kind: str
+    model: Any, fields: dict[str, Any], code: int, message: str, kind: str
 ) -> None:
     made, _ = service(model, full_above(1))
     output = made.answer(djl_input(**fields))

@@ -10,9 +10,14 @@ from front_door.request_body import RawBody, parse_body
 
 
 def parse(
-    text: str, *, is_base64: bool = False, content_type: str | None = None, max_bytes: int = 200_000
+    text: str,
+    *,
+    is_base64: bool = False,
+    content_type: str | None = None,
+    content_encoding: str | None = None,
+    max_bytes: int = 200_000,
 ) -> dict[str, object]:
-    return parse_body(RawBody(text, is_base64, content_type), max_bytes)
+    return parse_body(RawBody(text, is_base64, content_type, content_encoding), max_bytes)
 
 
 @pytest.mark.parametrize(
@@ -22,10 +27,31 @@ def parse(
         "application/json",
         "Application/JSON; charset=UTF-8",
         'application/json; charset="utf-8"',
+        "application/json;charset=utf8",
+        "application/json; charset=us-ascii",
     ],
 )
 def test_json_is_parsed(content_type: str | None) -> None:
     assert parse('{"prompt": "füchse 🦊"}', content_type=content_type) == {"prompt": "füchse 🦊"}
+
+
+@pytest.mark.parametrize("is_base64", [False, True])
+def test_a_byte_order_mark_is_no_part_of_json(is_base64: bool) -> None:
+    data = b'\xef\xbb\xbf{"prompt": "x"}'
+    text = base64.b64encode(data).decode() if is_base64 else data.decode()
+    assert parse(text, is_base64=is_base64) == {"prompt": "x"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP, identity"])
+def test_a_content_encoding_is_refused_by_name(encoding: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"Content-Encoding.*{encoding!r}") as caught:
+        parse('{"prompt": "x"}', content_encoding=encoding)
+    assert caught.value.code == "invalid_content_encoding"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "", " Identity "])
+def test_none_is_taken(encoding: str) -> None:
+    assert parse('{"prompt": "x"}', content_encoding=encoding) == {"prompt": "x"}
 
 
 def test_base64_from_the_gateway_is_decoded() -> None:
@@ -78,13 +104,17 @@ def test_broken_base64(text: str, message: str) -> None:
         "application/x-www-form-urlencoded",  # curl -d without -H
         "multipart/form-data; boundary=x",
         "application/json; charset=utf-16",
+        "application/json; charset=no-such",
+        "application/json; charset=utf-8\x00",
         "",
     ],
 )
-def test_other_content_types_are_refused(content_type: str) -> None:
-    with pytest.raises(InvalidRequest, match="must be application/json") as caught:
+def test_other_content_types_are_refused_and_shown(content_type: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
         parse('{"prompt": "x"}', content_type=content_type)
     assert caught.value.code == "invalid_content_type"
+    said = "the Content-Type header must be application/json (UTF-8), not "
+    assert str(caught.value) == f"{said}{content_type!r}"
 
 
 @pytest.mark.parametrize("is_base64", [False, True])

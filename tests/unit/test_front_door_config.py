@@ -8,9 +8,30 @@ from tests.fakes.front_door import CONFIG, ENV
 
 
 def test_a_complete_environment() -> None:
-    assert Config("/sd/variants", "g5", "pictures", 3600, 29.0, 60.0, 32768) == CONFIG
+    assert (
+        Config(
+            variant_prefix="/sd/variants",
+            default_model="g5",
+            picture_bucket="pictures",
+            url_ttl_s=3600,
+            gateway_timeout_s=29.0,
+            cache_ttl_s=60.0,
+            max_body_bytes=32768,
+            max_edit_bytes=4_500_000,
+            cors_origins=(),
+            log_prompts=False,
+            embed_prompt=True,
+            metrics_namespace="sd",
+        )
+        == CONFIG
+    )
     # Three seconds of the gateway's 29 are the front door's own.
     assert CONFIG.endpoint_timeout_s == 26
+
+
+def test_origins_are_a_list() -> None:
+    config = Config.from_env({**ENV, "SD_CORS_ORIGINS": "https://a.example,https://b.example"})
+    assert config.cors_origins == ("https://a.example", "https://b.example")
 
 
 @pytest.mark.parametrize("name", ENV)
@@ -34,6 +55,9 @@ def test_every_variable_is_required(name: str) -> None:
         ("SD_CACHE_TTL_S", "inf"),
         ("SD_MAX_BODY_BYTES", "1.5"),
         ("SD_MAX_BODY_BYTES", "6291457"),
+        ("SD_MAX_EDIT_BYTES", "0"),
+        ("SD_LOG_PROMPTS", "True"),
+        ("SD_EMBED_PROMPT", "1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_right(name: str, value: str) -> None:

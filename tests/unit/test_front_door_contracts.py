@@ -9,7 +9,7 @@ import pytest
 
 from front_door import endpoint
 from front_door.errors import EndpointUnavailable, InvalidRequest
-from front_door.generation import complete, parse_fields
+from front_door.generation import GENERATION, complete, parse_fields
 from front_door.picture_time import PictureTimes
 from front_door.time_limit import check_time
 from sd_contract.fields import IMAGES, NEGATIVE_PROMPT, PROMPT
@@ -46,7 +46,7 @@ def test_what_the_stacks_register_is_served_at_its_defaults(profile: str, name: 
     variant = registered(profile, name)
     assert (variant.name, variant.built) == (name, Built("sha256:0", None))
     assert variant.max_images == IMAGES.high
-    fields = parse_fields({"prompt": "a red fox", "n": variant.max_images})
+    fields = parse_fields({"prompt": "a red fox", "n": variant.max_images}, GENERATION)
     request = complete(fields, variant, lambda: 0)
     check_time(request, PictureTimes(lambda: 0).of(request), CONFIG.endpoint_timeout_s)
 
@@ -81,7 +81,7 @@ def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
         "guidance_scale": 20,
         "seed": 2**32 - 2,
     }
-    request = complete(parse_fields(body), variant, lambda: 0)
+    request = complete(parse_fields(body, GENERATION), variant, lambda: 0)
     runtime = FakeRuntime()
     endpoint.generate(runtime, request, "id-1")
     [call] = runtime.invocations

@@ -15,14 +15,20 @@ from botocore.exceptions import (
 
 from front_door.endpoint import generate
 from front_door.errors import (
+    BodyTooLarge,
+    EndpointAtZero,
+    EndpointDied,
     EndpointError,
     EndpointNotFound,
+    EndpointOverloaded,
     EndpointThrottled,
     EndpointTimeout,
     EndpointUnavailable,
     FrontDoorError,
     InvalidRequest,
 )
+from front_door.generation import GenerationRequest
+from sd_contract.invocation import Edit
 from tests.fakes.front_door import (
     PNG,
     REQUEST_ID,
@@ -44,7 +50,11 @@ TIMED_OUT = (
 NO_RESPONSE = "Amazon SageMaker could not get a response from the sd-g5 endpoint."
 # Of endpoints that failed to be made; and of inference components scaled to zero.
 EXITED = "An error occurred while handling request as the model process exited."
-NO_CAPACITY = "Inference Component has no capacity to process this request."
+NO_CAPACITY = (
+    "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in "
+    "progress (if configured) or try to increase the capacity by invoking "
+    "UpdateInferenceComponentRuntimeConfig API."
+)
 
 
 def failure(error: Exception) -> FrontDoorError:
@@ -74,6 +84,9 @@ def test_the_container_s_contract_is_kept() -> None:
                 "num_inference_steps": 25,
                 "guidance_scale": 7.5,
                 "seed": 2**32 - 1,
+                "output_format": "png",
+                "output_compression": 100,
+                "embed_prompt": True,
             },
         }
     ]
@@ -88,7 +101,8 @@ def test_the_container_s_contract_is_kept() -> None:
         (client_error("ThrottlingException"), EndpointThrottled),
         (client_error("TooManyRequestsException"), EndpointThrottled),
         (no_endpoint(), EndpointNotFound),
-        (client_error("ValidationError", NO_CAPACITY), EndpointUnavailable),
+        (client_error("ValidationError", NO_CAPACITY), EndpointAtZero),
+        (client_error("ValidationError", "of another kind"), EndpointUnavailable),
         (client_error("ServiceUnavailable"), EndpointUnavailable),
         (client_error("ModelNotReadyException"), EndpointUnavailable),
         (client_error("InternalFailure"), EndpointError),
@@ -97,13 +111,13 @@ def test_the_container_s_contract_is_kept() -> None:
         (ReadTimeoutError(endpoint_url="https://x"), EndpointTimeout),
         (ConnectTimeoutError(endpoint_url="https://x"), EndpointUnavailable),
         (EndpointConnectionError(endpoint_url="https://x"), EndpointUnavailable),
-        (ConnectionClosedError(endpoint_url="https://x"), EndpointUnavailable),
-        (ResponseStreamingError(error="cut"), EndpointUnavailable),
+        (ConnectionClosedError(endpoint_url="https://x"), EndpointDied),
+        (ResponseStreamingError(error="cut"), EndpointDied),
         (NoCredentialsError(), EndpointError),
         (no_answer(TIMED_OUT), EndpointTimeout),
-        (no_answer(NO_RESPONSE), EndpointUnavailable),
-        (no_answer(EXITED), EndpointUnavailable),
-        (no_answer(""), EndpointUnavailable),
+        (no_answer(NO_RESPONSE), EndpointDied),
+        (no_answer(EXITED), EndpointDied),
+        (no_answer(""), EndpointDied),
     ],
 )
 def test_what_a_failed_call_becomes(error: Exception, expected: type[FrontDoorError]) -> None:
@@ -164,7 +178,6 @@ def test_an_error_outside_the_contract_is_ours_and_not_quoted(body: Any) -> None
     "error",
     [
         # WorkLoadManager.java and WorkerThread.java of djl-serving v0.27.0.
-        djl_error(503, "WlmCapacityException", "Worker queue capacity exceeded for model: model"),
         djl_error(503, "WlmShutdownException", "All model workers has been shutdown: model"),
         djl_error(503, "WlmException", "Worker shutting down"),
         djl_error(503, "WlmException", "Model is not ready: model"),
@@ -174,8 +187,32 @@ def test_an_error_outside_the_contract_is_ours_and_not_quoted(body: Any) -> None
         djl_error(400, "TranslateException", "Backend Python process is stopped."),
     ],
 )
-def test_djl_with_a_full_queue_or_without_a_worker_is_unavailable(error: Exception) -> None:
+def test_djl_without_a_worker_is_unavailable(error: Exception) -> None:
     assert type(failure(error)) is EndpointUnavailable
+
+
+def test_djl_with_a_full_queue_is_overloaded() -> None:
+    full = djl_error(503, "WlmCapacityException", "Worker queue capacity exceeded for model: model")
+    assert type(failure(full)) is EndpointOverloaded
+
+
+def test_pictures_that_sagemaker_does_not_carry_are_the_caller_s_to_mend() -> None:
+    error = failure(model_error("Response payload size exceeded the limit", 413))
+    assert isinstance(error, InvalidRequest)
+    assert (error.param, error.code) == ("n", "response_too_large")
+    assert "6291456 bytes" in str(error)
+
+
+def test_a_request_that_sagemaker_does_not_carry_isn_t_sent() -> None:
+    def sized(size: int) -> GenerationRequest:
+        return generation_request(edit=Edit(bytes(size)))
+
+    runtime = FakeRuntime()
+    generate(runtime, sized(4_718_000), REQUEST_ID)
+    with pytest.raises(BodyTooLarge, match=r"^image, mask: .*SageMaker carries 6291456") as caught:
+        generate(runtime, sized(4_719_000), REQUEST_ID)
+    assert (caught.value.param, caught.value.code) == ("image", "body_too_large")
+    assert len(runtime.invocations) == 1
 
 
 @pytest.mark.parametrize("body", ["", "Service Unavailable", "<html>a red fox</html>"])
@@ -209,14 +246,21 @@ def test_no_other_status_is_believed(status: int | None) -> None:
         lambda answer: answer.update(seeds=[8]),
         lambda answer: answer.update(seeds=7),
         lambda answer: answer.pop("timings_ms"),
-        lambda answer: answer["timings_ms"].pop("png"),
-        lambda answer: answer["timings_ms"].update(png="1"),
-        lambda answer: answer["timings_ms"].update(png=True),
-        lambda answer: answer["timings_ms"].update(png=float("nan")),
+        lambda answer: answer["timings_ms"].pop("encode"),
+        lambda answer: answer["timings_ms"].update(encode="1"),
+        lambda answer: answer["timings_ms"].update(encode=True),
+        lambda answer: answer["timings_ms"].update(encode=float("nan")),
         lambda answer: answer["timings_ms"].update(denoise=-1),
+        lambda answer: answer.pop("output_format"),
+        lambda answer: answer.update(output_format="gif"),
+        lambda answer: answer.pop("warnings"),
+        lambda answer: answer.update(warnings=[1]),
         lambda answer: answer.pop("engine"),
         lambda answer: answer.update(engine=[]),
         lambda answer: answer["engine"].pop("images_in_batch"),
+        lambda answer: answer["engine"].pop("prompt_tokens"),
+        lambda answer: answer["engine"].update(negative_prompt_tokens="some"),
+        lambda answer: answer["engine"].update(images_in_batch=0),
         lambda answer: answer["engine"].update(images_in_batch="some"),
     ],
 )

@@ -5,15 +5,18 @@ from typing import Any
 import pytest
 
 from front_door.errors import InvalidRequest
-from front_door.generation import GenerationFields, complete, parse_fields
-from sd_contract.fields import PUBLIC, Choice, Number, Text, Whole
+from front_door.generation import GENERATION, RequestFields, complete, parse_fields
+from front_door.openai_fields import OpenAiField
+from sd_contract.fields import Choice, Number, Text, Whole
 from sd_contract.invocation import Invocation
 from sd_contract.size import Size
 from tests.fakes.front_door import variant
 
+PUBLIC = GENERATION.known
 
-def parse(**body: Any) -> GenerationFields:
-    return parse_fields({"prompt": "a red fox", **body})
+
+def parse(**body: Any) -> RequestFields:
+    return parse_fields({"prompt": "a red fox", **body}, GENERATION)
 
 
 def refused(**body: Any) -> InvalidRequest:
@@ -23,7 +26,7 @@ def refused(**body: Any) -> InvalidRequest:
 
 
 def test_the_least_request() -> None:
-    assert parse() == GenerationFields("a red fox")
+    assert parse() == RequestFields("a red fox")
 
 
 LOWEST: dict[str, Any] = {
@@ -32,11 +35,14 @@ LOWEST: dict[str, Any] = {
     "n": 1,
     "size": "",
     "response_format": "url",
+    "output_format": "png",
+    "output_compression": 0,
     "negative_prompt": "",
     "num_inference_steps": 1,
     "guidance_scale": 1,
     "seed": 0,
     "user": "",
+    "safety_identifier": "",
 }
 HIGHEST: dict[str, Any] = {
     "prompt": "🦊" * 1000,
@@ -44,11 +50,14 @@ HIGHEST: dict[str, Any] = {
     "n": 4,
     "size": "512x512",
     "response_format": "b64_json",
+    "output_format": "webp",
+    "output_compression": 100,
     "negative_prompt": "x" * 1000,
     "num_inference_steps": 100,
     "guidance_scale": 20,
     "seed": 4294967295,
     "user": "me",
+    "safety_identifier": "me",
 }
 
 
@@ -88,12 +97,38 @@ def test_out_of_range(field: str, value: Any, message: str) -> None:
     assert (error.param, error.code) == (field, "out_of_range")
 
 
-NO_STRINGS: tuple[Any, ...] = (1, None, True, ["x"], {})
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "prompt"])
+def test_null_is_not_given(name: str) -> None:
+    assert parse(**{name: None}) == parse()
+
+
+def test_a_prompt_that_is_null_is_missing() -> None:
+    error = refused(prompt=None)
+    assert str(error) == "prompt: required, a string of 1 to 1000 characters"
+    assert (error.param, error.code) == ("prompt", "missing_field")
+
+
+@pytest.mark.parametrize("name", ["n", "num_inference_steps", "seed", "output_compression"])
+def test_one_point_nought_is_the_integer_one(name: str) -> None:
+    value = getattr(parse(**{name: 1.0}), name)
+    assert (value, type(value)) == (1, int)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.5, "1.5"), (float("inf"), "a non-finite number")])
+def test_one_and_a_half_is_none(value: float, shown: str) -> None:
+    error = refused(n=value)
+    assert (str(error), error.code) == (
+        f"n: must be an integer from 1 to 4, not {shown}",
+        "invalid_type",
+    )
+
+
+NO_STRINGS: tuple[Any, ...] = (1, True, ["x"], {})
 WRONG: dict[type, tuple[Any, ...]] = {
     Text: NO_STRINGS,
     Choice: NO_STRINGS,
-    Whole: ("1", 1.0, None, True, [1]),
-    Number: ("7.5", None, True, [7.5]),
+    Whole: ("1", 1.5, True, [1]),
+    Number: ("7.5", True, [7.5]),
 }
 
 
@@ -113,13 +148,50 @@ def test_wrong_type(field: str, value: Any, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(True, "a boolean"), (None, "null"), ([1], "a list"), ({}, "an object"), ("2", "'2'")],
+    [(True, "a boolean"), ([1], "a list"), ({}, "an object"), ("2", "'2'")],
 )
 def test_a_wrong_type_is_named_as_json_names_it(value: Any, shown: str) -> None:
     assert str(refused(n=value)) == f"n: must be an integer from 1 to 4, not {shown}"
 
 
-@pytest.mark.parametrize("field", ["quality", "background", "steps", "Prompt", ""])
+TAKEN = [(field, value) for field in GENERATION.openai for value in (*field.taken, None)]
+
+
+@pytest.mark.parametrize(("field", "value"), TAKEN)
+def test_openai_s_fields_are_taken_where_they_ask_for_what_is_done(
+    field: OpenAiField, value: Any
+) -> None:
+    assert parse(**{field.name: value}) == parse()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("quality", "hd", "must be auto or standard, not 'hd'. There is one; num_inference_steps"),
+        ("background", "transparent", "must be auto or opaque, not 'transparent'. Pictures are"),
+        ("moderation", ["low"], "must be auto or low, not a list. Prompts and pictures"),
+        ("stream", True, "must be false, not true. Pictures come whole"),
+        ("stream", 0, "must be false, not 0. Pictures come whole"),
+        ("partial_images", 3, "must be 0, not 3. Pictures come whole"),
+        ("partial_images", False, "must be 0, not false. Pictures come whole"),
+        ("style", "vivid", "not supported. The prompt says it"),
+        ("svg", {"model": "x"}, "not supported. A picture is one PNG, JPEG or WebP"),
+    ],
+)
+def test_what_else_they_ask_for_is_refused_with_what_is_possible(
+    name: str, value: Any, said: str
+) -> None:
+    error = refused(**{name: value})
+    assert str(error).startswith(f"{name}: {said}")
+    assert (error.param, error.code) == (name, "unsupported")
+
+
+def test_the_newer_name_of_user_counts_first() -> None:
+    assert parse(user="a", safety_identifier="b").end_user == "b"
+    assert parse(user="a", safety_identifier="").end_user == "a"
+
+
+@pytest.mark.parametrize("field", ["steps", "input_fidelity", "image", "Prompt", ""])
 def test_an_unknown_field_is_named(field: str) -> None:
     error = refused(**{field: "hd"})
     assert str(error).startswith(f"{field}: unknown field (known: prompt, model, n, size,")
@@ -131,12 +203,15 @@ def test_a_long_unknown_field_is_cut() -> None:
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    error = refused(quality="hd", n=9, guidance_scale="x")
-    assert str(error).split("; ")[1:] == [
+    error = refused(style="vivid", steps=9, n=9, guidance_scale="x")
+    style, unknown, *others = str(error).split("; ")
+    assert style.startswith("style: ")
+    assert unknown.startswith("steps: unknown field")
+    assert others == [
         "n: must be an integer from 1 to 4, not 9",
         "guidance_scale: must be a number from 1.0 to 20.0, not 'x'",
     ]
-    assert (error.param, error.code) == ("quality", "unknown_field")
+    assert (error.param, error.code) == ("style", "unsupported")
 
 
 def draw() -> int:
@@ -166,10 +241,14 @@ def test_what_is_given_wins() -> None:
         seed=0,
         negative_prompt="blurry",
         response_format="b64_json",
+        output_format="webp",
+        output_compression=80,
     )
     request = complete(fields, variant(), draw)
     assert request.response_format == "b64_json"
-    assert request.invocation == Invocation("a red fox", "blurry", 2, Size(768, 512), 9, 1.0, 0)
+    assert request.invocation == Invocation(
+        "a red fox", "blurry", 2, Size(768, 512), 9, 1.0, 0, "webp", 80
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,7 +258,7 @@ def test_what_is_given_wins() -> None:
         ("num_inference_steps", 51, "out_of_range", "must be at most 50 for model 'inf2', not 51"),
         *(
             ("size", size, "size_not_served", f"model 'inf2' serves 512x512, 768x512, not '{size}'")
-            for size in ("256x256", "512x768", "512", "512X512", " 512x512", "auto", "")
+            for size in ("256x256", "512x768", "512", "512X512", " 512x512", "Auto", "")
         ),
     ],
 )
@@ -188,6 +267,10 @@ def test_a_variant_s_own_limits(field: str, value: Any, code: str, message: str)
         complete(parse(**{field: value}), variant("inf2", max_images=2, max_steps=50), draw)
     error = caught.value
     assert (str(error), error.param, error.code) == (f"{field}: {message}", field, code)
+
+
+def test_auto_is_the_variant_s_own_size() -> None:
+    assert complete(parse(size="auto"), variant(), draw).invocation.size == Size(512, 512)
 
 
 def test_a_variant_s_limits_are_reported_at_once() -> None:

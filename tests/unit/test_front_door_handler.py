@@ -4,6 +4,9 @@ import base64
 import json
 from dataclasses import replace
 from itertools import count
+from typing import Any
+
+import pytest
 
 from tests.fakes.front_door import (
     CONFIG,
@@ -12,6 +15,7 @@ from tests.fakes.front_door import (
     REQUEST_ID,
     FakeRuntime,
     World,
+    get,
     get_models,
     post,
     registration,
@@ -31,11 +35,24 @@ def test_a_picture_by_url() -> None:
             {"url": f"https://pictures/{key}/{seed}.png?get_object&3600", "seed": seed}
             for seed in (7, 8)
         ],
+        "size": "512x512",
+        "output_format": "png",
+        "background": "opaque",
+        "usage": {
+            "input_tokens": 7,
+            "input_tokens_details": {"text_tokens": 7, "image_tokens": 0},
+            "output_tokens": 0,
+            "total_tokens": 7,
+            "images": 2,
+            "steps": 50,
+            "seconds": 0.025,
+        },
         "timings_ms": {
             "text_encoder": 1.5,
+            "vae_encode": 0,
             "denoise": 20,
             "vae_decode": 3,
-            "png": 1,
+            "encode": 1,
             "endpoint": 0,
             "storage": 0,
             "total": 0,
@@ -89,7 +106,8 @@ def test_timings_come_from_the_timer() -> None:
     ticks = count()
     _, _, body = World(timer=lambda: next(ticks)).generate(prompt="x")
     timings = body["timings_ms"]
-    assert (timings["endpoint"], timings["storage"], timings["total"]) == (1000, 1000, 5000)
+    # One of the ticks in between is a look at the time that is left.
+    assert (timings["endpoint"], timings["storage"], timings["total"]) == (2000, 1000, 6000)
 
 
 def test_models_are_listed_in_openai_s_shape_with_what_they_registered() -> None:
@@ -115,6 +133,79 @@ def test_an_empty_list_of_models() -> None:
     world = World()
     world.ssm.documents.clear()
     assert world.send(get_models())[2] == {"object": "list", "data": []}
+
+
+def test_one_model_is_what_the_list_has_of_it() -> None:
+    world = World()
+    world.ssm.documents["djl"] = registration("djl")
+    listed = world.send(get_models())[2]["data"]
+    for entry in listed:
+        found = world.send(get("/models/{id}", pathParameters={"id": entry["id"]}))
+        assert (found[0], found[2]) == (200, entry)
+
+
+@pytest.mark.parametrize(
+    ("output_format", "media_type"),
+    [("png", "image/png"), ("jpeg", "image/jpeg"), ("webp", "image/webp")],
+)
+def test_the_format_asked_for_is_the_one_stored_and_answered(
+    output_format: str, media_type: str
+) -> None:
+    world = World()
+    asked = {"prompt": "x", "output_format": output_format, "output_compression": 80, "seed": 7}
+    _, _, body = world.generate(**asked)
+    assert body["output_format"] == output_format
+    [stored] = world.s3.objects.values()
+    assert stored["Key"].endswith(f"/7.{output_format}")
+    assert stored["ContentType"] == media_type
+    sent = world.runtime.invocations[0]["Body"]
+    assert (sent["output_format"], sent["output_compression"]) == (output_format, 80)
+
+
+def test_warnings_are_passed_on() -> None:
+    said = ["prompt: has 90 tokens, of which the model reads 77."]
+    world = World(runtime=FakeRuntime(change=lambda answer: answer.update(warnings=said)))
+    assert world.generate(prompt="x")[2]["warnings"] == said
+    assert "90 tokens" not in json.dumps(world.logged)  # the sentence quotes the prompt
+    assert world.logged[0]["warnings"] == 1
+
+
+@pytest.mark.parametrize("embed", [True, False])
+def test_the_prompt_goes_into_the_picture_as_the_setting_says(embed: bool) -> None:
+    world = World(config=replace(CONFIG, embed_prompt=embed))
+    world.generate(prompt="x")
+    assert world.runtime.invocations[0]["Body"]["embed_prompt"] is embed
+
+
+ORIGINS = ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed", "vary"),
+    [
+        ((), "https://a.example", None, None),
+        (ORIGINS, "https://a.example", "https://a.example", "Origin"),
+        (ORIGINS, "https://b.example", "https://b.example", "Origin"),
+        (ORIGINS, "https://c.example", None, "Origin"),
+        (ORIGINS, None, None, "Origin"),
+        (("*",), "https://c.example", "*", None),
+    ],
+)
+@pytest.mark.parametrize("body", [{"prompt": "x"}, {}])
+def test_pages_of_the_origins_may_read_answers_and_refusals(
+    origins: tuple[str, ...],
+    origin: str | None,
+    allowed: str | None,
+    vary: str | None,
+    body: dict[str, Any],
+) -> None:
+    world = World(config=replace(CONFIG, cors_origins=origins))
+    headers = {"Content-Type": "application/json"} | ({"Origin": origin} if origin else {})
+    _, answered, _ = world.send(post(body, headers=headers))
+    assert answered.get("Access-Control-Allow-Origin") == allowed
+    assert answered.get("Vary") == vary
+    exposed = answered.get("Access-Control-Expose-Headers", "")
+    assert ("x-request-id" in exposed) == bool(origins)
 
 
 def test_a_response_lambda_couldn_t_return_points_to_url() -> None:

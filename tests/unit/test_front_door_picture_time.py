@@ -39,9 +39,10 @@ def answer(
     images = asked.num_images if together is None else together
     timings_ms = {
         "text_encoder": 0.0,
+        "vae_encode": 0.0,
         "denoise": 1000 * step_s * images * asked.num_inference_steps,
         "vae_decode": 750 * other_s * images,
-        "png": 250 * other_s * images,
+        "encode": 250 * other_s * images,
     }
     engine = {"images_in_batch": images}
     return Answer((b"",) * asked.num_images, asked.seeds, timings_ms, engine)
@@ -158,7 +159,7 @@ def test_a_variant_deployed_anew_is_learnt_anew(change: dict[str, Any]) -> None:
 def test_a_request_that_fits_is_no_longer_refused_once_answers_have_shown_it() -> None:
     """The figure registered is twice too high, as the study's at 25 steps would be."""
     fast = FakeRuntime(
-        change=lambda told: told["timings_ms"].update(denoise=25 * 50, vae_decode=80, png=60)
+        change=lambda told: told["timings_ms"].update(denoise=25 * 50, vae_decode=80, encode=60)
     )
     world = World(runtime=fast)
     asked = {"prompt": "x", "n": 4, "num_inference_steps": 100}

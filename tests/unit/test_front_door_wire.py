@@ -7,6 +7,7 @@ and the clients to their settings: one attempt, a read time-out, URLs that S3 ac
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from front_door.handler import build_front_door, handler
+from front_door.handler import build_front_door, handler, serve
+from front_door.service import FrontDoor
 from tests.fakes.front_door import ENV, REGISTRATION, REQUEST_ID, FakeRuntime, post
+
+KEY = f"2026-11-22/{REQUEST_ID}/7.png"
 
 
 class FakeAws(ThreadingHTTPServer):
@@ -36,7 +40,7 @@ class FakeAwsHandler(BaseHTTPRequestHandler):
     server: FakeAws
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         target = self.headers.get("X-Amz-Target", self.path)
         self.server.requests.append(f"{self.command} {target}")
         if target == "AmazonSSM.GetParametersByPath":
@@ -47,8 +51,8 @@ class FakeAwsHandler(BaseHTTPRequestHandler):
                 "LastModifiedDate": 1795377600.0,
             }
             self._answer(200, {"Parameters": [parameter]})
-        elif self.command == "PUT":
-            self._answer(200)
+        elif self.command in ("PUT", "GET"):
+            self._answer(200, "a picture" if self.command == "GET" else None)
         elif self.server.hangs:
             self.server.stopping.wait(60)
             self.close_connection = True
@@ -58,7 +62,7 @@ class FakeAwsHandler(BaseHTTPRequestHandler):
         else:
             self._answer(200, json.load(FakeRuntime().invoke_endpoint(Body=body)["Body"]))
 
-    do_PUT = do_POST
+    do_PUT = do_GET = do_POST
 
     def _answer(self, status: int, body: Any = None, error: str = "") -> None:
         payload = json.dumps(body).encode() if body else b""
@@ -95,9 +99,19 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
     build_front_door.cache_clear()
 
 
+EVENT = post({"prompt": "a red fox", "seed": 7, "num_inference_steps": 2})
+
+
 def generate() -> tuple[int, dict[str, Any]]:
-    event = post({"prompt": "a red fox", "seed": 7, "num_inference_steps": 2})
-    response = handler(event, SimpleNamespace(aws_request_id="invocation"))
+    response = handler(EVENT, SimpleNamespace(aws_request_id="invocation"))
+    return response["statusCode"], json.loads(response["body"])
+
+
+def generate_without_sleep() -> tuple[int, dict[str, Any]]:
+    def build() -> FrontDoor:
+        return replace(build_front_door(), sleep=lambda _: None)
+
+    response = serve(EVENT, "invocation", build, print)
     return response["statusCode"], json.loads(response["body"])
 
 
@@ -125,10 +139,39 @@ def test_a_picture_by_a_url_signed_for_the_time_configured(
 @pytest.mark.usefixtures("aws")
 def test_urls_on_aws_name_the_region_s_own_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    url = build_front_door().s3.generate_presigned_url(
-        "get_object", Params={"Bucket": "pictures", "Key": "k.png"}, ExpiresIn=60
+    bucket = build_front_door().pictures
+    url = bucket.s3.generate_presigned_url(
+        "get_object", Params={"Bucket": "pictures", "Key": KEY}, ExpiresIn=60
     )
-    assert url.startswith("https://pictures.s3.eu-central-1.amazonaws.com/k.png?")
+    assert url.startswith(f"https://pictures.s3.eu-central-1.amazonaws.com/{KEY}?")
+    assert bucket.key_of(url) == KEY
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://others.s3.eu-central-1.amazonaws.com/{KEY}",
+        f"https://pictures.s3.eu-central-1.amazonaws.com/below/{KEY}",
+        f"http://pictures.s3.eu-central-1.amazonaws.com/{KEY}",
+        f"https://pictures.s3.eu-central-1.amazonaws.com:8080/{KEY}",
+        f"https://x@pictures.s3.eu-central-1.amazonaws.com/{KEY}",
+        f"https://pictures.s3.eu-central-1.amazonaws.com#@169.254.169.254/{KEY}",
+        f"https://169.254.169.254/{KEY}",
+    ],
+)
+@pytest.mark.usefixtures("aws")
+def test_no_other_address_is_read(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert build_front_door().pictures.key_of(url) is None
+
+
+def test_a_picture_made_here_is_edited_by_its_url(aws: FakeAws) -> None:
+    url = generate()[1]["data"][0]["url"]
+    aws.requests.clear()
+    event = post({"prompt": "x", "image": url}, resource="/images/edits")
+    response = handler(event, SimpleNamespace(aws_request_id="invocation"))
+    assert response["statusCode"] == 200
+    assert aws.requests[0] == f"GET {urlsplit(url).path}"
 
 
 def by_container(status: int, message: str, said: str = "") -> tuple[int, str, dict[str, Any]]:
@@ -145,28 +188,26 @@ NO_RESPONSE = (
 
 
 @pytest.mark.parametrize(
-    ("failure", "expected"),
+    ("failure", "expected", "tries"),
     [
-        (by_container(400, json.dumps(REFUSAL)), (400, "out_of_range")),
-        (by_container(500, "Unhealthy"), (500, "internal_error")),
-        (by_container(503, "Unhealthy"), (503, "model_unavailable")),
-        (
-            by_container(0, "", NO_RESPONSE),
-            (503, "model_unavailable"),
-        ),
-        ((400, "ValidationError", {"message": NO_ENDPOINT}), (503, "model_unavailable")),
-        ((400, "ThrottlingException", {"message": None}), (429, "rate_limited")),
-        ((503, "ServiceUnavailable", {"Message": "busy"}), (503, "model_unavailable")),
-        ((500, "InternalFailure", {"Message": "oops"}), (500, "internal_error")),
+        (by_container(400, json.dumps(REFUSAL)), (400, "out_of_range"), 1),
+        (by_container(500, "Unhealthy"), (500, "internal_error"), 1),
+        (by_container(503, "Unhealthy"), (503, "model_unavailable"), 3),
+        (by_container(0, "", NO_RESPONSE), (503, "model_interrupted"), 1),
+        (by_container(413, "Response payload"), (400, "response_too_large"), 1),
+        ((400, "ValidationError", {"message": NO_ENDPOINT}), (503, "model_not_in_service"), 1),
+        ((400, "ThrottlingException", {"message": None}), (429, "rate_limited"), 3),
+        ((503, "ServiceUnavailable", {"Message": "busy"}), (503, "model_unavailable"), 3),
+        ((500, "InternalFailure", {"Message": "oops"}), (500, "internal_error"), 1),
     ],
 )
-def test_errors_of_the_endpoint_are_told_apart_and_not_retried(
-    aws: FakeAws, failure: tuple[int, str, dict[str, Any]], expected: tuple[int, str]
+def test_errors_of_the_endpoint_are_told_apart_and_tried_again_where_nothing_was_drawn(
+    aws: FakeAws, failure: tuple[int, str, dict[str, Any]], expected: tuple[int, str], tries: int
 ) -> None:
     aws.failure = failure
-    status, body = generate()
+    status, body = generate_without_sleep()
     assert (status, body["error"]["code"]) == expected
-    assert aws.requests.count("POST /endpoints/sd-g5/invocations") == 1
+    assert aws.requests.count("POST /endpoints/sd-g5/invocations") == tries
 
 
 def test_an_endpoint_that_never_answers_is_given_up_in_time(
@@ -181,7 +222,7 @@ def test_an_endpoint_that_never_answers_is_given_up_in_time(
 
 def test_an_endpoint_that_can_t_be_reached(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "http://127.0.0.1:1")
-    status, body = generate()
+    status, body = generate_without_sleep()
     assert (status, body["error"]["code"]) == (503, "model_unavailable")
     assert set(aws.requests) == {"POST AmazonSSM.GetParametersByPath"}
 

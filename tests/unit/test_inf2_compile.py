@@ -26,6 +26,7 @@ UNET = "unet/64x64/model.pt"
 PARTS = [
     "vae_post_quant_conv/64x64/model.pt",
     "text_encoder/model.pt",
+    "vae_encoder/64x64/model.pt",
     "vae_decoder/64x64/model.pt",
     UNET,
 ]
@@ -57,7 +58,7 @@ def test_manifest_tells_what_was_compiled_and_how_well(capsys: pytest.CaptureFix
     assert (document["backend"], document["sdk"]) == ("torchscript", "2.26.0")
     assert document["parity"]["status"] == document["quality"]["parity"] == "passed"
     found = [picture["found_db"] for picture in document["parity"]["pictures"]]
-    assert len(found) == 4
+    assert len(found) == 6
     assert min(found) == document["quality"]["pictures_db_min"] >= 40
     assert all(part["peak_rss_gib"] > 0.1 for part in document["parts"])
     with capsys.disabled():
@@ -73,6 +74,8 @@ def test_artifact_has_each_size_s_graphs_and_one_text_encoder() -> None:
         "unet/64x64/model.pt",
         "vae_decoder/128x64/model.pt",
         "vae_decoder/64x64/model.pt",
+        "vae_encoder/128x64/model.pt",
+        "vae_encoder/64x64/model.pt",
         "vae_post_quant_conv/128x64/model.pt",
         "vae_post_quant_conv/64x64/model.pt",
     ]

@@ -44,6 +44,17 @@ def test_the_attention_rewrite_changes_no_result_of_the_vae() -> None:
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
+def test_the_encoder_s_graph_gives_the_mode_of_its_latents() -> None:
+    vae = load_network(WEIGHTS, "vae", dtype=torch.float32, device=CPU)
+    graph = TorchScript().load(artifact() / graph_path("vae_encoder", SIZES[1]))
+    pixels = noise(1, 3, 64, 128).tanh()
+    with torch.inference_mode():
+        wanted = vae.encode(pixels).latent_dist.mode()
+        found = graph(pixels)
+    assert found.shape == (1, 4, 8, 16)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("upcast", [False, True])
 def test_the_attention_rewrite_upcasts_where_the_model_says_so(upcast: bool) -> None:
     from diffusers.models.attention_processor import Attention

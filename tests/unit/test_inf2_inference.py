@@ -19,13 +19,14 @@ from inf2.backends import backend
 from inf2.compiled_parts import CompiledParts, SizedGraphs, load_parts
 from inf2.inference import load
 from inf2.parity import psnr_db
-from sd_contract.invocation import Invocation
+from sd_contract.invocation import Edit, Invocation
 from sd_contract.size import Size
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
 from tests.fakes import serving as serving_fakes
 from tests.fakes.compiled_model import SDK, SIZES, artifact, config
+from tests.fakes.recolouring import recoloured
 from tests.fakes.serving import WEIGHTS
 
 
@@ -51,7 +52,7 @@ def test_each_of_several_pictures_is_the_one_made_alone(
     together = images(engine, request(num_images=n, guidance_scale=guidance))
     alone = [images(engine, request(seed=11 + i, guidance_scale=guidance))[0] for i in range(n)]
     assert together == alone
-    assert len(set(together)) == n
+    assert len({serving_fakes.pixels(png).tobytes() for png in together}) == n
 
 
 def test_pictures_of_different_prompts_do_not_touch_each_other(engine: Engine) -> None:
@@ -73,6 +74,31 @@ def test_draws_what_eager_float32_draws(engine: Engine) -> None:
         asked = request(prompt=prompt, seed=seed, num_inference_steps=4)
         (compiled,), (wanted,) = images(engine, asked), images(eager, asked)
         assert psnr_db(compiled, wanted) >= 40
+
+
+@pytest.mark.parametrize(("strength", "masked"), [(0.0, False), (0.75, False), (1.0, True)])
+def test_edits_as_eager_float32_edits(engine: Engine, strength: float, masked: bool) -> None:
+    parts = load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
+    eager = Engine(parts, config())
+    for size in SIZES:
+        (start,) = images(eager, request(**vars(size)))
+        mask = serving_fakes.mask_file(size.width, size.height) if masked else None
+        edit = Edit(start, mask, strength)
+        asked = request(prompt="a blue square", num_inference_steps=4, edit=edit, **vars(size))
+        (compiled,), (wanted,) = images(engine, asked), images(eager, asked)
+        assert psnr_db(compiled, wanted) >= 40
+        assert psnr_db(compiled, start) < 40
+
+
+def test_a_red_circle_is_recoloured_within_its_mask(engine: Engine) -> None:
+    assert recoloured(engine, 5, steps=10) == 5
+
+
+def test_each_of_several_edits_is_the_one_made_alone(engine: Engine) -> None:
+    edit = Edit(serving_fakes.picture_file(), strength=0.5)
+    together = images(engine, request(num_images=3, edit=edit), request(edit=edit, seed=2))
+    alone = [images(engine, request(seed=seed, edit=edit))[0] for seed in (11, 12, 13, 2)]
+    assert together == alone
 
 
 def test_describes_itself(engine: Engine) -> None:
@@ -120,7 +146,7 @@ def parts_with(unet: Callable[..., torch.Tensor]) -> CompiledParts:
     return CompiledParts(
         tokenizer=None,  # type: ignore[arg-type]
         text_encoder=unused,
-        graphs={Size(8, 8): SizedGraphs(unet, unused, unused)},
+        graphs={Size(8, 8): SizedGraphs(unet, unused, unused, unused)},
         make_scheduler=None,  # type: ignore[arg-type]
         latent_channels=4,
         vae_scale=8,

@@ -63,12 +63,13 @@ def test_the_parts_options_are_the_recipe_s() -> None:
     assert {part.name: part.options for part in PARTS} == {
         "unet": ("--model-type=unet-inference", fast),
         "vae_decoder": ("--model-type=unet-inference", fast),
+        "vae_encoder": ("--model-type=unet-inference", fast),
         "text_encoder": (fast,),
         "vae_post_quant_conv": (),
     }
 
 
-@pytest.mark.parametrize("name", ["unet", "text_encoder", "vae_decoder", "vae_post_quant_conv"])
+@pytest.mark.parametrize("name", [part.name for part in PARTS])
 def test_the_parts_shapes_are_the_recipe_s(name: str) -> None:
     (part,) = (part for part in PARTS if part.name == name)
     graph = part.build(WEIGHTS, Size(128, 64), "bfloat16")
@@ -83,6 +84,7 @@ def test_the_parts_shapes_are_the_recipe_s(name: str) -> None:
             ],
             "text_encoder": [((1, 77), torch.int64)],
             "vae_decoder": [((1, 4, 8, 16), torch.float32)],
+            "vae_encoder": [((1, 3, 64, 128), torch.float32)],
             "vae_post_quant_conv": [((1, 4, 8, 16), torch.float32)],
         }[name]
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from sd_contract.model_folder import folder_sizes, read_folder, read_model
@@ -23,15 +24,15 @@ from tests.fakes.model_layouts import KEY, LAYOUTS, imported
 from tests.fakes.serving import WEIGHTS, config, request
 
 
-def picture(folder: Path) -> bytes:
+def pixels(folder: Path) -> bytes:
     parts = load_diffusers(folder, dtype=torch.float32, device=torch.device("cpu"))
     (result,) = Engine(parts, config()).generate([request(num_inference_steps=4)])
-    return result.images[0]
+    return Image.open(io.BytesIO(result.images[0])).tobytes()
 
 
 @pytest.fixture(scope="module")
 def own() -> bytes:
-    return picture(WEIGHTS)
+    return pixels(WEIGHTS)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -44,7 +45,7 @@ def test_a_layout_is_taken_imported_loaded_and_drawn_from(
 
     folder = imported(source, tmp_path / "bucket")
     check_weights(folder, KEY)
-    assert picture(folder) == own
+    assert pixels(folder) == own
     for path in LAID_OUT.values():
         stored, tensors = load_file(folder / path), load_file(WEIGHTS / path)
         assert stored.keys() == tensors.keys()

@@ -11,7 +11,7 @@ from PIL import Image
 from sd_contract.invocation import STAGES
 from sd_serving.engine import Engine
 from sd_serving.errors import EngineError, OutOfMemory
-from tests.fakes.serving import EulerDouble, FakeParts, config, failing, request
+from tests.fakes.serving import EulerDouble, FakeParts, config, failing, pixels, request
 
 
 def engine(parts: FakeParts) -> Engine:
@@ -33,7 +33,7 @@ def test_an_image_of_n_is_the_one_made_alone(per_pass: int | None) -> None:
     (together,) = made.generate([request(num_images=3, seed=2**32 - 2)])
     alone = [made.generate([request(seed=seed)])[0].images[0] for seed in together.seeds]
     assert list(together.images) == alone
-    assert len(set(alone)) == 3
+    assert len({pixels(png).tobytes() for png in alone}) == 3
 
 
 def test_requests_of_one_batch_get_what_they_would_get_alone() -> None:
@@ -81,7 +81,7 @@ def test_guidance_of_1_runs_no_unconditional_rows_and_ignores_the_negative_promp
     assert {len(latents) for latents, _, _ in parts.denoise_calls} == {1}
     assert parts.encode_calls == [["a red circle"]]
     (negative,) = made.generate([request(guidance_scale=1.0, negative_prompt="dark")])
-    assert negative.images == plain.images
+    assert np.array_equal(pixels(negative.images[0]), pixels(plain.images[0]))
 
 
 def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture() -> None:
@@ -94,7 +94,7 @@ def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture(
         request(num_inference_steps=5),
         request(seed=8),
     ]
-    pictures = {made.generate([one])[0].images[0] for one in asked}
+    pictures = {pixels(made.generate([one])[0].images[0]).tobytes() for one in asked}
     assert len(pictures) == len(asked)
 
 
@@ -132,7 +132,7 @@ def test_pixels_are_rounded_and_cut_to_their_range() -> None:
 
 def test_a_batch_must_be_of_one_kind() -> None:
     for batch in ([], [request(), request(num_inference_steps=4)]):
-        with pytest.raises(ValueError, match="one size, steps and guidance"):
+        with pytest.raises(ValueError, match="one size, steps, guidance and strength"):
             engine(FakeParts()).generate(batch)
 
 

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from sd_contract.invocation import STAGES, Answer
 from sd_serving.engine import Engine
 from sd_serving.handler import Call, Handler, Reply
-from tests.fakes.serving import FakeParts, LogDouble, config, failing, request
+from tests.fakes.serving import (
+    FakeParts,
+    LogDouble,
+    config,
+    failing,
+    mask_file,
+    picture_file,
+    request,
+)
 
 CONFIG = config()
 
@@ -23,6 +35,10 @@ def call(accept: str = "", **fields: object) -> Call:
     return Call(json.dumps(body).encode(), accept, "id-1")
 
 
+def text(file: bytes) -> str:
+    return base64.b64encode(file).decode()
+
+
 def document(reply: Reply) -> Any:
     assert reply.content_type == "application/json"
     return json.loads(reply.body)
@@ -34,10 +50,10 @@ def test_answers_in_json() -> None:
     answer = document(reply)
     (expected,) = Engine(FakeParts(), CONFIG).generate([request(num_images=2)])
     assert reply.status == 200
-    assert set(answer) == {"images", "seeds", "timings_ms", "engine"}
+    assert set(answer) == {field.name for field in fields(Answer)}
     assert [base64.b64decode(image) for image in answer["images"]] == list(expected.images)
     assert answer["seeds"] == [7, 8]
-    assert set(answer["timings_ms"]) == {"text_encoder", "denoise", "vae_decode", "png"}
+    assert set(answer["timings_ms"]) == set(STAGES)
     assert answer["engine"]["steps"] == 3
     (line,) = log.lines
     assert (line["event"], line["request_id"], line["status"]) == ("invocation", "id-1", 200)
@@ -57,6 +73,50 @@ def test_answers_with_the_raw_picture_and_its_seed(accept: str) -> None:
 def test_everything_else_gets_json(accept: str) -> None:
     handler, _ = make()
     assert handler.respond(call(accept)).content_type == "application/json"
+
+
+@pytest.mark.parametrize("output_format", ["jpeg", "webp"])
+def test_answers_in_the_format_asked_for(output_format: str) -> None:
+    handler, _ = make()
+    answer = document(handler.respond(call(output_format=output_format)))
+    picture = base64.b64decode(answer["images"][0])
+    assert answer["output_format"] == output_format
+    assert Image.open(io.BytesIO(picture)).format == output_format.upper()
+    raw = handler.respond(call(f"image/{output_format}", output_format=output_format))
+    assert (raw.content_type, raw.body) == (f"image/{output_format}", picture)
+
+
+def test_edits_and_says_what_it_did_to_the_picture() -> None:
+    handler, log = make()
+    edit = {"image": text(picture_file(100, 64)), "mask": text(mask_file(100, 64))}
+    answer = document(handler.respond(call(**edit, strength=0.7)))
+    assert answer["warnings"] == ["image: centre-cropped from 100x64 to 64x64."]
+    (line,) = log.lines
+    assert (line["strength"], line["masked"], line["warnings"]) == (0.7, True, 1)
+
+
+def test_a_picture_that_is_none_is_the_caller_s_mistake_and_spoils_no_other() -> None:
+    handler, log = make()
+    picture = text(picture_file())
+    replies = handler.respond_batch(
+        [call(image=picture), call(image=text(b"GIF89a")), call(image=picture, mask=picture)]
+    )
+    assert [reply.status for reply in replies] == [200, 400, 400]
+    errors = [document(reply)["error"] for reply in replies[1:]]
+    assert [(error["type"], error["param"]) for error in errors] == [
+        ("invalid_request", "image"),
+        ("invalid_request", "mask"),
+    ]
+    assert not any("traceback" in line for line in log.lines)
+
+
+def test_a_raw_picture_of_another_format_than_asked_for_is_refused() -> None:
+    handler, _ = make()
+    reply = handler.respond(call("image/webp"))
+    assert reply.status == 400
+    assert document(reply)["error"]["message"] == (
+        "output_format: png doesn't go with Accept: image/webp"
+    )
 
 
 def test_a_raw_picture_is_one_picture() -> None:
@@ -88,8 +148,9 @@ def test_prompts_are_never_logged() -> None:
     handler.respond(call(prompt=word))
     handler.respond(call(negative_prompt=word))
     handler.respond(call(prompt=f"{word} " * 200))
+    handler.respond(call(prompt=f"{word} " * 100))  # with a warning that quotes it
     handler.respond(Call(f'{{"prompt": "{word}"'.encode()))
-    assert len(log.lines) == 4
+    assert len(log.lines) == 5
     assert word not in json.dumps(log.lines)
 
 

@@ -10,10 +10,13 @@ import pytest
 
 from front_door.endpoint import generate
 from front_door.errors import (
+    EndpointDied,
     EndpointNotFound,
+    EndpointOverloaded,
     EndpointTimeout,
     EndpointUnavailable,
     FrontDoorError,
+    InvalidRequest,
 )
 from local_cloud.child import ChildCloud
 from tests.fakes.front_door import generation_request, variant
@@ -73,7 +76,7 @@ def test_a_container_that_dies_and_then_has_no_healthy_instance(cloud: ChildClou
     deployment.create(Environment={"TOY": "once"})
 
     died = failure(deployment, crash=True)
-    assert type(died) is EndpointUnavailable
+    assert type(died) is EndpointDied
     assert "could not get a response from the dying endpoint" in str(died)
 
     wait_for(lambda: str(failure(deployment)).startswith("ServiceUnavailable"))
@@ -88,4 +91,10 @@ def test_djl_with_a_full_queue(healthy: ToyEndpoint) -> None:
         "message": "Worker queue capacity exceeded",
     }
     error = failure(healthy, status=503, body=json.dumps(body, indent=2))
-    assert type(error) is EndpointUnavailable
+    assert type(error) is EndpointOverloaded
+
+
+def test_pictures_larger_than_an_answer_may_be(healthy: ToyEndpoint) -> None:
+    error = failure(healthy, size=6_291_456)
+    assert isinstance(error, InvalidRequest)
+    assert (error.param, error.code) == ("n", "response_too_large")

@@ -1,0 +1,64 @@
+"""What is answered, in OpenAI's shapes (its client's ImagesResponse, Image, Model) with more."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from front_door.generation import GenerationRequest
+from front_door.variants import Registered
+from sd_contract.invocation import Answer
+
+
+def generation_body(
+    request: GenerationRequest,
+    answer: Answer,
+    data: Sequence[Mapping[str, Any]],
+    *,
+    created: int,
+    timings_ms: Mapping[str, float],
+) -> dict[str, Any]:
+    """Without OpenAI's `quality`: of its values in an answer none says what is done here."""
+    asked = request.invocation
+    body = {
+        "created": created,
+        "model": request.variant.name,
+        "data": data,
+        "size": str(asked.size),
+        "output_format": answer.output_format,
+        "background": "opaque",
+        "usage": {
+            "input_tokens": answer.prompt_tokens,
+            "input_tokens_details": {"text_tokens": answer.prompt_tokens, "image_tokens": 0},
+            "output_tokens": 0,
+            "total_tokens": answer.prompt_tokens,
+            "images": len(answer.images),
+            "steps": len(answer.images) * asked.steps_run,
+            "seconds": round(answer.instance_ms / 1000, 3),
+        },
+        "timings_ms": timings_ms,
+    }
+    return body | ({"warnings": answer.warnings} if answer.warnings else {})
+
+
+def picture_bodies(answer: Answer, urls: Sequence[str] | None) -> list[dict[str, Any]]:
+    """With `urls`, or the pictures themselves where there are none."""
+    if urls is None:
+        name, values = "b64_json", [base64.b64encode(each).decode() for each in answer.images]
+    else:
+        name, values = "url", list(urls)
+    return [{name: value, "seed": seed} for value, seed in zip(values, answer.seeds, strict=True)]
+
+
+def model_body(entry: Registered, default: str | None) -> dict[str, Any]:
+    """OpenAI's shape, then what the variant registered; `default` is the one in force."""
+    variant = entry.variant
+    registered = variant.document()
+    del registered["name"]
+    return {
+        "id": variant.name,
+        "object": "model",
+        "created": entry.created,
+        "owned_by": variant.model_id.split("/")[0],
+        **registered,
+        "default": variant.name == default,
+    }

@@ -1,0 +1,169 @@
+"""What the served document calls valid is accepted, and what it calls invalid refused.
+
+By schemathesis over HTTP: examples, coverage of each schema's corners, fuzzing, sequences, all of
+its checks.
+
+SD_API_CASES says how many requests fuzzing may make an operation (tens by default).
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import fastjsonschema
+import pytest
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+
+from tests.fakes.front_door import FakeParameterStore, FakeRuntime, World, get, registration
+from tests.fakes.wsgi_gateway import KEY, served
+
+CASES = int(os.environ.get("SD_API_CASES", "50"))
+FAST = {
+    "g5": registration("g5", default=True, seconds_per_step=0.01),
+    "inf2": registration("inf2", seconds_per_step=0.01, sizes=["256x256"], max_images=2),
+}
+# As registered on AWS: four pictures of 100 steps don't fit.
+SLOW = {
+    "g5": registration("g5", sizes=["512x512"], seconds_per_step=0.0782),
+    "inf2": registration("inf2", sizes=["512x512"], seconds_per_step=0.0472),
+}
+# How many of an edit's steps are done depends on strength, which the document leaves out: what it
+# calls too slow may be accepted.
+LENIENT: dict[str, Any] = {
+    "include-path": "/images/edits",
+    "checks": {"negative_data_rejection": {"enabled": False}},
+}
+
+
+@pytest.mark.parametrize(
+    ("deployed", "operations"), [(FAST, []), (SLOW, [LENIENT])], ids=["fast", "slow"]
+)
+def test_schemathesis_finds_nothing(
+    deployed: Mapping[str, Any], operations: list[dict[str, Any]]
+) -> None:
+    world = World(ssm=FakeParameterStore(dict(deployed)))
+    with served(world.respond) as url:
+        config = SchemathesisConfig.from_dict(
+            {
+                "base-url": url,
+                "headers": {"x-api-key": KEY},
+                "seed": 1,
+                "generation": {
+                    "max-examples": CASES,
+                    "deterministic": True,
+                    # Beside the key: of two, one that is wrong is no matter.
+                    "with-security-parameters": False,
+                },
+                "operations": operations,
+            }
+        )
+        schema = schemathesis.openapi.from_url(
+            f"{url}/openapi.json", config=config, headers={"x-api-key": KEY}
+        )
+        cases, found = 0, []
+        for event in from_schema(schema).execute():
+            assert not isinstance(event, events.NonFatalError | events.FatalError), event
+            if isinstance(event, events.ScenarioFinished):
+                cases += len(event.recorder.cases)
+                checks = [each for some in event.recorder.checks.values() for each in some]
+                found += [each.failure_info for each in checks if each.failure_info]
+    assert not found, "\n".join(f"{each.failure}\n{each.code_sample}" for each in found)
+    # Each is counted where it was made; a sequence's are the API's own as well.
+    assert cases >= 1000
+
+
+def described(world: World) -> dict[str, Any]:
+    status, _, body = world.send(get("/openapi.json"))
+    assert status == 200
+    return body
+
+
+def deployed(**by_name: dict[str, Any]) -> World:
+    """Whose pictures take just as long as their variants have registered."""
+    world = World(ssm=FakeParameterStore(dict(by_name)))
+
+    def took(answer: dict[str, Any]) -> None:
+        [*_, call] = world.runtime.invocations
+        registered = by_name[call["EndpointName"].removeprefix("sd-")]
+        asked = call["Body"]
+        step_ms = registered["seconds_per_step"] * 1000 * asked["width"] * asked["height"] / 512**2
+        steps = asked["num_images"] * asked["num_inference_steps"]
+        answer["timings_ms"] = dict.fromkeys(answer["timings_ms"], 0) | {"denoise": steps * step_ms}
+
+    world.runtime = FakeRuntime(change=took)
+    world.__post_init__()
+    return world
+
+
+def test_just_what_the_document_calls_valid_is_accepted() -> None:
+    """Each model, size, number of images and of steps, given or not."""
+    world = deployed(
+        g5=registration("g5", default=True, seconds_per_step=0.0782, sizes=["512x512", "768x512"]),
+        inf2=registration("inf2", seconds_per_step=0.6, sizes=["512x512"], max_images=3),
+        slow=registration("slow", seconds_per_step=2.0, sizes=["512x512"], default_steps=13),
+    )
+    schema = described(world)["components"]["schemas"]["GenerationRequest"]
+    valid = fastjsonschema.compile(schema)
+    counted = {True: 0, False: 0}
+    for model in ("g5", "inf2", "slow", None, "sdxl"):
+        for size in ("512x512", "768x512", "256x256", "auto", None):
+            for n in (1, 2, 3, 4, None):
+                for steps in (1, 3, 10, 13, 14, 21, 22, 43, 44, 55, 56, 83, 84, 100, None):
+                    asked = {"model": model, "size": size, "n": n, "num_inference_steps": steps}
+                    body = {"prompt": "x", **asked}
+                    try:
+                        valid(body)
+                    except fastjsonschema.JsonSchemaException:
+                        is_valid = False
+                    else:
+                        is_valid = True
+                    assert (world.generate(**body)[0] == 200) == is_valid, asked
+                    counted[is_valid] += 1
+    assert min(counted.values()) > 300
+
+
+def test_models_and_sizes_are_those_deployed() -> None:
+    world = deployed(**FAST)
+    found = described(world)
+    asked = found["components"]["schemas"]["GenerationRequest"]["properties"]
+    assert asked["model"]["enum"] == ["g5", "inf2", None]
+    assert asked["size"]["enum"] == ["512x512", "768x512", "auto", "256x256", None]
+    form = found["components"]["schemas"]["EditForm"]["properties"]
+    assert form["model"]["enum"] == ["g5", "inf2"]
+    [parameter] = found["paths"]["/models/{id}"]["get"]["parameters"]
+    assert parameter["schema"]["enum"] == ["g5", "inf2"]
+
+
+def test_without_a_default_a_model_has_to_be_named() -> None:
+    quick: dict[str, Any] = {"seconds_per_step": 0.01}
+    world = deployed(inf2=registration("inf2", **quick), djl=registration("djl", **quick))
+    schema = described(world)["components"]["schemas"]["GenerationRequest"]
+    assert schema["required"] == ["prompt", "model"]
+    assert schema["properties"]["model"]["enum"] == ["djl", "inf2"]
+    assert world.generate(prompt="x")[0] == 404
+
+
+def test_one_variant_alone_makes_a_plain_schema() -> None:
+    world = deployed(g5=registration(seconds_per_step=0.01))
+    schema = described(world)["components"]["schemas"]["GenerationRequest"]
+    assert "anyOf" not in schema
+    assert schema["properties"]["size"]["enum"] == ["512x512", "768x512", "auto", None]
+
+
+def test_nothing_deployed_is_described_as_ever() -> None:
+    assert described(deployed())["components"]["schemas"]["GenerationRequest"]["required"]
+
+
+@pytest.mark.parametrize(
+    ("context", "url"),
+    [
+        ({"domainName": "api.example", "path": "/v1/openapi.json"}, "https://api.example/v1"),
+        ({"domainName": "custom.example", "path": "/openapi.json"}, "https://custom.example"),
+    ],
+)
+def test_the_server_is_the_one_asked(context: dict[str, str], url: str) -> None:
+    event = get("/openapi.json", path="/openapi.json", requestContext=context)
+    _, _, body = World().send(event)
+    assert body["servers"] == [{"url": url}]
