@@ -1,7 +1,7 @@
 """The Lambda's environment, parsed once into a typed object.
 
-Every variable is required, but the origins, of which there may be none: the defaults live in the
-app's settings, and a second copy here could drift from them.
+Every variable is required, but the origins and who signs, of which there may be none: the defaults
+live in the app's settings, and a second copy here could drift from them.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,8 @@ from sd_contract.limits import LAMBDA_BYTES, PRESIGNED_URL_S
 # registrations, storing up to four PNGs, the gateway itself. Kept back from the gateway's limit,
 # so that a slow endpoint ends in our 504 and not in the gateway's, which has no request id.
 RESERVE_S = 3.0
+# Besides, where pictures are signed: that Lambda's cold start, and KMS.
+SIGNING_RESERVE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Config:
     log_prompts: bool
     embed_prompt: bool
     metrics_namespace: str
+    signing_function: str
+    """Its name; "": pictures aren't signed."""
 
     @property
     def endpoint_timeout_s(self) -> float:
         """How long the endpoint may take for the whole to be done within the gateway's limit."""
-        return self.gateway_timeout_s - RESERVE_S
+        signing_s = SIGNING_RESERVE_S if self.signing_function else 0.0
+        return self.gateway_timeout_s - RESERVE_S - signing_s
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Config":
@@ -55,6 +60,7 @@ class Config:
             log_prompts=read("SD_LOG_PROMPTS", _FLAG),
             embed_prompt=read("SD_EMBED_PROMPT", _FLAG),
             metrics_namespace=read("SD_METRICS_NAMESPACE", text("a CloudWatch namespace")),
+            signing_function=read("SD_SIGNING_FUNCTION", text("a function's name"), ""),
         )
         read.raise_problems()
         return config

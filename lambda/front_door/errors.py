@@ -17,6 +17,7 @@ FrontDoorError
 ├── EndpointTimeout
 ├── RegistryError           ours to mend
 ├── EndpointError
+├── SigningError
 └── StorageError
 
 All but a RequestError's text is for the log, never for the caller.
@@ -120,6 +121,10 @@ class RegistryError(FrontDoorError):
 
 class EndpointError(FrontDoorError):
     """The container failed, or answered something outside its contract."""
+
+
+class SigningError(FrontDoorError):
+    """What was drawn can't be signed, where it is to be."""
 
 
 class StorageError(FrontDoorError):

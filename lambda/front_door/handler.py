@@ -18,6 +18,7 @@ from front_door.api_gateway import (
     request_id,
 )
 from front_door.config import Config
+from front_door.credentials import content_credentials
 from front_door.endpoint import SageMakerRuntime
 from front_door.picture_bucket import PictureBucket
 from front_door.picture_time import PictureTimes
@@ -64,6 +65,9 @@ def build_front_door() -> FrontDoor:
     s3 = ClientConfig(signature_version="s3v4", s3={"addressing_style": "virtual"}, **quick)
     # Not boto3, which adds a third of the import for what isn't used here.
     session = get_session()
+    pictures = PictureBucket(
+        session.create_client("s3", config=s3), config.picture_bucket, config.url_ttl_s
+    )
     return FrontDoor(
         config=config,
         registry=VariantRegistry(
@@ -76,9 +80,8 @@ def build_front_door() -> FrontDoor:
         ),
         picture_times=PictureTimes(time.time),
         runtime=functools.cache(functools.partial(_runtime, session)),
-        pictures=PictureBucket(
-            session.create_client("s3", config=s3), config.picture_bucket, config.url_ttl_s
-        ),
+        pictures=pictures,
+        credentials=content_credentials(config, session, pictures),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from front_door import endpoint
 from front_door.api_gateway import Request
 from front_door.config import Config
+from front_door.credentials import ContentCredentials
 from front_door.edit_pictures import load_edit
 from front_door.endpoint import SageMakerRuntime
 from front_door.errors import (
@@ -46,6 +47,7 @@ class FrontDoor:
     picture_times: PictureTimes
     runtime: Callable[[int], SageMakerRuntime]
     pictures: PictureBucket
+    credentials: ContentCredentials | None = None
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     draw_seed: Callable[[], int] = draw_seed
@@ -94,6 +96,8 @@ class FrontDoor:
         self.picture_times.learn(generation, answer)
         log.drawn(generation, answer)
         with log.stage("storage"):
+            if self.credentials:
+                answer = self.credentials.signed(generation, answer, log.request_id)
             urls = None
             if generation.response_format == "url":
                 urls = self.pictures.store(answer, request_id=log.request_id, now_s=self.now())

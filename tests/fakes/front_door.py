@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from front_door.config import Config
+from front_door.credentials import ContentCredentials
 from front_door.generation import GenerationRequest
 from front_door.handler import serve
 from front_door.picture_bucket import PictureBucket
@@ -18,8 +19,10 @@ from front_door.picture_time import PictureTimes
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
 from sd_contract.invocation import STAGES, Invocation
+from sd_contract.limits import LAMBDA_BYTES
 from sd_contract.registration import Registration
 from sd_contract.seeds import SEEDS, seeds_of
+from sd_contract.signing import Passage
 from sd_contract.size import Size
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -193,6 +196,27 @@ class FakeObjectStore:
 
 
 @dataclass
+class FakeFunctions:
+    """Lambda with one function, "signer". What that raises comes back as Lambda passes it on."""
+
+    signs: Callable[[dict[str, Any]], Any]
+
+    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
+        assert FunctionName == "signer"
+        assert len(Payload) <= LAMBDA_BYTES
+        try:
+            answer = json.dumps(self.signs(json.loads(Payload))).encode()
+        except BotoCoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            told = {"errorMessage": str(error), "errorType": type(error).__name__}
+            payload = io.BytesIO(json.dumps(told).encode())
+            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
+        assert len(answer) <= LAMBDA_BYTES
+        return {"StatusCode": 200, "Payload": io.BytesIO(answer)}
+
+
+@dataclass
 class World:
     """A front door with all its surroundings faked; `logged` has its log, parsed."""
 
@@ -204,6 +228,8 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     config: Config = CONFIG
     timer: Callable[[], float] = lambda: 5.0
+    signs: Callable[[dict[str, Any]], Any] | None = None
+    """What the signing function does with an event, where there is one."""
     logged: list[dict[str, Any]] = field(default_factory=list)
     slept_s: list[float] = field(default_factory=list)
     read_timeouts_s: list[int] = field(default_factory=list)
@@ -223,10 +249,17 @@ class World:
             picture_times=PictureTimes(self.clock),
             runtime=self._client,
             pictures=PictureBucket(self.s3, self.config.picture_bucket, self.config.url_ttl_s),
+            credentials=self._credentials(),
             now=self.clock,
             sleep=self.slept_s.append,
             draw_seed=lambda: SEEDS - 1,
         )
+
+    def _credentials(self) -> ContentCredentials | None:
+        if self.signs is None:
+            return None
+        passage = Passage(lambda: self.s3, self.config.picture_bucket)
+        return ContentCredentials(FakeFunctions(self.signs), "signer", passage)
 
     def _client(self, read_timeout_s: int) -> FakeRuntime:
         self.read_timeouts_s.append(read_timeout_s)

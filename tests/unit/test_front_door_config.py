@@ -22,6 +22,7 @@ def test_a_complete_environment() -> None:
             log_prompts=False,
             embed_prompt=True,
             metrics_namespace="sd",
+            signing_function="",
         )
         == CONFIG
     )
