@@ -86,12 +86,12 @@ NEEDED_FOR: dict[tuple[str, str], Callable[[DeployedApi], bool]] = {
 
 
 class Role:
-    """The front door's, as the deploy has made it."""
+    """The function's, as the deploy has made it."""
 
-    def __init__(self, api: DeployedApi) -> None:
+    def __init__(self, api: DeployedApi, package: str = "front_door") -> None:
         self._times = itertools.count()
         self._iam, self._functions = api.cloud.client("iam"), api.cloud.client("lambda")
-        name = api.function("front_door")
+        name = api.function(package)
         self._function = self._functions.get_function_configuration(FunctionName=name)
         name = self._function["Role"].rsplit("/", 1)[1]
         (policy,) = self._iam.list_role_policies(RoleName=name)["PolicyNames"]
