@@ -10,6 +10,7 @@ import pytest
 from cfnlint.api import lint_by_config
 from cfnlint.config import ManualArgs
 
+from front_door.config import Config
 from stacks.settings import ROOT
 from tests.infrastructure.support import (
     G5_ALONE,
@@ -94,6 +95,8 @@ def test_the_front_door_may_invoke_the_signer_and_no_other_function(signing: Syn
     assert environment(signing, FRONT_DOOR)["SD_SIGNING_FUNCTION"] == f"<{name}>"
     plain = environment(signing, FRONT_DOOR)
     del plain["SD_SIGNING_FUNCTION"]
+    told = Config.from_env(environment(signing, FRONT_DOOR))
+    assert told.endpoint_timeout_s < Config.from_env(plain).endpoint_timeout_s
     # The same bucket on both sides.
     assert environment(signing, SIGNER)["SD_PICTURE_BUCKET"] == plain["SD_PICTURE_BUCKET"]
 

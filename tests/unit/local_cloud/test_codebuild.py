@@ -154,6 +154,15 @@ def test_a_build_gets_its_source_and_the_overrides_and_logs_to_its_group(
     assert {"hello from the source", "for the caller"} <= set(build.log())
 
 
+def test_a_layer_s_build_gets_packages_for_this_machine(projects: Projects) -> None:
+    """Which the function will run on."""
+    projects.create("layer", 'echo "for ${PIP_PLATFORM:-this machine}"')
+    variables = [{"name": "PIP_PLATFORM", "value": "manylinux_2_28_aarch64"}]
+    build = projects.start("layer", environmentVariablesOverride=variables)
+    assert build.status() == "SUCCEEDED"
+    assert "for this machine" in build.log()
+
+
 @pytest.mark.parametrize(
     ("command", "status"), [("false", 1), ("exit 7", 7), ("(exit 3) && true", 3)]
 )
