@@ -10,6 +10,7 @@ from typing import Any
 from botocore.config import Config as ClientConfig
 from botocore.session import Session, get_session
 
+from front_door.ahead import Ahead
 from front_door.api_gateway import (
     cors_headers,
     error_response,
@@ -77,7 +78,9 @@ def build_front_door() -> FrontDoor:
         picture_times=PictureTimes(time.time),
         runtime=functools.cache(functools.partial(_runtime, session)),
         pictures=PictureBucket(
-            session.create_client("s3", config=s3), config.picture_bucket, config.url_ttl_s
+            Ahead(functools.partial(session.create_client, "s3", config=s3)),
+            config.picture_bucket,
+            config.url_ttl_s,
         ),
     )
 

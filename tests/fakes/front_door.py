@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from front_door.ahead import Ahead
 from front_door.config import Config
 from front_door.generation import GenerationRequest
 from front_door.handler import serve
@@ -192,6 +193,10 @@ class FakeObjectStore:
         return f"https://{where['Bucket']}/{where['Key']}?{method}&{kwargs['ExpiresIn']}"
 
 
+def bucket(s3: FakeObjectStore, name: str = "pictures", url_ttl_s: int = 600) -> PictureBucket:
+    return PictureBucket(Ahead(lambda: s3), name, url_ttl_s)
+
+
 @dataclass
 class World:
     """A front door with all its surroundings faked; `logged` has its log, parsed."""
@@ -222,7 +227,7 @@ class World:
             registry=self.registry,
             picture_times=PictureTimes(self.clock),
             runtime=self._client,
-            pictures=PictureBucket(self.s3, self.config.picture_bucket, self.config.url_ttl_s),
+            pictures=bucket(self.s3, self.config.picture_bucket, self.config.url_ttl_s),
             now=self.clock,
             sleep=self.slept_s.append,
             draw_seed=lambda: SEEDS - 1,
