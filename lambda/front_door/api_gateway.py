@@ -63,7 +63,7 @@ FAILURES: dict[type[Exception], _Answer] = {
         "server_error",
         "model_not_in_service",
         "The model is not in service now: it is being deployed, or its deploy has failed.",
-        60,
+        30,
     ),
     EndpointAtZero: _Answer(
         503,

@@ -1,6 +1,8 @@
 """Pictures signed before they are given out, by the function for it (C2PA; a setting)."""
 
+import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +10,7 @@ from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
+from front_door.ahead import Ahead
 from front_door.config import Config
 from front_door.errors import SigningError
 from front_door.generation import GenerationRequest
@@ -18,9 +21,9 @@ from sd_contract.signing import FOLDER, Passage, SigningRequest, read_pictures
 
 @dataclass(frozen=True)
 class ContentCredentials:
-    """`functions` is botocore's client of Lambda, `function` a name there."""
+    """`functions()` is botocore's client of Lambda, `function` a name there."""
 
-    functions: Any
+    functions: Callable[[], Any]
     function: str
     passage: Passage
 
@@ -43,7 +46,7 @@ class ContentCredentials:
         return replace(answer, images=images)
 
     def _invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        response = self.functions.invoke(
+        response = self.functions().invoke(
             FunctionName=self.function, Payload=json.dumps(event).encode()
         )
         text = response["Payload"].read()
@@ -61,7 +64,7 @@ def content_credentials(
         return None
     quick = ClientConfig(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 2})
     return ContentCredentials(
-        session.create_client("lambda", config=quick),
+        Ahead(functools.partial(session.create_client, "lambda", config=quick)),
         config.signing_function,
-        Passage(lambda: pictures.s3, pictures.name),
+        Passage(pictures.s3, pictures.name),
     )

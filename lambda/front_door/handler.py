@@ -10,6 +10,7 @@ from typing import Any
 from botocore.config import Config as ClientConfig
 from botocore.session import Session, get_session
 
+from front_door.ahead import Ahead
 from front_door.api_gateway import (
     cors_headers,
     error_response,
@@ -66,7 +67,9 @@ def build_front_door() -> FrontDoor:
     # Not boto3, which adds a third of the import for what isn't used here.
     session = get_session()
     pictures = PictureBucket(
-        session.create_client("s3", config=s3), config.picture_bucket, config.url_ttl_s
+        Ahead(functools.partial(session.create_client, "s3", config=s3)),
+        config.picture_bucket,
+        config.url_ttl_s,
     )
     return FrontDoor(
         config=config,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from front_door.ahead import Ahead
 from front_door.errors import PictureNotFound, StorageError
 from sd_contract.fields import OUTPUT_FORMAT, Problem
 from sd_contract.invocation import MEDIA_TYPES, Answer
@@ -35,7 +36,8 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True)
 class PictureBucket:
-    s3: ObjectStore
+    s3: Ahead[ObjectStore]
+    """Its client takes a tenth of a cold start."""
     name: str
     url_ttl_s: int
 
@@ -52,7 +54,7 @@ class PictureBucket:
             for seed, picture in zip(answer.seeds, answer.images, strict=True):
                 key = f"{folder}/{seed}.{answer.output_format}"
                 media_type = MEDIA_TYPES[answer.output_format]
-                self.s3.put_object(**self._place(key), Body=picture, ContentType=media_type)
+                self.s3().put_object(**self._place(key), Body=picture, ContentType=media_type)
                 urls.append(self._url(key))
         except (BotoCoreError, ClientError) as error:
             raise StorageError(f"{self.name}/{folder}: {error}") from error
@@ -79,7 +81,7 @@ class PictureBucket:
     def load(self, key: str, field: str) -> bytes:
         """Raises PictureNotFound, of `field`, and StorageError."""
         try:
-            content: bytes = self.s3.get_object(**self._place(key))["Body"].read()
+            content: bytes = self.s3().get_object(**self._place(key))["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] not in _GONE:
                 raise StorageError(f"{self.name}/{key}: {error}") from error
@@ -93,6 +95,6 @@ class PictureBucket:
         return {"Bucket": self.name, "Key": key}
 
     def _url(self, key: str) -> str:
-        return self.s3.generate_presigned_url(
+        return self.s3().generate_presigned_url(
             "get_object", Params=self._place(key), ExpiresIn=self.url_ttl_s
         )

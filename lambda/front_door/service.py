@@ -86,6 +86,8 @@ class FrontDoor:
         log.planned(generation, estimated_s, namespace=namespace, now_s=self.now())
         check_time(generation, picture_time, self.config.endpoint_timeout_s)
 
+        if generation.response_format == "url":
+            self.pictures.s3.start()
         with log.stage("endpoint"):
             try:
                 answer = self._invoke(generation, estimated_s, log)

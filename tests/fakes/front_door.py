@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from front_door.ahead import Ahead
 from front_door.config import Config
 from front_door.credentials import ContentCredentials
 from front_door.generation import GenerationRequest
@@ -195,6 +196,10 @@ class FakeObjectStore:
         return f"https://{where['Bucket']}/{where['Key']}?{method}&{kwargs['ExpiresIn']}"
 
 
+def bucket(s3: FakeObjectStore, name: str = "pictures", url_ttl_s: int = 600) -> PictureBucket:
+    return PictureBucket(Ahead(lambda: s3), name, url_ttl_s)
+
+
 @dataclass
 class FakeFunctions:
     """Lambda with one function, "signer". What that raises comes back as Lambda passes it on."""
@@ -248,7 +253,7 @@ class World:
             registry=self.registry,
             picture_times=PictureTimes(self.clock),
             runtime=self._client,
-            pictures=PictureBucket(self.s3, self.config.picture_bucket, self.config.url_ttl_s),
+            pictures=bucket(self.s3, self.config.picture_bucket, self.config.url_ttl_s),
             credentials=self._credentials(),
             now=self.clock,
             sleep=self.slept_s.append,
@@ -258,8 +263,9 @@ class World:
     def _credentials(self) -> ContentCredentials | None:
         if self.signs is None:
             return None
+        functions = FakeFunctions(self.signs)
         passage = Passage(lambda: self.s3, self.config.picture_bucket)
-        return ContentCredentials(FakeFunctions(self.signs), "signer", passage)
+        return ContentCredentials(lambda: functions, "signer", passage)
 
     def _client(self, read_timeout_s: int) -> FakeRuntime:
         self.read_timeouts_s.append(read_timeout_s)

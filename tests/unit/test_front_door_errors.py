@@ -77,7 +77,7 @@ def test_no_body_is_an_empty_one() -> None:
 # Each: the error's status, type, code, and when to try again.
 THROTTLED = (429, "rate_limit_error", "rate_limited", "2")
 UNAVAILABLE = (503, "server_error", "model_unavailable", "30")
-NOT_IN_SERVICE = (503, "server_error", "model_not_in_service", "60")
+NOT_IN_SERVICE = (503, "server_error", "model_not_in_service", "30")
 STARTING = (503, "server_error", "model_starting", "60")
 OVERLOADED = (503, "server_error", "model_overloaded", "5")
 INTERRUPTED = (503, "server_error", "model_interrupted", None)

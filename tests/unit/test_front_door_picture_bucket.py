@@ -4,14 +4,13 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from front_door.errors import PictureNotFound, StorageError
-from front_door.picture_bucket import PictureBucket
 from sd_contract.invocation import Answer
-from tests.fakes.front_door import NOW, FakeObjectStore, client_error
+from tests.fakes.front_door import NOW, FakeObjectStore, bucket, client_error
 
 
 def store_two(s3: FakeObjectStore, now_s: float = NOW, output_format: str = "png") -> list[str]:
     answer = Answer((b"first", b"second"), (4294967295, 0), {}, {}, output_format)
-    return PictureBucket(s3, "pictures", 600).store(answer, request_id="id-1", now_s=now_s)
+    return bucket(s3).store(answer, request_id="id-1", now_s=now_s)
 
 
 def test_the_date_is_utc() -> None:
@@ -42,12 +41,12 @@ def test_a_failure_says_where(error: Exception) -> None:
 
 def test_what_is_stored_is_read_again_by_its_url_or_its_key() -> None:
     s3 = FakeObjectStore()
-    bucket = PictureBucket(s3, "pictures", 600)
+    pictures = bucket(s3)
     urls = store_two(s3)
     for url, key, content in zip(urls, s3.objects, (b"first", b"second"), strict=True):
-        assert bucket.key_of(url) == bucket.key_of(url.partition("?")[0]) == key
-        assert bucket.key_of(key) == key
-        assert bucket.load(key, "image") == content
+        assert pictures.key_of(url) == pictures.key_of(url.partition("?")[0]) == key
+        assert pictures.key_of(key) == key
+        assert pictures.load(key, "image") == content
 
 
 KEY = "2026-11-22/id-1/0.png"
@@ -74,14 +73,14 @@ KEY = "2026-11-22/id-1/0.png"
     ],
 )
 def test_nothing_else_is_one_of_its_keys(reference: str) -> None:
-    assert PictureBucket(FakeObjectStore(), "pictures", 600).key_of(reference) is None
+    assert bucket(FakeObjectStore()).key_of(reference) is None
 
 
 @pytest.mark.parametrize("code", ["NoSuchKey", "AccessDenied"])
 def test_what_is_gone_is_the_caller_s_to_know(code: str) -> None:
-    bucket = PictureBucket(FakeObjectStore(fails=client_error(code)), "pictures", 600)
+    pictures = bucket(FakeObjectStore(fails=client_error(code)))
     with pytest.raises(PictureNotFound, match=r"^mask: there is no such picture") as caught:
-        bucket.load(KEY, "mask")
+        pictures.load(KEY, "mask")
     assert (caught.value.param, caught.value.code) == ("mask", "picture_not_found")
 
 
@@ -90,4 +89,4 @@ def test_what_is_gone_is_the_caller_s_to_know(code: str) -> None:
 )
 def test_what_can_t_be_read_is_ours(error: Exception) -> None:
     with pytest.raises(StorageError, match=f"pictures/{KEY}: "):
-        PictureBucket(FakeObjectStore(fails=error), "pictures", 600).load(KEY, "image")
+        bucket(FakeObjectStore(fails=error)).load(KEY, "image")

@@ -140,7 +140,7 @@ def test_a_picture_by_a_url_signed_for_the_time_configured(
 def test_urls_on_aws_name_the_region_s_own_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     bucket = build_front_door().pictures
-    url = bucket.s3.generate_presigned_url(
+    url = bucket.s3().generate_presigned_url(
         "get_object", Params={"Bucket": "pictures", "Key": KEY}, ExpiresIn=60
     )
     assert url.startswith(f"https://pictures.s3.eu-central-1.amazonaws.com/{KEY}?")
