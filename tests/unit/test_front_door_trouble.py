@@ -90,6 +90,8 @@ CASES: dict[str, Callable[[], Trouble]] = {
         model_error("Response payload size exceeded the limit", 413)
     ),
     "they are more than Lambda carries as `b64_json`": large_pictures_drawn,
+    # By a function that answers nothing.
+    "a picture can't be signed, where it is to be": lambda: (World(signs=lambda _: None), PICTURE),
     "a picture can't be stored": lambda: (
         World(s3=FakeObjectStore(fails=client_error("SlowDown"))),
         PICTURE,
