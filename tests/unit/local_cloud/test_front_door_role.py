@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from local_cloud.child import ChildCloud
+from sd_contract.invocation import STAGES, Answer
 from tests.fakes.deployed_api import DeployedApi
 from tests.fakes.front_door import PNG, registration
 from tests.fakes.local_account import log_lines
@@ -24,15 +24,11 @@ PREFIX = "role"
 @pytest.fixture(scope="module")
 def api(cloud: ChildCloud, tmp_path_factory: pytest.TempPathFactory) -> DeployedApi:
     """With two variants registered: its own, and one whose endpoint is another copy's."""
-    answer = {
-        "images": [base64.b64encode(PNG).decode()],
-        "seeds": [7],
-        "timings_ms": {"text_encoder": 1, "denoise": 1, "vae_decode": 1, "png": 1},
-        "engine": {"variant": "g5", "images_in_batch": 1},
-    }
+    about = {"images_in_batch": 1, "prompt_tokens": 5, "negative_prompt_tokens": 2}
+    answer = Answer((PNG,), (7,), dict.fromkeys(STAGES, 1.0), about).to_json().decode()
     deployed = DeployedApi(cloud, tmp_path_factory.mktemp("role"), **{"sd.prefix": PREFIX})
     for variant, endpoint in (("g5", f"{PREFIX}-g5"), ("other", f"{PREFIX}-other-g5")):
-        ToyEndpoint(cloud, endpoint).create(Environment={"ANSWER": json.dumps(answer)})
+        ToyEndpoint(cloud, endpoint).create(Environment={"ANSWER": answer})
         document = registration(variant, endpoint_name=endpoint)
         cloud.client("ssm").put_parameter(
             Name=f"/{PREFIX}/variants/{variant}", Value=json.dumps(document), Type="String"
