@@ -37,7 +37,7 @@ def test_with_iam_a_signed_request_needs_a_key_and_leave(
 ) -> None:
     api_id = iam_api.url.split("/")[-2]
     may = allow("execute-api:Invoke", arn("execute-api", f"{api_id}/v1/*"))
-    caller = client_of_user(cloud, "caller", "sts", may)
+    caller = client_of_user(cloud, "signing-caller", "sts", may)
     stranger = client_of_user(cloud, "stranger", "sts")
     key = {"x-api-key": iam_api.key}
 
