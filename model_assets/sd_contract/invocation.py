@@ -82,8 +82,8 @@ class ContainerError(Exception):
 
 
 class Refused(ContainerError):
-    """What is wrong with a request, all of it; `field` and `code` are the first mistake's. Without a
-    field the body as a whole is at fault."""
+    """What is wrong with a request, all of it; `field` and `code` are the first mistake's. Without
+    a field the body as a whole is at fault."""
 
     status = 400
     """HTTP's, of the answer."""
