@@ -176,7 +176,7 @@ def _from_container_error(
         return failure(f"{where}: {error.kind}: {error}")
     field = error.field and PUBLIC_NAMES.get(error.field, error.field)
     prefix = "" if field == error.field else f"{field}: "
-    return InvalidRequest(Problem(field, f"{prefix}{error}", "out_of_range"))
+    return InvalidRequest(Problem(field, f"{prefix}{error}", error.code or "out_of_range"))
 
 
 def _read(payload: bytes, asked: Invocation) -> Answer:

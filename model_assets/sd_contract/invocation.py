@@ -59,12 +59,14 @@ class ContainerError(Exception):
     stands before a handler (DJL's batches, the Hugging Face toolkit) has its own ideas of status.
     """
 
-    def __init__(self, kind: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, kind: str, message: str, field: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
-        self.kind, self.field = kind, field
+        self.kind, self.field, self.code = kind, field, code
 
     def to_json(self) -> bytes:
-        error = {"type": self.kind, "param": self.field, "message": str(self)}
+        error = {"type": self.kind, "param": self.field, "message": str(self), "code": self.code}
         return json.dumps({"error": error}).encode()
 
     @classmethod
@@ -72,22 +74,23 @@ class ContainerError(Exception):
         """Raises ValueError for a body that isn't one of these."""
         try:
             error = json.loads(body)["error"]
-            kind, message, field = error["type"], error["message"], _name(error.get("param"))
+            kind, message = error["type"], error["message"]
+            field, code = _name(error.get("param")), _name(error.get("code"))
         except (KeyError, TypeError, AttributeError) as wrong:
             raise ValueError(f"{type(wrong).__name__}: {wrong}") from None
-        return ContainerError(str(kind), str(message), field)
+        return ContainerError(str(kind), str(message), field, code)
 
 
 class Refused(ContainerError):
-    """What is wrong with a request, all of it; `field` is the first mistake's, None where the body
-    as a whole is at fault."""
+    """What is wrong with a request, all of it; `field` and `code` are the first mistake's. Without
+    a field the body as a whole is at fault."""
 
     status = 400
     """HTTP's, of the answer."""
 
     def __init__(self, *problems: Problem) -> None:
         message = "; ".join(problem.message for problem in problems)
-        super().__init__(INVALID_REQUEST, message, problems[0].field)
+        super().__init__(INVALID_REQUEST, message, problems[0].field, problems[0].code)
 
 
 @dataclass(frozen=True)
@@ -300,7 +303,7 @@ def _text(value: Any) -> str:
 
 def _name(value: Any) -> str | None:
     if not isinstance(value, str | None):
-        raise TypeError(f"{value!r} is not a field's name")
+        raise TypeError(f"{value!r} is not a name")
     return value
 
 

@@ -110,9 +110,14 @@ class Handler:
         if len(reply.body) > self._max_answer_bytes:
             return self._refuse(
                 call,
-                EngineError(
-                    f"the answer has {len(reply.body)} bytes and SageMaker carries "
-                    f"{self._max_answer_bytes}; ask for fewer images, or for jpeg or webp"
+                # The caller's to mend: the same request makes as many bytes again.
+                Refused(
+                    Problem(
+                        "num_images",
+                        f"the answer has {len(reply.body)} bytes and SageMaker carries "
+                        f"{self._max_answer_bytes}; ask for fewer images, or for jpeg or webp",
+                        "response_too_large",
+                    )
                 ),
                 started,
             )

@@ -116,6 +116,17 @@ def test_a_real_refusal_of_the_container_names_the_api_s_field(
     assert caught.value.param == field
 
 
+def test_pictures_that_the_container_can_t_send_are_the_caller_s_to_mend() -> None:
+    config = serving_fakes.config(SD_SIZES="512x512")
+    engine = Engine(serving_fakes.FakeParts(), config)
+    tight = Handler(engine, config, serving_fakes.LogDouble(), max_answer_bytes=100)
+    reply = tight.respond(Call(json.dumps({"prompt": "x"}).encode()))
+    runtime = FakeRuntime(fails=model_error(reply.body.decode(), reply.status))
+    with pytest.raises(InvalidRequest, match=r"^n: the answer has \d+ bytes") as caught:
+        endpoint.generate(runtime, generation_request(), "id-1")
+    assert (caught.value.param, caught.value.code) == ("n", "response_too_large")
+
+
 def test_the_container_s_real_answer_is_understood() -> None:
     class Container:
         def invoke_endpoint(self, **kwargs: Any) -> Any:

@@ -162,7 +162,12 @@ def test_more_than_sagemaker_carries_is_refused_by_its_limit() -> None:
 
 
 def test_the_container_s_refusal_of_a_picture_is_told_by_the_field() -> None:
-    refused = {"type": "invalid_request", "param": "image", "message": "image: is cut off"}
+    refused = {
+        "type": "invalid_request",
+        "param": "image",
+        "message": "image: is cut off",
+        "code": "invalid_picture",
+    }
 
     def change(answer: dict[str, Any]) -> None:
         answer.clear()
@@ -171,6 +176,7 @@ def test_the_container_s_refusal_of_a_picture_is_told_by_the_field() -> None:
     status, _, body = World(runtime=FakeRuntime(change=change)).edit(prompt="x", image=ENCODED)
     assert (status, body["error"]["param"]) == (400, "image")
     assert body["error"]["message"] == "image: is cut off"
+    assert body["error"]["code"] == "invalid_picture"
 
 
 def test_the_log_says_that_it_is_an_edit_and_nothing_of_its_pictures() -> None:

@@ -164,6 +164,7 @@ def test_other_errors_of_the_container_are_ours_whatever_its_status(status: int,
         {"error": "a red fox"},
         {"error": {"type": "invalid_request"}},
         {"error": {"type": "invalid_request", "message": "a red fox", "param": ["n"]}},
+        {"error": {"type": "invalid_request", "message": "a red fox", "code": 400}},
         {"error": [1]},
     ],
 )

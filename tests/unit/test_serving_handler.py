@@ -194,5 +194,7 @@ def test_an_answer_that_sagemaker_could_not_carry_says_so() -> None:
     assert just_fits.respond(call("image/png")).status == 200
     handler = Handler(engine, CONFIG, LogDouble(), max_answer_bytes=100)
     reply = handler.respond(call())
-    assert reply.status == 500
-    assert "ask for fewer images" in document(reply)["error"]["message"]
+    assert reply.status == 400
+    error = document(reply)["error"]
+    assert (error["type"], error["param"]) == ("invalid_request", "num_images")
+    assert "ask for fewer images" in error["message"]
