@@ -69,7 +69,7 @@ class EndpointStack(Stack):
             endpoint=endpoint,
             served=served,
             image=image,
-            manifest=f"{served.prefix}manifest.json" if compiled else None,
+            manifest=served.manifest if compiled else None,
             log_days=settings.api.log_days,
         )
         ssm.CfnParameter(

@@ -8,6 +8,7 @@ from benchmark.figures.stats import cost_per_million, cost_per_million_at
 from benchmark.run.cloudwatch import METRICS, weighted_mean
 from benchmark.run.phase_summary import PhaseSummary, summarise_phase
 from benchmark.run.records import RequestRecord, Results, by_phase
+from sd_contract.invocation import STAGES
 from sd_contract.registration import Registration
 
 
@@ -89,9 +90,6 @@ def analyse(
     return figures
 
 
-CONTAINER_STAGES = ("text_encoder", "vae_encode", "denoise", "vae_decode", "encode")
-
-
 def _mean_stages(records: Sequence[RequestRecord]) -> dict[str, float]:
     """Means in ms that add up to the client's latency, of ok requests that report stages.
 
@@ -104,7 +102,7 @@ def _mean_stages(records: Sequence[RequestRecord]) -> dict[str, float]:
     names = dict.fromkeys(name for r in timed for name in r.stages_ms)
     mean = {name: sum(r.stages_ms.get(name, 0.0) for r in timed) / len(timed) for name in names}
     latency = 1000 * sum(r.latency_s for r in timed) / len(timed)
-    parts = {name: mean.pop(name) for name in CONTAINER_STAGES if name in mean}
+    parts = {name: mean.pop(name) for name in STAGES if name in mean}
     total, endpoint = mean.pop("total", None), mean.pop("endpoint", None)
     if endpoint is not None:
         parts["endpoint overhead"] = endpoint - sum(parts.values())

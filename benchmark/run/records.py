@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from benchmark.errors import BenchmarkError
 from sd_contract.registration import Registration
+from sd_contract.size import Size
 
 WARM_UP = "warm-up"
 
@@ -42,8 +43,8 @@ class RunInfo:
 
     @property
     def width_height(self) -> tuple[int, int]:
-        width, height = self.size.split("x")
-        return int(width), int(height)
+        size = Size.parse(self.size)
+        return size.width, size.height
 
     def check_same(self, other: "RunInfo") -> None:
         """Raises BenchmarkError that names every field that differs; `started` may."""

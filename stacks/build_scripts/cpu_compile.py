@@ -14,6 +14,7 @@ from typing import Any
 from stacks.build_scripts.environment import BuildEnvironment
 from stacks.build_scripts.s3_folder import download, upload
 
+# sd_contract has it too, but lies below CODE here, where this script doesn't look.
 MANIFEST = "manifest.json"
 CODE = Path("code")
 # How a process that the kernel killed ends: told by its parent, and by a shell.

@@ -9,13 +9,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from stacks.build_scripts.training_job import (
+    LOG_GROUP,
     CompileFailed,
     TrainingJob,
     capacity_missing,
     out_of_memory,
 )
 
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # Without spot, SageMaker goes on trying for longer than a deploy should hang.
 START_TIMEOUT_S = 900
 # Within which a stopped job has ended: SageMaker gives its container 120 s, and its output time.

@@ -17,6 +17,8 @@ from stacks.build_scripts.cpu_compile import CompileJob
 # The code channel's folder is the working directory, so `inf2` and `sd_serving` are found there.
 ENTRY_POINT = ("bash", "-c")
 ARGUMENTS = ('cd "${SD_OPT_ML:-/opt/ml}/input/data/code" && exec python3 -m inf2.compile',)
+# SageMaker's, of all training jobs of an account.
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # The container's own TEMP lies in its layers, which are small for the compiler's gigabytes.
 ENVIRONMENT = {"TMPDIR": "/tmp"}
 # Weights, the compiler's working files and the output; trn1's local NVMe holds 474 GB.

@@ -7,6 +7,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 
+from sd_contract.manifest import NAME
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -26,6 +28,11 @@ class ServedModel:
     prefix: str
     artifact_key: str
     revision: str
+
+    @property
+    def manifest(self) -> str:
+        """The object in the model bucket that is written last."""
+        return f"{self.prefix}{NAME}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from constructs import Construct
 
 from stacks.acknowledge import acknowledge
 from stacks.build_scripts.cpu_compile import CompileJob
-from stacks.build_scripts.training_job import TrainiumJob
+from stacks.build_scripts.training_job import LOG_GROUP, TrainiumJob
 from stacks.catalogue.images import BaseImage
 from stacks.compile_key import WORK_FOLDER, compile_keys, compile_sources
 from stacks.components.artifacts import ServedModel, Storage
@@ -46,7 +46,6 @@ from stacks.settings.compile import CompiledSettings
 
 # What the build does besides the job: installing the SDK, copying the output.
 OVERHEAD_MIN = 30
-JOB_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # 72 vCPU, 144 GB: the cross-compile needs some 35 GB (aws-neuron-samples#10).
 CPU_COMPUTE = "BUILD_GENERAL1_2XLARGE"
 COMMANDS = {
@@ -131,7 +130,7 @@ class NeuronCompile(Construct):
                 compute=CPU_COMPUTE if on_cpu else "BUILD_GENERAL1_SMALL",
                 image=image.reference if on_cpu else STANDARD_IMAGE,
             ),
-            output=Output(bucket, f"{target}manifest.json"),
+            output=Output(bucket, self.served.manifest),
             storage=storage,
             jobs="" if on_cpu else self._jobs,
         )
@@ -169,14 +168,14 @@ class NeuronCompile(Construct):
         )
         to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         grant(step.role, ["iam:PassRole"], job_role.role_arn, conditions=to_sagemaker)
-        grant_log_streams(step.role, JOB_LOG_GROUP, ["logs:DescribeLogStreams"], why=STREAMS)
+        grant_log_streams(step.role, LOG_GROUP, ["logs:DescribeLogStreams"], why=STREAMS)
         self._grant_job_log(step.role, "logs:GetLogEvents")
         grant_unscoped(step.role, LIST_TRAINING_JOBS)
 
     def _grant_job_log(self, role: iam.Role, action: str) -> None:
         """On the streams of the variant's jobs, in the group of all training jobs."""
         streams = f"{self._jobs}{ANY_KEY}-{ANY_BUILD}/*"
-        grant_log_streams(role, JOB_LOG_GROUP, [action], why=STREAMS, streams=streams)
+        grant_log_streams(role, LOG_GROUP, [action], why=STREAMS, streams=streams)
 
     def _job_role(self, image: BaseImage) -> iam.Role:
         """What SageMaker does for the job, whose container itself has no network: it brings weights
@@ -187,11 +186,11 @@ class NeuronCompile(Construct):
         grant_key(role, self._storage.encryption_key)
         grant_log_streams(
             role,
-            JOB_LOG_GROUP,
+            LOG_GROUP,
             ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams"],
             why=STREAMS,
         )
         self._grant_job_log(role, "logs:PutLogEvents")
         grant_pull(role, base_arn(self, image))
-        grant_unscoped(role, REGISTRY_LOGIN, metrics_in(JOB_LOG_GROUP))
+        grant_unscoped(role, REGISTRY_LOGIN, metrics_in(LOG_GROUP))
         return role

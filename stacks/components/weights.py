@@ -74,7 +74,7 @@ class Weights(Construct):
                 timeout=Duration.minutes(builds.weights_timeout_min),
                 compute="BUILD_GENERAL1_MEDIUM",
             ),
-            output=Output(storage.bucket, f"{self.served.prefix}manifest.json"),
+            output=Output(storage.bucket, self.served.manifest),
             storage=storage,
         )
         grant_objects(

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from djl.options import DjlBatching, DjlOptions
+from djl.options import (
+    ACCELERATIONS,
+    GRAPH_ROWS,
+    MAX_UNET_ROWS,
+    PYTORCH,
+    DjlBatching,
+    DjlOptions,
+)
 from djl.sizes import FITTING
 from sd_contract.limits import GATEWAY_S
 from stacks.settings.problems import Problem
@@ -31,9 +38,9 @@ class DjlSettings(VariantSettings):
     max_batch_size: int = setting(whole(1, 16))
     max_batch_delay_ms: int = setting(whole(0, 5_000))
     job_queue_size: int = setting(whole(2, 1_000))
-    acceleration: str = setting(one_of("deepspeed", "deepspeed-or-pytorch", "pytorch"))
+    acceleration: str = setting(one_of(*ACCELERATIONS))
     cuda_graphs: bool = setting(flag())
-    max_unet_rows: int = setting(whole(2, 16))
+    max_unet_rows: int = setting(whole(GRAPH_ROWS, MAX_UNET_ROWS))
 
     def environment(self) -> Mapping[str, str]:
         """Read by DJL itself, and by model_assets/djl/options.py."""
@@ -53,14 +60,13 @@ class DjlSettings(VariantSettings):
             yield self.problem("max_unet_rows", "an even number")
         if self.cuda_graphs and len(self.sizes) > 1:
             yield self.problem("sizes", "one size with cuda_graphs", list(map(str, self.sizes)))
-        if self.cuda_graphs and self.max_unet_rows != 2:
-            yield self.problem("max_unet_rows", "2 with cuda_graphs")
-        if self.acceleration != "pytorch":
-            fitting = [str(size) for size in FITTING]
-            anything = f"any with {self.path('acceleration')}=pytorch"
+        if self.cuda_graphs and self.max_unet_rows != GRAPH_ROWS:
+            yield self.problem("max_unet_rows", f"{GRAPH_ROWS} with cuda_graphs")
+        if self.acceleration != PYTORCH:
+            anything = f"any with {self.path('acceleration')}={PYTORCH}"
             for size in map(str, self.sizes):
-                if size not in fitting:
-                    allowed = f"{' | '.join(fitting)} with DeepSpeed; {anything}"
+                if size not in FITTING:
+                    allowed = f"{' | '.join(FITTING)} with DeepSpeed; {anything}"
                     yield self.problem("sizes", allowed, size)
             if self.dtype != "float16":
                 yield self.problem("dtype", "float16 with DeepSpeed")
