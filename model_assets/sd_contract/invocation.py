@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from sd_contract.environment import ServingEnvironment
@@ -137,11 +138,12 @@ class Invocation:
         return min(int(self.num_inference_steps * share), self.num_inference_steps)
 
     def to_json(self) -> bytes:
-        document = dict(vars(self))
+        """Without what is left at its default: a container older than a field takes the rest."""
+        document = {name: value for name, value in vars(self).items() if value != _DEFAULTS[name]}
         document |= vars(document.pop("size"))
-        edit = document.pop("edit")
-        if edit is not None:
-            given = {name: value for name, value in vars(edit).items() if value is not None}
+        if self.edit is not None:
+            given = {name: value for name, value in vars(self.edit).items() if value is not None}
+            document.pop("edit")
             document |= {
                 name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
                 for name, value in given.items()
@@ -171,6 +173,9 @@ class Invocation:
             embed_prompt=values.get("embed_prompt", cls.embed_prompt),
             edit=edit,
         )
+
+
+_DEFAULTS = {field.name: field.default for field in dataclass_fields(Invocation)}
 
 
 @dataclass(frozen=True)
@@ -208,22 +213,27 @@ class Answer:
 
     @classmethod
     def from_json(cls, body: bytes) -> Answer:
-        """Raises ContainerError where the body is an error's, ValueError where it is neither."""
+        """Raises ContainerError where the body is an error's, ValueError where it is neither.
+
+        What a container older than the caller doesn't report counts as nothing: a deploy moves the
+        front door before the endpoints.
+        """
         try:
             document = json.loads(body)
             if "error" in document:
                 raise ContainerError.from_json(body)
+            timings = document["timings_ms"]
             return cls(
                 images=tuple(
                     base64.b64decode(image, validate=True) for image in document["images"]
                 ),
                 seeds=tuple(document["seeds"]),
-                timings_ms={stage: _ms(document["timings_ms"][stage]) for stage in STAGES},
+                timings_ms={stage: _ms(timings.get(stage, 0)) for stage in STAGES},
                 engine=_engine(document["engine"]),
-                output_format=_output_format(document["output_format"]),
-                warnings=tuple(_text(warning) for warning in document["warnings"]),
+                output_format=_output_format(document.get("output_format", cls.output_format)),
+                warnings=tuple(_text(warning) for warning in document.get("warnings", ())),
             )
-        except (KeyError, TypeError, binascii.Error) as error:
+        except (KeyError, TypeError, AttributeError, binascii.Error) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
@@ -283,10 +293,11 @@ _COUNTED = {"images_in_batch": 1, "prompt_tokens": 0, "negative_prompt_tokens": 
 
 
 def _engine(value: Any) -> Mapping[str, Any]:
+    engine = {"prompt_tokens": 0, "negative_prompt_tokens": 0, **value}
     for name, least in _COUNTED.items():
-        if type(value[name]) is not int or value[name] < least:
-            raise TypeError(f"{name} is {value[name]!r}")
-    return dict(value)
+        if type(engine[name]) is not int or engine[name] < least:
+            raise TypeError(f"{name} is {engine[name]!r}")
+    return engine
 
 
 def _output_format(value: Any) -> str:

@@ -151,8 +151,9 @@ class FakeRuntime:
             raise self.fails
         asked = self.invocations[-1]["Body"]
         seeds = seeds_of(asked["seed"], asked["num_images"])
+        output_format = asked.get("output_format", "png")
         pictures = [
-            SIGNATURES[asked["output_format"]] + str(seed).encode() + bytes(self.padding)
+            SIGNATURES[output_format] + str(seed).encode() + bytes(self.padding)
             for seed in seeds
         ]
         answer = {
@@ -165,7 +166,7 @@ class FakeRuntime:
                 "prompt_tokens": 5,
                 "negative_prompt_tokens": 2,
             },
-            "output_format": asked["output_format"],
+            "output_format": output_format,
             "warnings": [],
         }
         self.change(answer)
