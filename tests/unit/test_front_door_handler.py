@@ -159,7 +159,7 @@ def test_the_format_asked_for_is_the_one_stored_and_answered(
     assert stored["Key"].endswith(f"/7.{output_format}")
     assert stored["ContentType"] == media_type
     sent = world.runtime.invocations[0]["Body"]
-    assert (sent["output_format"], sent["output_compression"]) == (output_format, 80)
+    assert (sent.get("output_format", "png"), sent["output_compression"]) == (output_format, 80)
 
 
 def test_warnings_are_passed_on() -> None:
@@ -174,7 +174,7 @@ def test_warnings_are_passed_on() -> None:
 def test_the_prompt_goes_into_the_picture_as_the_setting_says(embed: bool) -> None:
     world = World(config=replace(CONFIG, embed_prompt=embed))
     world.generate(prompt="x")
-    assert world.runtime.invocations[0]["Body"]["embed_prompt"] is embed
+    assert world.runtime.invocations[0]["Body"].get("embed_prompt", True) is embed
 
 
 ORIGINS = ("https://a.example", "https://b.example")
