@@ -27,7 +27,6 @@ MOST_SIDE = 4096
 MOST_SCANS = 100
 """Of a JPEG. Progressive ones have some 10; each costs a pass over the whole picture, and takes no
 more than a few bytes."""
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _redrawn(mask: Image.Image, whole: tuple[int, int], size: Size) -> NDArray[n
 
 def _decoded(name: str, data: bytes) -> Image.Image:
     """As it is meant to be seen."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of metadata that is slightly off
@@ -83,7 +82,7 @@ def _decoded(name: str, data: bytes) -> Image.Image:
             picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
             _check_header(name, picture, data)
             picture.load()
-            return _upright(picture)
+            return ImageOps.exif_transpose(picture)
         except (Refused, MemoryError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -102,22 +101,6 @@ def _check_header(name: str, picture: Image.Image, data: bytes) -> None:
         raise _refused(name, "animated; one picture is needed")
     if picture.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MOST_SCANS:
         raise _refused(name, f"a JPEG of more than {MOST_SCANS} scans")
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """By EXIF's orientation (CIPA DC-008, Orientation)."""
-    from PIL.Image import Transpose
-
-    turn = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }.get(picture.getexif().get(_ORIENTATION, 1))
-    return picture if turn is None else picture.transpose(turn)
 
 
 def _has_alpha(picture: Image.Image) -> bool:

@@ -153,8 +153,7 @@ class FakeRuntime:
         seeds = seeds_of(asked["seed"], asked["num_images"])
         output_format = asked.get("output_format", "png")
         pictures = [
-            SIGNATURES[output_format] + str(seed).encode() + bytes(self.padding)
-            for seed in seeds
+            SIGNATURES[output_format] + str(seed).encode() + bytes(self.padding) for seed in seeds
         ]
         answer = {
             "images": [base64.b64encode(picture).decode() for picture in pictures],
