@@ -3,12 +3,26 @@ and the front door reads, and through `GET /v1/models` everybody else."""
 
 # Without `from __future__ import annotations`: a field's parser is found by its type.
 import json
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from sd_contract.json_fields import (
+    AMOUNT,
+    FLAG,
+    TEXT,
+    WHOLE,
+    Kind,
+    json_object,
+    or_null,
+    read_fields,
+    word,
+)
 from sd_contract.size import PATTERN, Size
+
+REAL_TIME, ASYNC, BULK = SERVES = ("real-time", "async", "bulk")
+"""How a variant may make pictures: an endpoint that answers, one that takes requests by S3 and can
+be at zero instances, and training jobs on spot instances."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,14 @@ class Registration:
     default: bool
     """Whether it serves requests that name no model."""
     built: Built | None = None
+    serve: tuple[str, ...] = (REAL_TIME,)
+    """SERVES that it has, in their order. Without "real-time" no endpoint answers `endpoint_name`,
+    and its pictures are made in batches."""
+
+    @property
+    def batches(self) -> bool:
+        """Whether it was deployed beside batches; older stacks tell of requests alone."""
+        return self.serve != (REAL_TIME,)
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
@@ -60,29 +82,12 @@ class Registration:
     def from_json(cls, text: str | bytes) -> "Registration":
         """Raises ValueError listing every mistake; keys it doesn't know are ignored, so that a
         newer endpoint stack can register with an older front door."""
-        try:
-            document = json.loads(text)
-        except ValueError:
-            raise ValueError("is not JSON") from None
-        if not isinstance(document, dict):
-            raise ValueError("is not a JSON object")
-        return cls.from_document(document)
+        return cls.from_document(json_object(text))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Registration":
         """As `from_json`, of what `document()` gave."""
-        values: dict[str, Any] = {}
-        mistakes: list[str] = []
-        for item in fields(cls):
-            if item.name not in document and item.default is not MISSING:
-                continue
-            expected, parse, _ = KINDS[item.type]
-            try:
-                values[item.name] = parse(document[item.name])
-            except KeyError:
-                mistakes.append(f"{item.name} is missing")
-            except (TypeError, ValueError):
-                mistakes.append(f"{item.name} must be {expected}")
+        values, mistakes = read_fields(cls, document, KINDS)
         if len({values[name] is None for name in _PRICE if name in values}) > 1:
             mistakes.append(f"{', '.join(_PRICE)} must be null together or not at all")
         if mistakes:
@@ -93,34 +98,10 @@ class Registration:
 _PRICE = ("price_usd_per_hour", "price_date", "price_source")
 
 
-def _string(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(value)
-    return value
-
-
-def _positive_int(value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise TypeError(value)
-    return value
-
-
-def _amount(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-        raise TypeError(value)
-    return float(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(value)
-    return value
-
-
 def _sizes(value: Any) -> tuple[Size, ...]:
     if not isinstance(value, list) or not value:
         raise TypeError(value)
-    return tuple(Size.parse(_string(item)) for item in value)
+    return tuple(Size.parse(word(item)) for item in value)
 
 
 def _built(value: Any) -> Built:
@@ -132,22 +113,21 @@ def _built(value: Any) -> Built:
     return Built(digest, quality)
 
 
-Kind = tuple[str, Callable[[Any], Any], Mapping[str, Any]]
-"""What a value of some type is in JSON: in words, as a parser that raises TypeError or ValueError,
-and as JSON Schema."""
+def _serve(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or [s for s in SERVES if s in value] != value:
+        raise ValueError(value)
+    return tuple(value)
 
 
-def _or_null(kind: Kind, words: str) -> Kind:
-    expected, parse, schema = kind
-    return (
-        expected + words,
-        lambda value: None if value is None else parse(value),
-        {**schema, "type": [schema["type"], "null"]},
-    )
-
-
-_TEXT: Kind = ("a non-empty string", _string, {"type": "string"})
-_AMOUNT: Kind = ("a number of at least 0", _amount, {"type": "number", "minimum": 0})
+SERVE: Kind = (
+    f"a list of {', '.join(SERVES)}, each once at most, in this order",
+    _serve,
+    {
+        "type": "array",
+        "items": {"type": "string", "enum": list(SERVES)},
+        "minItems": 1,
+    },
+)
 _BUILT: Kind = (
     'an object of "base_image_digest" (a string or null) and "quality" (an object or null)',
     _built,
@@ -162,12 +142,12 @@ _BUILT: Kind = (
     },
 )
 KINDS: Mapping[Any, Kind] = {
-    str: _TEXT,
-    int: ("an integer of at least 1", _positive_int, {"type": "integer", "minimum": 1}),
-    float: _AMOUNT,
-    bool: ("true or false", _flag, {"type": "boolean"}),
-    str | None: _or_null(_TEXT, " or null"),
-    float | None: _or_null(_AMOUNT, ", or null"),
+    str: TEXT,
+    int: WHOLE,
+    float: AMOUNT,
+    bool: FLAG,
+    str | None: or_null(TEXT, " or null"),
+    float | None: or_null(AMOUNT, ", or null"),
     tuple[Size, ...]: (
         'a list of sizes such as ["512x512"]',
         _sizes,
@@ -177,6 +157,7 @@ KINDS: Mapping[Any, Kind] = {
             "minItems": 1,
         },
     ),
-    Built | None: _or_null(_BUILT, ", or null"),
+    Built | None: or_null(_BUILT, ", or null"),
+    tuple[str, ...]: SERVE,
 }
 """By the type of a Registration's field."""

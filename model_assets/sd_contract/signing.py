@@ -1,4 +1,4 @@
-"""What the front door asks of the function that signs its pictures, and what that answers.
+"""What whoever makes pictures asks of the function that signs them, and what that answers.
 
 Each is a JSON document. One that is larger than Lambda takes passes by an object in the pictures'
 bucket.
@@ -86,6 +86,44 @@ class Passage:
             stored = self.s3().get_object(Bucket=self.bucket, Key=message["key"])
             document = json.loads(stored["Body"].read())
         return document
+
+
+class SigningFailed(Exception):
+    """The function has failed, or answered something else: a picture that isn't signed goes no
+    further."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """`functions()` is botocore's client of Lambda, whose errors pass through; `function` a name
+    there."""
+
+    functions: Callable[[], Any]
+    function: str
+    passage: Passage
+
+    def sign(self, wanted: SigningRequest, name: str) -> tuple[bytes, ...]:
+        """`name` is unlike any other's at the time. Raises SigningFailed."""
+        event = self.passage.pack(wanted.document(), f"{FOLDER}{name}.json")
+        try:
+            images = read_pictures(self.passage.unpack(self._invoke(event)))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SigningFailed(f"{self.function}: {type(error).__name__}: {error}") from error
+        if len(images) != len(wanted.pictures):
+            raise SigningFailed(
+                f"{self.function}: {len(images)} of {len(wanted.pictures)} pictures"
+            )
+        return images
+
+    def _invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        response = self.functions().invoke(
+            FunctionName=self.function, Payload=json.dumps(event).encode()
+        )
+        text = response["Payload"].read()
+        if "FunctionError" in response:
+            raise SigningFailed(f"{self.function}: {text.decode()}")
+        message: dict[str, Any] = json.loads(text)
+        return message
 
 
 def _text(content: bytes) -> str:
