@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from djl.batch_engine import BatchEngine
@@ -17,7 +18,7 @@ from sd_contract.environment import ConfigError
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import DiffusersParts, choose_dtype, load_diffusers
-from sd_serving.logs import Log
+from sd_serving.logs import Log, print_event
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.parts import Parts
 from sd_serving.weights import check_weights
@@ -46,6 +47,12 @@ def this_machine() -> Machine:
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda", rank) if on_gpu else torch.device("cpu")
     return Machine(device, on_gpu, lambda: importlib.import_module("deepspeed"))
+
+
+def load(model_dir: Path, config: ServingConfig) -> Parts:
+    """For a process without DJL Serving, a bulk job's. Raises ModelUnusable or ConfigError."""
+    options = DjlOptions.from_env(os.environ, model_dir)
+    return load_engine(options, config, print_event, this_machine()).parts
 
 
 def load_engine(

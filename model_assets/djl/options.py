@@ -26,6 +26,7 @@ the kernels then use, so the limit is one that leaves a 24 GB GPU room."""
 GRAPH_ROWS = 2
 """A CUDA graph replays one shape: one image and its guidance row."""
 
+_VARIABLE = "OPTION_"
 _ACCELERATION, _CUDA_GRAPH, _ROWS = "acceleration", "enable_cuda_graph", "max_unet_rows"
 
 
@@ -68,7 +69,17 @@ class DjlOptions:
             _CUDA_GRAPH: str(self.cuda_graph).lower(),
             _ROWS: str(self.max_unet_rows),
         }
-        return {f"OPTION_{name.upper()}": value for name, value in options.items()}
+        return {f"{_VARIABLE}{name.upper()}": value for name, value in options.items()}
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], model_dir: Path) -> DjlOptions:
+        """Of what `to_env` gave, for who has no DJL to read it. Raises ConfigError."""
+        given = {
+            name.removeprefix(_VARIABLE).lower(): value
+            for name, value in env.items()
+            if name.startswith(_VARIABLE)
+        }
+        return cls.from_properties({**given, "model_id": str(model_dir)})
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, object]) -> DjlOptions:

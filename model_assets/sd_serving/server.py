@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import os
 import re
 import signal
@@ -20,7 +19,6 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -34,9 +32,8 @@ from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
 from sd_serving.errors import BodyTooLarge, NotReady, reason
 from sd_serving.handler import Call, Handler, Reply, call_id, error_reply
+from sd_serving.loader import resolve_loader
 from sd_serving.logs import Log, print_event, print_line
-from sd_serving.model_unusable import ModelUnusable
-from sd_serving.parts import Parts
 
 GRACE_S = 25
 """For running requests after SIGTERM; SageMaker kills 30 s after it."""
@@ -161,18 +158,6 @@ async def _read(request: Request) -> bytes:
 
 def _response(reply: Reply) -> Response:
     return Response(reply.body, reply.status, dict(reply.headers), reply.content_type)
-
-
-def resolve_loader(name: str) -> Callable[[Any, ServingConfig], Parts]:
-    """`module:function` → the function. Raises ModelUnusable."""
-    module, _, function = name.partition(":")
-    try:
-        return cast(
-            Callable[[Any, ServingConfig], Parts],
-            getattr(importlib.import_module(module), function),
-        )
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ModelUnusable(f"SD_LOADER={name!r} names no function: {error}") from error
 
 
 def listen(host: str, port: int) -> socket.socket:
