@@ -30,20 +30,19 @@ class NotAsAskedFor(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """The resource's properties. `manifest` is None where nothing was compiled."""
+    """The resource's properties. `endpoints` are configurations by the names of what should have
+    them; none, where the variant has no endpoint. `manifest` is None where nothing was compiled."""
 
-    endpoint: str
-    config: str
+    endpoints: Mapping[str, str]
     bucket: str
     image_record: str
     manifest: str | None
 
     @classmethod
-    def parse(cls, properties: Mapping[str, str]) -> "Asked":
+    def parse(cls, properties: Mapping[str, Any]) -> "Asked":
         """Raises KeyError."""
         return cls(
-            properties["EndpointName"],
-            properties["EndpointConfigName"],
+            {each["Name"]: each["Config"] for each in properties["Endpoints"]},
             properties["Bucket"],
             properties["ImageRecord"],
             properties.get("Manifest"),
@@ -62,27 +61,28 @@ class Check:
         """The attribute Built is that of a registration, as compact JSON. Raises NotAsAskedFor."""
         asked = Asked.parse(event["ResourceProperties"])
         # One id for good: an update that fails has replaced nothing.
-        physical_id = f"endpoint-check-{asked.endpoint}"
+        physical_id = str(event.get("PhysicalResourceId", "endpoint-check"))
         if event["RequestType"] == "Delete":
-            return Outcome(str(event["PhysicalResourceId"]))
-        self._in_service(asked)
+            return Outcome(physical_id)
+        for endpoint, config in asked.endpoints.items():
+            self._in_service(endpoint, config)
         built = Built(self._base_image_digest(asked), self._quality(asked))
         return Outcome(physical_id, {"Built": json.dumps(vars(built), separators=(",", ":"))})
 
-    def _in_service(self, asked: Asked) -> None:
-        described = self._settled(asked.endpoint)
+    def _in_service(self, endpoint: str, asked_config: str) -> None:
+        described = self._settled(endpoint)
         status, config = described["EndpointStatus"], described["EndpointConfigName"]
-        if status == "InService" and config == asked.config:
+        if status == "InService" and config == asked_config:
             return
         reason = described.get("FailureReason") or "SageMaker gives no reason"
         if status == "InService":
             raise NotAsAskedFor(
-                f"{asked.endpoint} is in service on its old configuration {config}, not on "
-                f"{asked.config}: SageMaker has rolled the update back by itself ({reason}). It "
+                f"{endpoint} is in service on its old configuration {config}, not on "
+                f"{asked_config}: SageMaker has rolled the update back by itself ({reason}). It "
                 "stays registered as it was. Its log group "
-                f"/aws/sagemaker/Endpoints/{asked.endpoint} may tell more."
+                f"/aws/sagemaker/Endpoints/{endpoint} may tell more."
             )
-        raise NotAsAskedFor(f"{asked.endpoint} is {status}, not InService: {reason}")
+        raise NotAsAskedFor(f"{endpoint} is {status}, not InService: {reason}")
 
     def _settled(self, endpoint: str) -> Mapping[str, Any]:
         described: Mapping[str, Any] = self.sagemaker.describe_endpoint(EndpointName=endpoint)

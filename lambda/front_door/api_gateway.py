@@ -7,6 +7,7 @@ from typing import Any
 
 from front_door.errors import (
     BodyTooLarge,
+    Conflict,
     EndpointAtZero,
     EndpointDied,
     EndpointNotFound,
@@ -19,6 +20,7 @@ from front_door.errors import (
     MethodNotAllowed,
     ModelNotFound,
     PictureNotFound,
+    RecordNotFound,
     RequestError,
     RouteNotFound,
 )
@@ -32,12 +34,14 @@ _REQUEST_STATUS: dict[type[RequestError], int] = {
     InvalidRequest: 400,
     ModelNotFound: 404,
     PictureNotFound: 404,
+    RecordNotFound: 404,
+    Conflict: 409,
     RouteNotFound: 404,
     MethodNotAllowed: 405,
     BodyTooLarge: 413,
 }
-# The two that OpenAI's clients send again by themselves, and that cost nothing.
-_AGAIN = (409, 429)
+# OpenAI's clients send such a request again by themselves, and that costs nothing.
+_AGAIN = (429,)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def request_id(event: Mapping[str, Any], fallback: str) -> str:
 
 
 def read_event(event: Mapping[str, Any]) -> Request:
-    headers, context = _headers(event), event.get("requestContext") or {}
+    context = event.get("requestContext") or {}
     # The caller's path, with stage or custom domain's base path, and what of it is the resource's.
     path, own = context.get("path") or "", event.get("path") or ""
     return Request(
@@ -120,12 +124,17 @@ def read_event(event: Mapping[str, Any]) -> Request:
         path=event["resource"],
         model=(event.get("pathParameters") or {}).get("id", ""),
         base_url=f"https://{context.get('domainName', '')}{path.removesuffix(own)}",
-        body=RawBody(
-            text=event.get("body") or "",
-            is_base64=bool(event.get("isBase64Encoded")),
-            content_type=headers.get("content-type"),
-            content_encoding=headers.get("content-encoding"),
-        ),
+        body=raw_body(event),
+    )
+
+
+def raw_body(event: Mapping[str, Any]) -> RawBody:
+    headers = headers_of(event)
+    return RawBody(
+        text=event.get("body") or "",
+        is_base64=bool(event.get("isBase64Encoded")),
+        content_type=headers.get("content-type"),
+        content_encoding=headers.get("content-encoding"),
     )
 
 
@@ -180,11 +189,12 @@ def cors_headers(event: Mapping[str, Any], origins: Sequence[str]) -> dict[str, 
     if "*" in origins:
         return headers | {"Access-Control-Allow-Origin": "*"}
     headers["Vary"] = "Origin"
-    origin = _headers(event).get("origin", "")
+    origin = headers_of(event).get("origin", "")
     return headers | ({"Access-Control-Allow-Origin": origin} if origin in origins else {})
 
 
-def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+def headers_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """By their names in lower case."""
     return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
 
 

@@ -48,7 +48,7 @@ class Config:
         """Raises sd_contract's ConfigError with all mistakes at once."""
         read = Reader(env)
         config = cls(
-            variant_prefix=read("SD_VARIANT_PREFIX", _PATH),
+            variant_prefix=read("SD_VARIANT_PREFIX", PATH),
             default_model=read("SD_DEFAULT_MODEL", text("a variant's name")),
             picture_bucket=read("SD_PICTURE_BUCKET", text("a bucket's name")),
             url_ttl_s=read("SD_URL_TTL_S", whole(Whole(1, PRESIGNED_URL_S))),
@@ -56,9 +56,9 @@ class Config:
             cache_ttl_s=read("SD_CACHE_TTL_S", number(Number(0, 3600))),
             max_body_bytes=read("SD_MAX_BODY_BYTES", whole(Whole(1, LAMBDA_BYTES))),
             max_edit_bytes=read("SD_MAX_EDIT_BYTES", whole(Whole(1, LAMBDA_BYTES))),
-            cors_origins=read("SD_CORS_ORIGINS", _ORIGINS, ()),
-            log_prompts=read("SD_LOG_PROMPTS", _FLAG),
-            embed_prompt=read("SD_EMBED_PROMPT", _FLAG),
+            cors_origins=read("SD_CORS_ORIGINS", ORIGINS, ()),
+            log_prompts=read("SD_LOG_PROMPTS", FLAG),
+            embed_prompt=read("SD_EMBED_PROMPT", FLAG),
             metrics_namespace=read("SD_METRICS_NAMESPACE", text("a CloudWatch namespace")),
             signing_function=read("SD_SIGNING_FUNCTION", text("a function's name"), ""),
         )
@@ -78,6 +78,6 @@ def _flag(value: str) -> bool:
     return value == "true"
 
 
-_PATH = Parser("an SSM path such as /sd/variants", _path)
-_ORIGINS = Parser("origins, with commas between them", lambda value: tuple(value.split(",")))
-_FLAG = Parser("a flag: true or false", _flag)
+PATH = Parser("an SSM path such as /sd/variants", _path)
+ORIGINS = Parser("origins, with commas between them", lambda value: tuple(value.split(",")))
+FLAG = Parser("a flag: true or false", _flag)

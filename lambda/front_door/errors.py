@@ -6,6 +6,8 @@ FrontDoorError
 │   ├── BodyTooLarge
 │   ├── ModelNotFound
 │   ├── PictureNotFound
+│   ├── RecordNotFound
+│   ├── Conflict
 │   ├── RouteNotFound
 │   └── MethodNotAllowed
 ├── EndpointThrottled       nobody's mistake; the same request may succeed later
@@ -43,6 +45,7 @@ class RequestError(FrontDoorError):
     """A request the caller has to change. `param` and `code` are the first problem's."""
 
     def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
         self.param = problems[0].field
         self.code = problems[0].code
         super().__init__("; ".join(problem.message for problem in problems))
@@ -62,6 +65,14 @@ class ModelNotFound(RequestError):
 
 class PictureNotFound(RequestError):
     """The picture named isn't one of this API's, or not any more."""
+
+
+class RecordNotFound(RequestError):
+    """There is no such file or batch, or not any more."""
+
+
+class Conflict(RequestError):
+    """It doesn't go with what was asked for before."""
 
 
 class RouteNotFound(RequestError):

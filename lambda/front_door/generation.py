@@ -1,7 +1,7 @@
 """What a request asks for: checked, typed, and with nothing left to default."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from front_door import openai_fields
@@ -9,7 +9,8 @@ from front_door.errors import InvalidRequest
 from front_door.openai_fields import OpenAiField
 from front_door.request_body import PICTURES
 from sd_contract import fields as contract
-from sd_contract.fields import Allowed, Field, Problem, Text, read, shown
+from sd_contract.batch import LINE_IMAGES
+from sd_contract.fields import Allowed, Choice, Field, Problem, Text, read, shown
 from sd_contract.invocation import Invocation
 from sd_contract.registration import Registration
 
@@ -45,6 +46,19 @@ class Form:
 
 GENERATION = Form((*contract.GENERATION, SAFETY_IDENTIFIER), openai_fields.GENERATION)
 EDIT = Form((*contract.EDIT, SAFETY_IDENTIFIER), openai_fields.EDIT)
+
+
+_LINE: Mapping[str, Allowed] = {
+    "n": LINE_IMAGES,
+    # An output file's pictures are links.
+    "response_format": Choice(("url",)),
+}
+
+
+def line_form(form: Form) -> Form:
+    """A request's as a line of a batch has it."""
+    fields = (replace(field, allowed=_LINE.get(field.name, field.allowed)) for field in form.fields)
+    return replace(form, fields=tuple(fields))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import HeaderParser
+from email.utils import collapse_rfc2231_value
 
 # More than all fields of the API; a form of nothing but empty parts could have 100,000.
 MOST_PARTS = 100
@@ -23,8 +24,8 @@ class FormError(ValueError):
 class Part:
     name: str
     data: bytes
-    is_file: bool
-    """Whether it has a file's name."""
+    filename: str | None
+    """None: it is a text."""
 
     def text(self) -> str:
         """Raises FormError."""
@@ -60,7 +61,8 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[Part]:
 
 def _part(part: bytes) -> Part:
     head, _, data = part.partition(b"\r\n\r\n")
-    headers = BytesParser().parsebytes(head.lstrip(b"\r\n"), headersonly=True)
+    # Names are in UTF-8 (HTML standard, multipart form data).
+    headers = HeaderParser().parsestr(head.lstrip(b"\r\n").decode("utf-8", "replace"))
     if headers.get_content_disposition() != "form-data":
         raise FormError("the form is broken: a part without Content-Disposition: form-data")
     name, file = (
@@ -71,4 +73,4 @@ def _part(part: bytes) -> Part:
     encoding = str(headers.get("content-transfer-encoding", "binary")).strip().lower()
     if encoding not in _PLAIN_ENCODINGS:
         raise FormError(f"{name[:80]}: sent with a Content-Transfer-Encoding, which forms have not")
-    return Part(name, data, file is not None)
+    return Part(name, data, None if file is None else collapse_rfc2231_value(file))

@@ -1,5 +1,5 @@
-"""The API's document: prose, paths and examples by hand (openapi.json beside this file), what the
-contract and the tables of this package state from them.
+"""The API's document: prose, paths and examples by hand (openapi.json beside this file, and
+openapi_batches.json), what the contract and the tables of this package state from them.
 
 `python -m front_door.openapi docs/openapi.json` writes what holds whatever is deployed.
 """
@@ -13,15 +13,17 @@ from typing import Any
 
 from front_door.api_gateway import FAILURES, INTERNAL
 from front_door.errors import InvalidRequest
-from front_door.generation import AUTO, EDIT, GENERATION, Form, parse_fields
+from front_door.generation import AUTO, EDIT, GENERATION, Form, line_form, parse_fields
 from front_door.picture_bucket import KEY_PATTERN
 from front_door.request_body import PICTURES
+from sd_contract.batch import FILE_BYTES
 from sd_contract.fields import SEED, Field, Text
 from sd_contract.invocation import STAGES
 from sd_contract.registration import KINDS, Registration
 from sd_contract.size import PATTERN
 
 _BY_HAND = Path(__file__).with_name("openapi.json")
+_BATCHES_BY_HAND = Path(__file__).with_name("openapi_batches.json")
 _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "steps": 30},
     {"prompt": "x", "quality": "hd"},
@@ -35,13 +37,26 @@ _MISTAKES: tuple[Mapping[str, Any], ...] = (
 def document() -> dict[str, Any]:
     """Whatever is deployed."""
     written: dict[str, Any] = json.loads(_BY_HAND.read_text())
+    batches = json.loads(_BATCHES_BY_HAND.read_text())
+    written["paths"] |= batches["paths"]
+    for part, found in batches["components"].items():
+        written["components"][part] |= found
     schemas, responses = (written["components"][part] for part in ("schemas", "responses"))
     schemas["GenerationRequest"] |= _request(GENERATION)
     schemas["EditRequest"] |= _request(EDIT)
     schemas["EditForm"] |= _form(EDIT)
+    schemas["GenerationLine"] |= _request(line_form(GENERATION))
+    schemas["EditLine"] |= _request(line_form(EDIT))
+    schemas["FileAnnouncement"]["properties"]["bytes"]["maximum"] = FILE_BYTES
     schemas["Image"]["properties"]["seed"] = SEED.schema()
-    stages = (*STAGES, "endpoint", "storage", "total")
-    schemas["Timings"] |= _object((stage, {"type": "number", "minimum": 0}) for stage in stages)
+    schemas["Timings"] |= _times(*STAGES, "endpoint", "storage", "total")
+    answered = schemas["GenerationResponse"]
+    of_pictures = {"type": "object", "additionalProperties": False, **_times(*STAGES)}
+    schemas["BatchPictures"] |= {
+        **answered,
+        **schemas["BatchPictures"],
+        "properties": {**answered["properties"], "timings_ms": of_pictures},
+    }
     own = ("id", "object", "created", "owned_by")
     described = schemas["Model"]["properties"]
     schemas["Model"] |= _object(
@@ -148,6 +163,10 @@ def _nullable(schema: Mapping[str, Any], field: Field) -> dict[str, Any]:
 def _object(properties: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(properties)
     return {"required": list(found), "properties": found}
+
+
+def _times(*names: str) -> dict[str, Any]:
+    return _object((name, {"type": "number", "minimum": 0}) for name in names)
 
 
 def _merged(described: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

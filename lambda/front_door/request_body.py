@@ -35,7 +35,7 @@ class RawBody:
 def parse_body(raw: RawBody, max_bytes: int) -> dict[str, Any]:
     """A JSON object. Raises BodyTooLarge, InvalidRequest."""
     _check_headers(raw, JSON)
-    return _parse_json(_decode(raw, max_bytes))
+    return _parse_body(_decode(raw, max_bytes))
 
 
 def parse_body_or_form(
@@ -46,39 +46,63 @@ def parse_body_or_form(
 ) -> dict[str, Any]:
     """A JSON object; or a form, whose texts become what JSON would have for their fields. Raises
     BodyTooLarge, InvalidRequest."""
+    body = parse_body_or_parts(raw, max_bytes)
+    if isinstance(body, dict):
+        return body
+    readers = {field.name: field.from_text for field in openai}
+    return _form_values(body, known, readers)
+
+
+def parse_body_or_parts(raw: RawBody, max_bytes: int) -> dict[str, Any] | list[Part]:
+    """A JSON object; or a form's parts. Raises BodyTooLarge, InvalidRequest."""
     content_type = _check_headers(raw, JSON, FORM)
     data = _decode(raw, max_bytes)
     if content_type.get_content_type() == JSON:
-        return _parse_json(data)
+        return _parse_body(data)
     try:
-        parts = parse_form(data, content_type)
-        readers = {field.name: field.from_text for field in openai}
-        return _form_values(parts, known, readers)
+        return parse_form(data, content_type)
     except FormError as error:
-        raise InvalidRequest(Problem(None, str(error), "invalid_form")) from None
+        raise _invalid_form(error) from None
 
 
-def _parse_json(data: bytes) -> dict[str, Any]:
-    """Stricter than `json.loads`: no NaN, no key given twice, as either hides a mistake."""
+def _parse_body(data: bytes) -> dict[str, Any]:
     if not data.strip():
-        raise _invalid('the body is empty: send a JSON object such as {"prompt": "a red fox"}')
+        message = 'the body is empty: send a JSON object such as {"prompt": "a red fox"}'
+        raise InvalidRequest(Problem(None, message, "invalid_json"))
+    return parse_json(data)
+
+
+def part_text(part: Part) -> str:
+    """Raises InvalidRequest."""
+    try:
+        return part.text()
+    except FormError as error:
+        raise _invalid_form(error) from None
+
+
+def parse_json(data: bytes, what: str = "the body") -> dict[str, Any]:
+    """Stricter than `json.loads`: no NaN, no key given twice, as either hides a mistake. Raises
+    InvalidRequest."""
+
+    def invalid(why: str) -> InvalidRequest:
+        return InvalidRequest(Problem(None, f"{what} is not valid JSON: {why}", "invalid_json"))
+
+    def refuse_constant(name: str) -> float:
+        raise invalid(f"{name} is not a JSON number")
+
     try:
         body = json.loads(
-            data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant
+            data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=refuse_constant
         )
     except json.JSONDecodeError as error:
-        raise _invalid(
-            f"the body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        ) from None
+        raise invalid(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
     except UnicodeDecodeError:
-        raise _invalid("the body is not valid JSON: it is not UTF-8") from None
+        raise invalid("it is not UTF-8") from None
     # RecursionError: nested too deep. ValueError: a number of thousands of digits.
     except (RecursionError, ValueError):
-        raise _invalid(
-            "the body is not valid JSON: too deeply nested, or a number too long"
-        ) from None
+        raise invalid("too deeply nested, or a number too long") from None
     if not isinstance(body, dict):
-        raise _invalid("the body must be a JSON object")
+        raise InvalidRequest(Problem(None, f"{what} must be a JSON object", "invalid_json"))
     return body
 
 
@@ -91,12 +115,12 @@ def _form_values(
         if name in values:
             said = "one picture, not more" if name in PICTURES else "given twice"
             raise InvalidRequest(Problem(name[:80], f"{name[:80]}: {said}", "invalid_form"))
-        if name in PICTURES and part.is_file:
+        if name in PICTURES and part.filename is not None:
             values[name] = part.data
         elif name in readers:
-            values[name] = readers[name](part.text())
+            values[name] = readers[name](part_text(part))
         else:
-            text = part.text()
+            text = part_text(part)
             number = isinstance(known.get(name), Number) and _NUMBER.fullmatch(text)
             values[name] = json.loads(text) if number else text
     return values
@@ -134,7 +158,8 @@ def _decode(raw: RawBody, max_bytes: int) -> bytes:
     try:
         data = base64.b64decode(raw.text, validate=True) if raw.is_base64 else raw.text.encode()
     except (binascii.Error, ValueError):
-        raise _invalid("the body is not valid: it could not be decoded") from None
+        message = "the body is not valid: it could not be decoded"
+        raise InvalidRequest(Problem(None, message, "invalid_json")) from None
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     return data
@@ -149,12 +174,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return body
 
 
-def _refuse_constant(name: str) -> float:
-    raise _invalid(f"the body is not valid JSON: {name} is not a JSON number")
-
-
-def _invalid(message: str) -> InvalidRequest:
-    return InvalidRequest(Problem(None, message, "invalid_json"))
+def _invalid_form(error: FormError) -> InvalidRequest:
+    return InvalidRequest(Problem(None, str(error), "invalid_form"))
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -6,7 +6,7 @@ from typing import Any
 
 from front_door.generation import GenerationRequest
 from front_door.variants import Registered
-from sd_contract.invocation import Answer
+from sd_contract.invocation import Answer, Invocation
 
 
 def generation_body(
@@ -17,27 +17,49 @@ def generation_body(
     created: int,
     timings_ms: Mapping[str, float],
 ) -> dict[str, Any]:
+    return pictures_body(
+        request.variant.name,
+        request.invocation,
+        data,
+        created=created,
+        input_tokens=answer.prompt_tokens,
+        instance_ms=answer.instance_ms,
+        timings_ms=timings_ms,
+        warnings=answer.warnings,
+    )
+
+
+def pictures_body(
+    model: str,
+    asked: Invocation,
+    data: Sequence[Mapping[str, Any]],
+    *,
+    created: int,
+    input_tokens: int,
+    instance_ms: float,
+    timings_ms: Mapping[str, float],
+    warnings: Sequence[str],
+) -> dict[str, Any]:
     """Without OpenAI's `quality`: of its values in an answer none says what is done here."""
-    asked = request.invocation
     body = {
         "created": created,
-        "model": request.variant.name,
+        "model": model,
         "data": data,
         "size": str(asked.size),
-        "output_format": answer.output_format,
+        "output_format": asked.output_format,
         "background": "opaque",
         "usage": {
-            "input_tokens": answer.prompt_tokens,
-            "input_tokens_details": {"text_tokens": answer.prompt_tokens, "image_tokens": 0},
+            "input_tokens": input_tokens,
+            "input_tokens_details": {"text_tokens": input_tokens, "image_tokens": 0},
             "output_tokens": 0,
-            "total_tokens": answer.prompt_tokens,
-            "images": len(answer.images),
-            "steps": len(answer.images) * asked.steps_run,
-            "seconds": round(answer.instance_ms / 1000, 3),
+            "total_tokens": input_tokens,
+            "images": len(data),
+            "steps": len(data) * asked.steps_run,
+            "seconds": round(instance_ms / 1000, 3),
         },
         "timings_ms": timings_ms,
     }
-    return body | ({"warnings": answer.warnings} if answer.warnings else {})
+    return body | ({"warnings": warnings} if warnings else {})
 
 
 def picture_bodies(answer: Answer, urls: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from front_door.openapi import picture_schema
 from front_door.picture_time import registered_time
 from front_door.request_body import PICTURES
 from front_door.time_limit import most_steps
-from sd_contract.registration import Registration
+from sd_contract.registration import REAL_TIME, Registration
 
+_BATCHES = ("/files", "/batches")
 _REQUESTS = {"GenerationRequest": True, "EditRequest": True, "EditForm": False}
 """The schemas of requests, and whether they have null."""
 
@@ -31,6 +32,11 @@ def document(
     written["servers"] = [{"url": api_url}]
     ids = {"enum": [variant.name for variant in variants]}
     written["paths"]["/models/{id}"]["get"]["parameters"][0]["schema"] |= ids if variants else {}
+    if not any(variant.batches for variant in variants):
+        paths = written["paths"]
+        written["paths"] = {path: paths[path] for path in paths if not path.startswith(_BATCHES)}
+    # The others draw batches alone.
+    variants = [variant for variant in variants if REAL_TIME in variant.serve]
     schemas = written["components"]["schemas"]
     for name in PICTURES:
         schemas["EditRequest"]["properties"][name] |= picture_schema(re.escape(pictures_url))

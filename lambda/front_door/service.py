@@ -26,7 +26,7 @@ from front_door.picture_time import PictureTimes
 from front_door.request_body import parse_body, parse_body_or_form
 from front_door.request_log import RequestLog
 from front_door.response_body import generation_body, model_body, picture_bodies
-from front_door.time_limit import check_time, estimate_s
+from front_door.time_limit import check_answers, check_time, estimate_s
 from front_door.variants import VariantRegistry
 from sd_contract.fields import Problem
 from sd_contract.invocation import Answer
@@ -79,6 +79,7 @@ class FrontDoor:
     def _draw(self, fields: RequestFields, log: RequestLog) -> Mapping[str, Any]:
         log.asked(fields, log_prompts=self.config.log_prompts)
         variant = self.registry.resolve(fields.model)
+        check_answers(variant)
         generation = self._with_edit(complete(fields, variant, self.draw_seed), fields)
         picture_time = self.picture_times.of(generation)
         estimated_s = estimate_s(generation, picture_time)

@@ -9,9 +9,19 @@ from front_door.errors import InvalidRequest
 from front_door.generation import GenerationRequest
 from front_door.picture_time import PictureTime
 from sd_contract.fields import Problem
+from sd_contract.registration import REAL_TIME, Registration
 
+BATCHES = "/batches"
+"""The API's path for what takes longer."""
 # Keeps the advice true to its word where a division rounds up.
 _SLACK = 1 + 1e-9
+
+
+def check_answers(variant: Registration) -> None:
+    """Raises InvalidRequest of one without an endpoint that answers requests."""
+    if REAL_TIME not in variant.serve:
+        message = f"model: {variant.name!r} answers no requests, it draws batches: POST {BATCHES}"
+        raise InvalidRequest(Problem("model", message, "batches_only"))
 
 
 def estimate_s(request: GenerationRequest, picture: PictureTime) -> float:
@@ -35,6 +45,8 @@ def check_time(request: GenerationRequest, picture: PictureTime, endpoint_timeou
         ways.append(f"with num_inference_steps={asked.num_inference_steps}, n up to {images}")
     if not ways:
         ways.append("not with this n and size: choose fewer images or a smaller size")
+    if request.variant.batches:
+        ways.append(f"all of it in a batch: POST {BATCHES}")
     raise InvalidRequest(
         Problem(
             "num_inference_steps",

@@ -1,0 +1,1 @@
+"""Answers requests for files and batches, from a table and a bucket."""

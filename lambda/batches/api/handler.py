@@ -1,0 +1,106 @@
+"""Lambda's entry of the API: an API Gateway REST proxy event in, a response out, one log line."""
+
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from botocore.config import Config as ClientConfig
+from botocore.session import get_session
+
+from batches.api.files import Files
+from batches.api.operations import Answered, BatchApi, Content, Elsewhere, Request
+from batches.config import Config
+from batches.links import link_maker
+from batches.objects import JSONL, Objects, make_s3
+from batches.store import Store
+from batches.tasks import Tasks
+from front_door.api_gateway import (
+    cors_headers,
+    error_response,
+    headers_of,
+    ok_response,
+    raw_body,
+    request_id,
+)
+from front_door.request_log import RequestLog
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return serve(event, context.aws_request_id, lambda: build_api().answer, _origins, print)
+
+
+def serve(
+    event: Mapping[str, Any],
+    invocation_id: str,
+    api: Callable[[], Callable[[Request], Answered]],
+    origins: Callable[[], Sequence[str]],
+    emit: Callable[[str], None],
+    timer: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
+    """Never raises: whatever happens becomes a response with its request id, and a log line."""
+    log = RequestLog(request_id(event, invocation_id), timer)
+    allowed: Sequence[str] = ()
+    try:
+        log.called(event)
+        allowed = origins()
+        response = _response(log.request_id, api()(read_event(event)))
+    except Exception as error:  # noqa: BLE001 - the last resort: a 500 that tells nothing
+        log.failed(error)
+        response = error_response(log.request_id, error, invoked=False)
+    response["headers"] |= cors_headers(event, allowed)
+    emit(log.line(response["statusCode"]))
+    return response
+
+
+def read_event(event: Mapping[str, Any]) -> Request:
+    headers = headers_of(event)
+    first = event["resource"].split("/")[1]
+    rest = (event.get("pathParameters") or {}).get("proxy")
+    identity = (event.get("requestContext") or {}).get("identity") or {}
+    return Request(
+        method=event["httpMethod"],
+        path=(first, *(rest.split("/") if rest else ())),
+        query=event.get("queryStringParameters") or {},
+        body=raw_body(event),
+        caller=identity.get("apiKeyId") or "",
+        idempotency_key=headers.get("idempotency-key"),
+    )
+
+
+def _response(request_id: str, answered: Answered) -> dict[str, Any]:
+    if isinstance(answered, Content):
+        headers = {"Content-Type": JSONL, "x-request-id": request_id}
+        return _plain(200, headers, answered.text)
+    if isinstance(answered, Elsewhere):
+        return _plain(302, {"Location": answered.url, "x-request-id": request_id}, "")
+    return ok_response(request_id, answered)
+
+
+def _plain(status: int, headers: dict[str, str], body: str) -> dict[str, Any]:
+    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+
+
+@functools.cache
+def _config() -> Config:
+    return Config.from_env(os.environ)
+
+
+def _origins() -> Sequence[str]:
+    return _config().cors_origins
+
+
+@functools.cache
+def build_api() -> BatchApi:
+    """Built at the first request and kept, as the front door's."""
+    config, session = _config(), get_session()
+    quick = {"connect_timeout": 1, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
+    objects = Objects(make_s3(session, **quick), config.bucket, config.url_ttl_s)
+    store = Store(session.create_client("dynamodb", config=ClientConfig(**quick)), config.table)
+    functions = session.create_client("lambda", config=ClientConfig(**quick))
+    return BatchApi(
+        files=Files(store, objects, config.result_days),
+        tasks=Tasks(functions, config.checker),
+        link_maker=lambda: link_maker(objects, session),
+    )

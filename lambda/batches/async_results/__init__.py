@@ -1,0 +1,1 @@
+"""SNS's function: how requests to asynchronous endpoints ended."""

@@ -1,0 +1,1 @@
+"""EventBridge's function: how bulk jobs ended."""

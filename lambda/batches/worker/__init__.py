@@ -1,0 +1,2 @@
+"""The queue's function: pictures on real-time endpoints, requests to asynchronous ones, bulk jobs'
+beginnings."""
