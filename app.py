@@ -8,6 +8,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from stacks.api_stack import ApiStack
 from stacks.artifacts_stack import ArtifactsStack
+from stacks.batch_stack import BatchStack
 from stacks.compile_stack import CompileStack
 from stacks.endpoint_stack import EndpointStack
 from stacks.settings import Settings, SettingsError, load
@@ -21,6 +22,11 @@ def compose(app: App, settings: Settings) -> None:
     storage = StorageStack(app, name("Storage"), settings=settings)
     artifacts = ArtifactsStack(app, name("Artifacts"), settings=settings, storage=storage)
     api = ApiStack(app, name("Api"), settings=settings, storage=storage)
+    batch = (
+        BatchStack(app, name("Batch"), settings=settings, storage=storage, api=api)
+        if settings.batch.enabled
+        else None
+    )
     stacks = {}
     for variant in settings.variants:
         compiled = (
@@ -43,6 +49,7 @@ def compose(app: App, settings: Settings) -> None:
             storage=storage,
             artifacts=artifacts,
             api=api,
+            batch=batch,
             compiled=compiled,
         )
     for notice in settings.notices:

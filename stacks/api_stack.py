@@ -2,8 +2,9 @@
 
 from urllib.parse import quote
 
-from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, CfnOutput, Duration, Environment, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -19,7 +20,7 @@ from stacks.storage_stack import StorageStack
 
 
 class ApiStack(Stack):
-    """Exposes `url`.
+    """Exposes `url`, and `api` and `pictures`, its bucket, for the batches, which come after it.
 
     It knows no variant: they register themselves. All it has of them is what SageMaker finds by
     their names: log groups.
@@ -78,6 +79,7 @@ class ApiStack(Stack):
             ContentCredentials(
                 self,
                 "ContentCredentials",
+                name=settings.names.signer,
                 settings=api,
                 pictures=pictures,
                 storage=storage.kept,
@@ -87,8 +89,13 @@ class ApiStack(Stack):
             "Inference",
             name=settings.names.prefix,
             front_door=front_door.function,
+            batches=self._batches(settings) if settings.batch.enabled else None,
             settings=api,
         )
+        self.api, self.pictures = inference.api, pictures
+        # With batches and without: what their stack still uses can't be taken away.
+        for value in (pictures.bucket_name, pictures.bucket_arn, inference.api.rest_api_id):
+            self.export_value(value)
         self.url = inference.url
         # Of every variant there can be: a destroyed one's log stays for its days, and so does that
         # of one whose first deploy fails, which is the only place that tells why.
@@ -100,6 +107,18 @@ class ApiStack(Stack):
         CfnOutput(self, "ApiUrl", value=self.url)
         CfnOutput(self, "ApiKeyId", value=inference.key_id)
         CfnOutput(self, "ImageBucket", value=pictures.bucket_name)
+
+    def _batches(self, settings: Settings) -> lambda_.IFunction:
+        """Found by its name: its stack depends on this one, and lets the gateway call it."""
+        arn = self.format_arn(
+            service="lambda",
+            resource="function",
+            resource_name=settings.names.batches,
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return lambda_.Function.from_function_attributes(
+            self, "Batches", function_arn=arn, skip_permissions=True
+        )
 
     def _grant(self, role: iam.Role, names: Names, pictures: s3.Bucket) -> None:
         folder = self.format_arn(

@@ -1,22 +1,27 @@
-"""One variant: its endpoint, and its registration with the front door."""
+"""One variant: its endpoints, and what it says of itself to the front door and to the batches."""
 
 from aws_cdk import CfnOutput, Environment, Stack
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from sd_contract.registration import ASYNC, REAL_TIME
 from stacks.api_stack import ApiStack
 from stacks.artifacts_stack import ArtifactsStack
+from stacks.batch_stack import BatchStack
 from stacks.compile_stack import CompileStack
-from stacks.components.endpoint_check import EndpointCheck
+from stacks.components.artifacts import ServedModel, ServingImage
+from stacks.components.async_endpoint import AsyncEndpoint
+from stacks.components.endpoint_check import Endpoint, EndpointCheck
 from stacks.components.image_build import ImageBuild
 from stacks.components.sagemaker_endpoint import SageMakerEndpoint
-from stacks.serving_environment import registration, serving_environment
+from stacks.components.sagemaker_model import SageMakerModel
+from stacks.serving_environment import fleet, registration, serving_environment
 from stacks.settings import Settings, VariantSettings
 from stacks.storage_stack import StorageStack
 
 
 class EndpointStack(Stack):
-    """Deploying it brings the API and what the endpoint serves along.
+    """Deploying it brings the API, the batches and what the variant serves along.
 
     With `compiled` it serves that stack's model with that stack's image; else the imported weights,
     with an image it builds itself.
@@ -32,12 +37,15 @@ class EndpointStack(Stack):
         storage: StorageStack,
         artifacts: ArtifactsStack,
         api: ApiStack,
+        batch: BatchStack | None,
         compiled: CompileStack | None = None,
     ) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         # The stack order is what makes the weights, and the API's address, be there first.
         self.add_stack_dependency(artifacts)
         self.add_stack_dependency(api)
+        if batch:
+            self.add_stack_dependency(batch)
         if compiled:
             self.add_stack_dependency(compiled)
             served, image = compiled.served, compiled.image
@@ -53,25 +61,19 @@ class EndpointStack(Stack):
                 storage=storage.kept,
             )
             image = built.image
-        endpoint = SageMakerEndpoint(
-            self,
-            "Serving",
-            variant=variant,
-            served=served,
-            image=image,
-            environment=serving_environment(variant, served.artifact_key),
-        )
-        if built:
-            endpoint.model.node.add_dependency(built.ready)
+        endpoints = self._endpoints(variant, served, image, batch, built)
         check = EndpointCheck(
             self,
             "Check",
-            endpoint=endpoint,
+            endpoints=endpoints,
             served=served,
             image=image,
             manifest=served.manifest if compiled else None,
             log_days=settings.api.log_days,
         )
+        if built:
+            # Without an endpoint nothing else has waited for it.
+            check.resource.node.add_dependency(built.ready)
         ssm.CfnParameter(
             self,
             "Registration",
@@ -80,7 +82,53 @@ class EndpointStack(Stack):
             value=registration(settings, variant, served, check.built),
             description=f"What the front door knows of {variant.endpoint_name}",
         )
-        CfnOutput(self, "EndpointName", value=endpoint.endpoint.attr_endpoint_name)
+        if batch:
+            parameter = ssm.CfnParameter(
+                self,
+                "Fleet",
+                name=f"{settings.names.fleets}/{variant.name}",
+                type="String",
+                value=fleet(settings, variant, served, image, batch.bulk_role.role_arn),
+                description=f"What batches need of {variant.name}",
+            )
+            parameter.node.add_dependency(check.resource)
+        for name, endpoint in endpoints.items():
+            output = "EndpointName" if name == variant.endpoint_name else "AsyncEndpointName"
+            CfnOutput(self, output, value=endpoint.endpoint.attr_endpoint_name)
         CfnOutput(self, "ArtifactKey", value=served.artifact_key)
         CfnOutput(self, "ImageUri", value=image.uri)
         CfnOutput(self, "ApiUrl", value=api.url)
+
+    def _endpoints(
+        self,
+        variant: VariantSettings,
+        served: ServedModel,
+        image: ServingImage,
+        batch: BatchStack | None,
+        built: ImageBuild | None,
+    ) -> dict[str, Endpoint]:
+        """By name."""
+        if not {REAL_TIME, ASYNC} & {*variant.serve}:
+            return {}
+        serving = SageMakerModel(
+            self,
+            "Serving",
+            variant=variant,
+            served=served,
+            image=image,
+            environment=serving_environment(variant, served.artifact_key),
+            exchange=batch.exchange if batch else None,
+        )
+        if built:
+            serving.model.node.add_dependency(built.ready)
+        found: dict[str, Endpoint] = {}
+        if REAL_TIME in variant.serve:
+            # An id that leaves no trace: these resources had theirs before the model stood apart.
+            found[variant.endpoint_name] = SageMakerEndpoint(
+                serving, "Default", variant=variant, serving=serving
+            )
+        if batch and ASYNC in variant.serve:
+            found[variant.async_endpoint_name] = AsyncEndpoint(
+                self, "Async", variant=variant, serving=serving, exchange=batch.exchange
+            )
+        return found

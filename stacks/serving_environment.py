@@ -1,11 +1,13 @@
-"""What a variant's container is told: its environment, and its registration with the front door."""
+"""What a variant's container is told: its environment; and what the others are: its registration
+with the front door, and its fleets' with the batches."""
 
 import json
 
 from sd_contract.environment import ServingEnvironment
 from sd_contract.fields import IMAGES, STEPS
-from sd_contract.registration import Registration
-from stacks.components.artifacts import ServedModel
+from sd_contract.fleet import BulkFleet, Fleet
+from sd_contract.registration import ASYNC, BULK, Registration
+from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.settings import Settings, VariantSettings
 from stacks.settings.compile import CompiledSettings
 
@@ -37,7 +39,7 @@ def registration(
         endpoint_name=variant.endpoint_name,
         engine=variant.engine,
         instance_type=variant.instance_type,
-        instance_count=variant.instance_count,
+        instance_count=variant.scaling.min_instances,
         price_usd_per_hour=price.usd_per_hour if price else None,
         price_date=price.date if price else None,
         price_source=price.source if price else None,
@@ -54,7 +56,37 @@ def registration(
         license_url=model.license_url,
         artifact_key=served.artifact_key,
         default=variant.name == settings.api.default_model,
+        serve=settings.batch.served(variant.serve),
     ).document()
     del registered["built"]
     text = json.dumps(registered, separators=(",", ":"))
     return f'{text[:-1]},"built":{built}}}'
+
+
+def fleet(
+    settings: Settings,
+    variant: VariantSettings,
+    served: ServedModel,
+    image: ServingImage,
+    bulk_role_arn: str,
+) -> str:
+    """A Fleet as JSON, at most 4096 characters."""
+    price, told = settings.bulk_prices.get(variant.name), variant.bulk
+    bulk = BulkFleet(
+        image_uri=image.uri,
+        role_arn=bulk_role_arn,
+        instance_type=told.instance_type,
+        instance_count=told.instances,
+        spot=told.spot,
+        max_seconds=told.max_hours * 3600,
+        volume_gb=told.volume_gb,
+        model_uri=served.uri,
+        environment=serving_environment(variant, served.artifact_key),
+        price_usd_per_hour=price.usd_per_hour if price else None,
+        kms_key_arn=served.storage.encryption_key.key_arn,
+    )
+    return Fleet(
+        variant.serve,
+        variant.async_endpoint_name if ASYNC in variant.serve else None,
+        bulk if BULK in variant.serve else None,
+    ).to_json()

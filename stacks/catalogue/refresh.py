@@ -22,7 +22,7 @@ from typing import Any
 
 from stacks.catalogue.hosts import DATA, version
 from stacks.settings import ROOT
-from stacks.settings.compile import COMPILE_INSTANCES
+from stacks.settings.compile import TRAINIUM_INSTANCES
 from stacks.settings.neuron import INF2_INSTANCES
 from stacks.settings.variant import GPU_INSTANCES
 
@@ -50,7 +50,7 @@ INSTANCE_LISTS = {
     "training": (
         "aws_ec2_instance",
         "ml.",
-        COMPILE_INSTANCES,
+        (*GPU_INSTANCES, *TRAINIUM_INSTANCES),
         "from EC2's price list: no list of SageMaker's own for training was found, and a job's "
         "machine is one of the region's EC2 types",
     ),

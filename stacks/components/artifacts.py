@@ -6,6 +6,7 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 
 from sd_contract.manifest import NAME
 
@@ -30,6 +31,10 @@ class ServedModel:
     revision: str
 
     @property
+    def uri(self) -> str:
+        return self.storage.bucket.s3_url_for_object(self.prefix)
+
+    @property
     def manifest(self) -> str:
         """The object in the model bucket that is written last."""
         return f"{self.prefix}{NAME}"
@@ -42,3 +47,15 @@ class ServingImage:
     repository: ecr.IRepository
     uri: str
     record: str
+
+
+@dataclass(frozen=True)
+class BatchExchange:
+    """Where asynchronous requests are read and their answers written, below prefixes of the bucket,
+    and who is told."""
+
+    bucket: s3.Bucket
+    inputs: str
+    outputs: str
+    success: sns.ITopic
+    error: sns.ITopic

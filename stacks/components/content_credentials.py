@@ -2,7 +2,8 @@
 
 from hashlib import file_digest
 
-from aws_cdk import CustomResource, Duration
+from aws_cdk import ArnFormat, CustomResource, Duration, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -12,6 +13,20 @@ from stacks.components.grants import grant, grant_objects
 from stacks.components.python_function import PythonFunction
 from stacks.components.python_layer import PythonLayer
 from stacks.settings import ApiSettings
+
+PASSED = "what is larger than Lambda takes is named by its request; nothing else is there"
+
+
+def may_sign(role: iam.Role, pictures: s3.Bucket, function: str) -> None:
+    """Asking the function of that name, and passing it what is larger than Lambda takes."""
+    arn = Stack.of(role).format_arn(
+        service="lambda",
+        resource="function",
+        resource_name=function,
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+    grant(role, ["lambda:InvokeFunction"], arn)
+    grant_objects(role, pictures, FOLDER, ["s3:GetObject", "s3:PutObject"], why=PASSED)
 
 
 class ContentCredentials(Construct):
@@ -25,6 +40,7 @@ class ContentCredentials(Construct):
         scope: Construct,
         id: str,
         *,
+        name: str,
         settings: ApiSettings,
         pictures: s3.Bucket,
         storage: Storage,
@@ -38,6 +54,7 @@ class ContentCredentials(Construct):
             self,
             "Signer",
             package="content_credentials",
+            name=name,
             uses=["cfn_requests", "sd_contract"],
             files={"content_credentials/chain.pem": signing.chain_path},
             layers=[packages.layer],
@@ -57,7 +74,7 @@ class ContentCredentials(Construct):
             pictures,
             FOLDER,
             ["s3:GetObject", "s3:PutObject"],
-            why="what is larger than Lambda takes is named by its request; nothing else is there",
+            why=PASSED,
         )
         self._function = signer.function
         with signing.chain_path.open("rb") as chain:

@@ -1,21 +1,32 @@
-"""Holds the registration back until the endpoint is what the deploy asked for, and finds out for it
-what the endpoint was built from."""
+"""Holds the registration back until the endpoints are what the deploy asked for, and finds out for
+it what they were built from."""
+
+from collections.abc import Mapping
+from typing import Protocol
 
 from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.grants import grant, grant_seeing
 from stacks.components.python_function import PythonFunction
-from stacks.components.sagemaker_endpoint import SageMakerEndpoint
+
+
+class Endpoint(Protocol):
+    @property
+    def config(self) -> sagemaker.CfnEndpointConfig: ...
+
+    @property
+    def endpoint(self) -> sagemaker.CfnEndpoint: ...
 
 
 class EndpointCheck(Construct):
-    """`built` is that of the registration, as JSON that is known in the deploy alone. Without a
-    `manifest`, which says what a compile came to, its quality is null.
+    """`endpoints` by name. `built` is that of the registration, as JSON that is known in the deploy
+    alone. Without a `manifest`, which says what a compile came to, its quality is null.
 
-    The deploy fails here where SageMaker has rolled the endpoint back by itself, which
-    CloudFormation takes for a success.
+    The deploy fails here where SageMaker has rolled an endpoint back by itself, which
+    CloudFormation takes for a success. `resource` has succeeded once all is there.
     """
 
     def __init__(
@@ -23,7 +34,7 @@ class EndpointCheck(Construct):
         scope: Construct,
         id: str,
         *,
-        endpoint: SageMakerEndpoint,
+        endpoints: Mapping[str, Endpoint],
         served: ServedModel,
         image: ServingImage,
         manifest: str | None,
@@ -39,14 +50,14 @@ class EndpointCheck(Construct):
             memory_mb=256,
             log_days=log_days,
         )
-        name = endpoint.endpoint.endpoint_name
         bucket, key = served.storage.bucket, served.storage.encryption_key
         objects = [image.record, *([manifest] if manifest else [])]
         role = check.role
-        arn = Stack.of(self).format_arn(
-            service="sagemaker", resource="endpoint", resource_name=name
-        )
-        grant(role, ["sagemaker:DescribeEndpoint"], arn)
+        for name in endpoints:
+            arn = Stack.of(self).format_arn(
+                service="sagemaker", resource="endpoint", resource_name=name
+            )
+            grant(role, ["sagemaker:DescribeEndpoint"], arn)
         grant(role, ["s3:GetObject"], *(bucket.arn_for_objects(each) for each in objects))
         grant_seeing(role, bucket, objects)
         grant(role, ["kms:Decrypt"], key.key_arn)
@@ -57,12 +68,17 @@ class EndpointCheck(Construct):
             service_token=check.function.function_arn,
             service_timeout=Duration.minutes(5),
             properties={
-                "EndpointName": name,
-                "EndpointConfigName": endpoint.config.attr_endpoint_config_name,
+                "Endpoints": [
+                    {"Name": name, "Config": endpoint.config.attr_endpoint_config_name}
+                    for name, endpoint in endpoints.items()
+                ],
                 "Bucket": bucket.bucket_name,
                 "ImageRecord": image.record,
                 **({"Manifest": manifest} if manifest else {}),
             },
         )
-        resource.node.add_dependency(endpoint.endpoint, check.role)
+        resource.node.add_dependency(
+            *(endpoint.endpoint for endpoint in endpoints.values()), check.role
+        )
+        self.resource = resource
         self.built = resource.get_att_string("Built")

@@ -46,7 +46,8 @@ def grant_objects(
 
 
 def grant_listing(role: iam.Role, bucket: s3.IBucket, prefix: str) -> None:
-    """Listing the bucket below `prefix`; needs no wildcard resource."""
+    """Listing the bucket below `prefix`; needs no wildcard resource. So of an object there that is
+    absent S3 says so, in place of a refusal: the condition sees its key (ceph/ceph#68577)."""
     below = {"StringLike": {"s3:prefix": f"{prefix}*"}}
     grant(role, ["s3:ListBucket"], bucket.bucket_arn, conditions=below)
 

@@ -1,5 +1,5 @@
-"""The public REST API: its paths to the front door, an API key with its plan, and where they are
-asked for pages' preflights, a web ACL, traces and the gateway's logs."""
+"""The public REST API: its paths to the front door and the batches, an API key with its plan, and
+where they are asked for pages' preflights, a web ACL, traces and the gateway's logs."""
 
 import json
 
@@ -28,6 +28,7 @@ PATHS = (
     "/openapi.json",
     "/{proxy+}",
 )
+BATCH_PATHS = ("/files", "/files/{proxy+}", "/batches", "/batches/{proxy+}")
 
 
 class InferenceApi(Construct):
@@ -40,6 +41,7 @@ class InferenceApi(Construct):
         *,
         name: str,
         front_door: lambda_.IFunction,
+        batches: lambda_.IFunction | None,
         settings: ApiSettings,
     ) -> None:
         super().__init__(scope, id)
@@ -77,7 +79,9 @@ class InferenceApi(Construct):
         )
         # CDK's own output of the URL, under a name that nobody could guess; ApiUrl is ours.
         self.api.node.try_remove_child("Endpoint")
-        self._routes(front_door, callers)
+        self._routes(PATHS, front_door, callers)
+        if batches:
+            self._routes(BATCH_PATHS, batches, callers)
         add_refusals(self.api, settings)
         self._plan(settings)
         stage = self.api.deployment_stage
@@ -98,12 +102,14 @@ class InferenceApi(Construct):
             WebAcl(self, "WebAcl", stage=stage, settings=settings)
         self._acknowledge(stage, settings)
 
-    def _routes(self, front_door: lambda_.IFunction, callers: Callers) -> None:
+    def _routes(
+        self, paths: tuple[str, ...], function: lambda_.IFunction, callers: Callers
+    ) -> None:
         integration = apigateway.LambdaIntegration(
-            front_door, timeout=Duration.seconds(GATEWAY_S), allow_test_invoke=False
+            function, timeout=Duration.seconds(GATEWAY_S), allow_test_invoke=False
         )
-        for path in PATHS:
-            # ANY, so that the front door says which methods a path has, and to who has a key.
+        for path in paths:
+            # ANY, so that the function says which methods a path has, and to who has a key.
             method = self.api.root.resource_for_path(path).add_method(
                 "ANY", integration, **callers.method_options
             )
@@ -165,7 +171,7 @@ def _preflights(settings: ApiSettings) -> apigateway.CorsOptions | None:
         return None
     return apigateway.CorsOptions(
         allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "DELETE"],
         # "*" stands for every header but Authorization (Fetch standard, CORS protocol).
         allow_headers=["authorization", "*"],
         # As long as any browser keeps it.

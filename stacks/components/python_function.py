@@ -23,9 +23,10 @@ NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
 class PythonFunction(Construct):
-    """`package` is a folder of lambda/ whose handler.py has `handler(event, context)`; `uses` are
-    others, there or in model_assets/, that it imports; `files` go beside them, by their places
-    there, and `layers` hold packages.
+    """`package` is a folder of lambda/, and `handler` in it a module's function of event and
+    context; `uses` are others, there or in model_assets/, that it imports; `files` go beside them,
+    by their places there, and `layers` hold packages. `name` is for a function that is found by its
+    name.
 
     It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
     of asynchronous calls that failed three times. `tracing` is X-Ray's, which it may write to.
@@ -37,6 +38,8 @@ class PythonFunction(Construct):
         id: str,
         *,
         package: str,
+        handler: str = "handler.handler",
+        name: str | None = None,
         timeout: Duration,
         memory_mb: int,
         log_days: int,
@@ -61,7 +64,8 @@ class PythonFunction(Construct):
                 self,
                 "Function",
                 code=lambda_.Code.from_asset(str(folder), follow_symlinks=SymlinkFollowMode.ALWAYS),
-                handler=f"{package}.handler.handler",
+                function_name=name,
+                handler=f"{package}.{handler}",
                 runtime=RUNTIME,
                 architecture=ARCHITECTURE,
                 layers=layers or None,

@@ -1,28 +1,13 @@
-"""A real-time SageMaker endpoint serving an uncompressed S3 prefix with one of our images."""
-
-from collections.abc import Mapping
+"""A real-time SageMaker endpoint."""
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from stacks.components.artifacts import ServedModel, ServingImage
-from stacks.components.grants import (
-    REGISTRY_LOGIN,
-    grant,
-    grant_listing,
-    grant_log_streams,
-    grant_objects,
-    grant_pull,
-    grant_unscoped,
-    metrics_in,
-)
-from stacks.components.service_role import ServiceRole
+from stacks.components.endpoint_scaling import PRODUCTION_VARIANT, scale_by_load
+from stacks.components.sagemaker_model import SageMakerModel
 from stacks.settings import VariantSettings
-
-# The one production variant; metrics carry it as VariantName.
-PRODUCTION_VARIANT = "main"
 
 # When an alarm is known to be in ALARM, at the latest after the first failing request: its period
 # is over, the metric has arrived (about 2 minutes for one of a minute's frequency:
@@ -35,11 +20,7 @@ BAKING_S = ALARM_DELAY_S + 360
 
 
 class SageMakerEndpoint(Construct):
-    """`endpoint` has a fixed name, the model and its configuration have none: they can't be changed
-    in place, so every change makes new ones and the endpoint moves over.
-
-    Depend `model` on what has to be there before: a container that starts without its files fails.
-    """
+    """`endpoint` has a fixed name, its configuration, as the model, none."""
 
     def __init__(
         self,
@@ -47,40 +28,18 @@ class SageMakerEndpoint(Construct):
         id: str,
         *,
         variant: VariantSettings,
-        served: ServedModel,
-        image: ServingImage,
-        environment: Mapping[str, str],
+        serving: SageMakerModel,
     ) -> None:
         super().__init__(scope, id)
-        self.role = self._role(variant, served, image)
-        self.model = sagemaker.CfnModel(
-            self,
-            "Model",
-            execution_role_arn=self.role.role_arn,
-            enable_network_isolation=True,
-            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image.uri,
-                environment=dict(environment),
-                model_data_source=sagemaker.CfnModel.ModelDataSourceProperty(
-                    s3_data_source=sagemaker.CfnModel.S3DataSourceProperty(
-                        s3_uri=served.storage.bucket.s3_url_for_object(served.prefix),
-                        s3_data_type="S3Prefix",
-                        compression_type="None",
-                    )
-                ),
-            ),
-        )
-        # SageMaker tries the role's permissions when the model is made.
-        self.model.node.add_dependency(self.role)
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
             production_variants=[
                 sagemaker.CfnEndpointConfig.ProductionVariantProperty(
                     variant_name=PRODUCTION_VARIANT,
-                    model_name=self.model.attr_model_name,
+                    model_name=serving.model.attr_model_name,
                     instance_type=variant.instance_type,
-                    initial_instance_count=variant.instance_count,
+                    initial_instance_count=variant.scaling.min_instances,
                     initial_variant_weight=1,
                     inference_ami_version=variant.ami,
                     container_startup_health_check_timeout_in_seconds=variant.startup_timeout_s,
@@ -104,13 +63,15 @@ class SageMakerEndpoint(Construct):
                     actions=["cloudwatch:DescribeAlarms"], resources=[new_fleet.attr_arn]
                 )
             ],
-            roles=[self.role],
+            roles=[serving.role],
         )
         self.endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",
             endpoint_name=variant.endpoint_name,
             endpoint_config_name=config,
+            # Else an update would go back to the least there may be, whatever the load.
+            retain_all_variant_properties=variant.scaling.on or None,
             deployment_config=sagemaker.CfnEndpoint.DeploymentConfigProperty(
                 blue_green_update_policy=sagemaker.CfnEndpoint.BlueGreenUpdatePolicyProperty(
                     traffic_routing_configuration=(
@@ -132,29 +93,8 @@ class SageMakerEndpoint(Construct):
             ),
         )
         self.endpoint.node.add_dependency(alarm_policy)
-
-    def _role(self, variant: VariantSettings, served: ServedModel, image: ServingImage) -> iam.Role:
-        role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
-        grant_objects(
-            role,
-            served.storage.bucket,
-            served.prefix,
-            ["s3:GetObject"],
-            why="the files of one artifact, below its content key",
-        )
-        grant_listing(role, served.storage.bucket, served.prefix)
-        grant(role, ["kms:Decrypt"], served.storage.encryption_key.key_arn)
-        grant_pull(role, image.repository.repository_arn)
-        grant_log_streams(
-            role,
-            variant.log_group,
-            # Not CreateLogGroup: a group made again after a destroy would be kept for good.
-            ["logs:CreateLogStream", "logs:PutLogEvents"],
-            why="SageMaker makes a stream for each instance, as they come",
-        )
-        metrics = metrics_in("/aws/sagemaker/Endpoints", "AWS/SageMaker")
-        grant_unscoped(role, REGISTRY_LOGIN, metrics)
-        return role
+        if variant.scaling.on:
+            scale_by_load(self, self.endpoint, variant.scaling)
 
     def _alarm(
         self, id: str, variant: VariantSettings, periods: int, config: str | None = None

@@ -12,6 +12,7 @@ from typing import Any
 from stacks.catalogue.images import BaseImage
 from stacks.catalogue.prices import Price, price_of
 from stacks.settings.api import ApiSettings
+from stacks.settings.batch import BatchSettings
 from stacks.settings.builds import BuildSettings
 from stacks.settings.context import merge, stray_problems
 from stacks.settings.models import ROOT, ModelSettings, read_models
@@ -27,6 +28,7 @@ __all__ = [
     "LOG_DAYS",
     "ROOT",
     "ApiSettings",
+    "BatchSettings",
     "BuildSettings",
     "ModelSettings",
     "Names",
@@ -36,7 +38,7 @@ __all__ = [
     "load",
 ]
 
-SECTIONS = ("models", "kinds", "variants", "api", "builds")
+SECTIONS = ("models", "kinds", "variants", "api", "batch", "builds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +57,12 @@ class Settings:
     variant_names: tuple[str, ...]
     """Of those that aren't on offer as well: one that was dropped may still be deployed."""
     api: ApiSettings
+    batch: BatchSettings
     builds: BuildSettings
     prices: Mapping[str, Price | None]
     """By variant's name, of those on offer."""
+    bulk_prices: Mapping[str, Price | None]
+    """The same, of the instances that make large batches."""
     notices: tuple[Notice, ...]
 
     def variant(self, name: str) -> VariantSettings:
@@ -82,11 +87,15 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     for variant in variants:
         problems += variant.problems(region)
     api = read_section(ApiSettings, raw.get("api"), below("sd.api"), problems)
+    batch = read_section(BatchSettings, raw.get("batch"), below("sd.batch"), problems)
     builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
     if api:
         problems += api.problems()
         problems += default_problems(api.default_model, raw.get("variants"))
-    if problems or not (api and builds):
+    if batch:
+        for variant in variants:
+            problems += variant.engine_problems(batch.enabled)
+    if problems or not (api and batch and builds):
         raise SettingsError(problems)
     return Settings(
         region,
@@ -95,8 +104,13 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         tuple(variants),
         tuple(raw["variants"]),
         api,
+        batch,
         builds,
         prices={v.name: price_of(v.instance_type, region, v.price_usd_per_hour) for v in variants},
+        bulk_prices={
+            v.name: price_of(v.bulk.instance_type, region, v.bulk.price_usd_per_hour)
+            for v in variants
+        },
         notices=tuple(notice for variant in variants for notice in variant.notices(region)),
     )
 
@@ -109,4 +123,5 @@ def _paths(raw: Mapping[str, Any]) -> Iterator[str]:
     for name in models if isinstance(models, Mapping) else ():
         yield from (f"models.{name}.{setting}" for setting in names_of(ModelSettings))
     yield from (f"api.{setting}" for setting in names_of(ApiSettings))
+    yield from (f"batch.{setting}" for setting in names_of(BatchSettings))
     yield from (f"builds.{setting}" for setting in names_of(BuildSettings))

@@ -7,7 +7,7 @@ from stacks.catalogue.images import sdk_of
 from stacks.settings.rules import flag, number, one_of, optional, setting, whole
 from stacks.settings.variant import VariantSettings
 
-COMPILE_INSTANCES = ("ml.trn1.2xlarge", "ml.trn1.32xlarge", "ml.trn1n.32xlarge")
+TRAINIUM_INSTANCES = ("ml.trn1.2xlarge", "ml.trn1.32xlarge", "ml.trn1n.32xlarge")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class CompileSettings:
     """
 
     compute: str = setting(one_of("training-job", "codebuild-cpu"))
-    instance_type: str = setting(one_of(*COMPILE_INSTANCES))
+    instance_type: str = setting(one_of(*TRAINIUM_INSTANCES))
     spot: bool = setting(flag())
     # The wait in the deploy ends after 720 minutes; this leaves room for the build's queue.
     timeout_min: int = setting(whole(10, 600))

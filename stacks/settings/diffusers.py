@@ -1,11 +1,11 @@
 """The kind `diffusers`: PyTorch runs the model as diffusers loads it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sd_contract.environment import DTYPES
 from stacks.settings.rules import one_of, setting
-from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES, VariantSettings
+from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES, GpuBulkSettings, VariantSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,4 +19,5 @@ class DiffusersSettings(VariantSettings):
 
     instance_type: str = setting(one_of(*GPU_INSTANCES))
     ami: str = setting(one_of(*GPU_AMIS))
+    bulk: GpuBulkSettings = field(metadata={"section": GpuBulkSettings})
     dtype: str = setting(one_of(*DTYPES))

@@ -1,7 +1,7 @@
 """The kind `djl`: DJL-Serving, with DeepSpeed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from djl.options import (
@@ -16,7 +16,7 @@ from djl.sizes import FITTING
 from sd_contract.limits import GATEWAY_S
 from stacks.settings.problems import Problem
 from stacks.settings.rules import flag, one_of, setting, whole
-from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES, VariantSettings
+from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES, GpuBulkSettings, VariantSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class DjlSettings(VariantSettings):
 
     instance_type: str = setting(one_of(*GPU_INSTANCES))
     ami: str = setting(one_of(*GPU_AMIS))
+    bulk: GpuBulkSettings = field(metadata={"section": GpuBulkSettings})
     # DJL itself takes 1200 to load (MODEL_LOADING_TIMEOUT in its image), and says why it can't.
     startup_timeout_s: int = setting(whole(1_200, 3_600))
     max_batch_size: int = setting(whole(1, 16))
@@ -41,6 +42,10 @@ class DjlSettings(VariantSettings):
     acceleration: str = setting(one_of(*ACCELERATIONS))
     cuda_graphs: bool = setting(flag())
     max_unet_rows: int = setting(whole(GRAPH_ROWS, MAX_UNET_ROWS))
+
+    @property
+    def at_once(self) -> int:
+        return self.max_batch_size
 
     def environment(self) -> Mapping[str, str]:
         """Read by DJL itself, and by model_assets/djl/options.py."""

@@ -16,7 +16,9 @@ PREFIX = text(
 )
 VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")
 # Stacks of the app itself: Sd<Name>Stack.
-TAKEN = ("api", "artifacts", "storage")
+TAKEN = ("api", "artifacts", "batch", "storage")
+# What ends an asynchronous endpoint's name: no variant's, or it were that of another prefix's.
+ASYNC = "async"
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,59 @@ class Names:
 
     def container_log(self, variant: str) -> str:
         """SageMaker writes the containers' logs there, and nowhere else."""
-        return f"/aws/sagemaker/Endpoints/{self.endpoint(variant)}"
+        return _log(self.endpoint(variant))
+
+    def async_container_log(self, variant: str) -> str:
+        return _log(self.async_endpoint(variant))
+
+    def async_endpoint(self, variant: str) -> str:
+        return f"{self.prefix}-{variant}-{ASYNC}"
+
+    @property
+    def async_endpoints(self) -> str:
+        """A pattern of all asynchronous endpoints, and of those of longer prefixes."""
+        return f"{self.prefix}-*-{ASYNC}"
+
+    @property
+    def others_async_endpoints(self) -> str:
+        """A pattern of what only longer prefixes' asynchronous endpoints are called by."""
+        return f"{self.prefix}-*-*-{ASYNC}"
+
+    @property
+    def fleets(self) -> str:
+        """Where variants say what batches need of them (sd_contract.fleet)."""
+        return f"/{self.prefix}/fleets"
+
+    @property
+    def batches(self) -> str:
+        """Of the function that the API finds by its name."""
+        return f"{self.prefix}-batches"
+
+    @property
+    def signer(self) -> str:
+        """Of the function that signs pictures, which the batches' find by its name."""
+        return f"{self.prefix}-signer"
+
+    @property
+    def bulk_jobs(self) -> str:
+        """What the names of batches' training jobs begin with."""
+        return f"{self.prefix}-bulk-"
+
+    @property
+    def bulk_job(self) -> str:
+        """A pattern of those names, and of no other prefix's: a batch has 32 hex digits, and a try
+        one."""
+        return f"{self.bulk_jobs}{'?' * 32}-?"
+
+    @property
+    def event_source(self) -> str:
+        """Of what is told of batches."""
+        return f"{self.prefix}.batches"
 
     def jobs(self, variant: str) -> str:
         """What the names of a variant's training jobs begin with."""
         return f"{self.prefix}-compile-{variant}-"
+
+
+def _log(endpoint: str) -> str:
+    return f"/aws/sagemaker/Endpoints/{endpoint}"

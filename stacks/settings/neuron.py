@@ -1,16 +1,24 @@
 """The kind `neuron`: compiled for Inferentia2."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from stacks.catalogue.hosts import AMIS, neuron_sdks, newest_neuron_sdk_for, version
-from stacks.settings.compile import CompiledSettings
+from stacks.settings.compile import TRAINIUM_INSTANCES, CompiledSettings
 from stacks.settings.problems import Notice, Problem
 from stacks.settings.rules import one_of, setting
+from stacks.settings.scaling import BulkSettings
 
 INF2_INSTANCES = ("ml.inf2.xlarge", "ml.inf2.8xlarge", "ml.inf2.24xlarge", "ml.inf2.48xlarge")
 NEURON_AMIS = tuple(ami.name for ami in AMIS.values() if ami.neuron_driver)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronBulkSettings(BulkSettings):
+    """trn1 has inf2's NeuronCores, and runs the same compiled graphs; no inf2 trains."""
+
+    instance_type: str = setting(one_of(*TRAINIUM_INSTANCES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,7 @@ class NeuronSettings(CompiledSettings):
 
     instance_type: str = setting(one_of(*INF2_INSTANCES))
     ami: str = setting(one_of(*NEURON_AMIS))
+    bulk: NeuronBulkSettings = field(metadata={"section": NeuronBulkSettings})
     # The compile's; its VAE is float32 in either case.
     dtype: str = setting(one_of("bfloat16", "float32"))
 

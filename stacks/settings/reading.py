@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import fields
+from dataclasses import Field, fields
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
 from stacks.settings.problems import MISSING, Problem
 
 T = TypeVar("T")
+# Settings that went into a section.
+MOVED = {"instance_count": "scaling.min_instances"}
 # Where a setting below the section stands, for messages: "steps" → "sd.variants.g5.steps".
 Where = Callable[[str], str]
 
@@ -35,28 +37,28 @@ def read_section(
         problems.append(Problem(where(""), MISSING if raw is None else raw, "an object"))
         return None
     known = {
-        item.name: item
+        name_of(item): item
         for item in fields(cast(Any, settings))
         if item.metadata.keys() & {"rule", "section"}
     }
     before = len(problems)
     for name in raw:
         if name not in known:
-            near = get_close_matches(name.lower(), known, n=1)
+            near = [MOVED[name]] if name in MOVED else get_close_matches(name.lower(), known, n=1)
             hint = f"; did you mean {where(name).removesuffix(name)}{near[0]}?" if near else ""
             problems.append(Problem(where(name), raw[name], f"no such setting{hint}"))
     values = dict(given)
     for name, item in known.items():
         if inner := item.metadata.get("section"):
             if name in raw or not partly:
-                values[name] = read_section(
+                values[item.name] = read_section(
                     inner, raw.get(name), _inside(name, where), problems, partly=partly
                 )
             continue
         rule = item.metadata["rule"]
         if name in raw:
             try:
-                values[name] = rule.parse(raw[name])
+                values[item.name] = rule.parse(raw[name])
             except (TypeError, ValueError):
                 problems.append(Problem(where(name), raw[name], rule.allowed))
         elif item.default is NO_DEFAULT and not partly:
@@ -68,10 +70,15 @@ def _inside(name: str, where: Where) -> Where:
     return lambda inner: where(f"{name}.{inner}" if inner else name)
 
 
+def name_of(item: Field[Any]) -> str:
+    """Of a field's setting: `async_` is "async", which Python keeps for itself."""
+    return item.name.removesuffix("_")
+
+
 def names_of(settings: Callable[..., object]) -> Iterator[str]:
     """Every setting of a section, dotted where it is of one within."""
     for item in fields(cast(Any, settings)):
         if inner := item.metadata.get("section"):
-            yield from (f"{item.name}.{name}" for name in names_of(inner))
+            yield from (f"{name_of(item)}.{name}" for name in names_of(inner))
         elif "rule" in item.metadata:
-            yield item.name
+            yield name_of(item)

@@ -4,17 +4,19 @@ A kind is a subclass, in a file of its own. It declares all that the app knows o
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sd_contract.environment import DTYPES
 from sd_contract.fields import GUIDANCE_SCALE, STEPS
 from sd_contract.limits import GATEWAY_S, STARTUP_S
+from sd_contract.registration import ASYNC, BULK, REAL_TIME, SERVES
 from sd_contract.size import Size
 from stacks.catalogue.hosts import AMIS, gpu_amis_for, offer
 from stacks.catalogue.images import cuda_of, published_in
 from stacks.settings.names import Names
 from stacks.settings.problems import Notice, Problem
+from stacks.settings.reading import below
 from stacks.settings.rules import (
     Rule,
     flag,
@@ -26,6 +28,7 @@ from stacks.settings.rules import (
     text,
     whole,
 )
+from stacks.settings.scaling import AsyncSettings, BulkSettings, ScalingSettings
 
 GPU_INSTANCES = tuple(
     f"ml.{family}.{size}"
@@ -33,6 +36,19 @@ GPU_INSTANCES = tuple(
     for size in ("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge")
 )
 GPU_AMIS = tuple(ami.name for ami in AMIS.values() if ami.cuda)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuBulkSettings(BulkSettings):
+    instance_type: str = setting(one_of(*GPU_INSTANCES))
+
+
+# In SERVES' own order, as registrations have it.
+_SERVE = list_of(one_of(*SERVES))
+SERVE = Rule(
+    _SERVE.allowed,
+    lambda value: tuple(sorted(_SERVE.parse(value), key=SERVES.index)),
+)
 SERVED_DTYPES = tuple(dtype for dtype in DTYPES if dtype != "auto")
 # One of a container's environment variables (SageMaker, ContainerDefinition.Environment).
 MOST_ENVIRONMENT_CHARACTERS = 1024
@@ -53,11 +69,10 @@ SIZE = Rule(f'"WIDTHxHEIGHT", multiples of 64 from 64 to {_LARGEST}', _size)
 
 @dataclass(frozen=True, kw_only=True)
 class VariantSettings:
-    """One endpoint.
+    """`serve`: how it makes pictures; what comes of each say `scaling`, `async` and `bulk`.
 
     `seconds_per_step` is the time of one image and denoising step at the first size; the front
     door refuses what would not finish within the gateway's limit by it. Time-outs are SageMaker's.
-    One instance unless someone asks for more: each costs from the first minute.
     `auto_rollback` lets an alarm on the new fleet send an update back.
     Without `base_image_digest` a build takes what the tag of `base_image` stands for by then, and
     records its digest; AWS moves its tags, so it can't be known at synth.
@@ -77,7 +92,10 @@ class VariantSettings:
     instance_type: str
     ami: str
     auto_rollback: bool = setting(flag())
-    instance_count: int = setting(whole(1, 20))
+    serve: tuple[str, ...] = setting(SERVE)
+    scaling: ScalingSettings = field(metadata={"section": ScalingSettings})
+    async_: AsyncSettings = field(metadata={"section": AsyncSettings})
+    bulk: BulkSettings
     price_usd_per_hour: float | None = setting(optional(number(0.001, 1_000)))
     base_image: str = setting(text(r"[a-z0-9-]+:[\w.-]+", "repository:tag of an AWS container"))
     base_image_digest: str | None = setting(
@@ -103,8 +121,19 @@ class VariantSettings:
         return self.names.endpoint(self.name)
 
     @property
-    def log_group(self) -> str:
-        return self.names.container_log(self.name)
+    def async_endpoint_name(self) -> str:
+        return self.names.async_endpoint(self.name)
+
+    @property
+    def container_logs(self) -> tuple[str, ...]:
+        """Of its endpoints."""
+        named = {REAL_TIME: self.names.container_log, ASYNC: self.names.async_container_log}
+        return tuple(log(self.name) for engine, log in named.items() if engine in self.serve)
+
+    @property
+    def at_once(self) -> int:
+        """Requests that a container draws together."""
+        return 1
 
     @property
     def base_image_pinned(self) -> str:
@@ -129,6 +158,7 @@ class VariantSettings:
         if len(written) > MOST_ENVIRONMENT_CHARACTERS:
             allowed = f"at most {MOST_ENVIRONMENT_CHARACTERS} characters, with commas between them"
             yield self.problem("sizes", allowed, f"{len(self.sizes)} sizes")
+        yield from self.scaling.problems(below(self.path("scaling")))
         most_steps = int(GATEWAY_S / self.seconds_per_step)
         if self.steps > most_steps:
             # The front door would refuse every request that leaves its steps out.
@@ -145,6 +175,12 @@ class VariantSettings:
             allowed = f"for {self.name}, whose {repository} is in {' | '.join(regions)}"
             yield Problem("sd.region", region, allowed)
         yield from self.image_problems()
+
+    def engine_problems(self, batches: bool) -> Iterator[Problem]:
+        """Engines that nobody would use without `batches`. Bulk alone costs nothing either way."""
+        if not batches and (ASYNC in self.serve or REAL_TIME not in self.serve):
+            allowed = f"{REAL_TIME} without {ASYNC} where sd.batch.enabled is false"
+            yield self.problem("serve", allowed, list(self.serve))
 
     def image_problems(self) -> Iterator[Problem]:
         """An image of the kind's repository that the host's driver can't serve."""
@@ -163,8 +199,14 @@ class VariantSettings:
 
     def notices(self, region: str) -> Iterator[Notice]:
         """What AWS may refuse, as far as the dated tables can tell."""
-        advice = "where AWS has none the endpoint fails"
-        yield from self.missing("hosting", "instance_type", self.instance_type, region, advice)
+        if {REAL_TIME, ASYNC} & {*self.serve}:
+            advice = "where AWS has none the endpoint fails"
+            yield from self.missing("hosting", "instance_type", self.instance_type, region, advice)
+        if BULK in self.serve:
+            without = f"{self.path('serve')} without {BULK} sends them to an endpoint"
+            advice = f"where AWS has none, batches of many lines fail: {without}"
+            job = self.bulk.instance_type
+            yield from self.missing("training", "bulk.instance_type", job, region, advice)
 
     def missing(
         self, purpose: str, setting: str, instance_type: str, region: str, advice: str

@@ -7,7 +7,7 @@ from stacks.settings.context import overlaid
 from stacks.settings.diffusers import DiffusersSettings
 from stacks.settings.djl import DjlSettings
 from stacks.settings.models import entries
-from stacks.settings.names import TAKEN, VARIANT, Names
+from stacks.settings.names import ASYNC, TAKEN, VARIANT, Names
 from stacks.settings.neuron import NeuronSettings
 from stacks.settings.problems import MISSING, Problem
 from stacks.settings.reading import Where, below, names_of, read_section
@@ -29,6 +29,9 @@ def read_variants(
         # As it would collide with <Name>CompileStack as well.
         if name in TAKEN or name.endswith("compile"):
             allowed = f"a name other than {', '.join(TAKEN)} and …compile, which are stacks' own"
+            problems.append(Problem(where(""), own, allowed))
+        elif name == ASYNC:
+            allowed = f"a name other than {ASYNC}, which ends asynchronous endpoints' names"
             problems.append(Problem(where(""), own, allowed))
         kind = own.get("kind", MISSING)
         if kind not in KINDS:

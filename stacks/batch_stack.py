@@ -1,0 +1,130 @@
+"""Batches: files, state, queue, and the functions that check, feed the engines and finish. Nothing
+of it costs while no batch runs."""
+
+from aws_cdk import Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from sd_contract.registration import ASYNC
+from stacks.acknowledge import acknowledge
+from stacks.api_stack import ApiStack
+from stacks.components.artifacts import BatchExchange
+from stacks.components.batch_functions import BatchFunctions
+from stacks.components.bulk_role import BulkRole
+from stacks.components.log_group import LogGroup
+from stacks.settings import Settings
+from stacks.storage_stack import StorageStack
+
+BATCHES, ANSWERS = "batches/", "async/"
+"""Folders of the bucket: what batches read and write (sd_contract.batch), and what asynchronous
+endpoints answer."""
+
+
+class BatchStack(Stack):
+    """Exposes `exchange` and `bulk_role`, for the variants.
+
+    It exports the same whatever they are: what a variant that was dropped from the setting, or has
+    fewer engines than it had, still uses can't be taken away.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        storage: StorageStack,
+        api: ApiStack,
+    ) -> None:
+        super().__init__(scope, id, env=Environment(region=settings.region))
+        bucket = self._bucket(settings)
+        table = self._table()
+        self.bulk_role = BulkRole(
+            self, "BulkJob", names=settings.names, storage=storage, bucket=bucket, folder=BATCHES
+        ).role
+        functions = BatchFunctions(
+            self,
+            "Functions",
+            settings=settings,
+            bucket=bucket,
+            table=table,
+            api=api,
+            bulk_role=self.bulk_role,
+        )
+        success, error = (
+            sns.Topic(self, name, enforce_ssl=True) for name in ("Answered", "Failed")
+        )
+        self.exchange = BatchExchange(bucket, BATCHES, ANSWERS, success, error)
+        functions.hear_of_answers(success, error)
+        functions.answer(api)
+        for variant in settings.variants:
+            if ASYNC in variant.serve:
+                LogGroup(
+                    self,
+                    f"{variant.title}Containers",
+                    days=settings.api.log_days,
+                    name=settings.names.async_container_log(variant.name),
+                )
+        for value in (
+            bucket.bucket_name,
+            bucket.bucket_arn,
+            success.topic_arn,
+            error.topic_arn,
+            self.bulk_role.role_arn,
+        ):
+            self.export_value(value)
+
+    def _bucket(self, settings: Settings) -> s3.Bucket:
+        days = settings.batch.result_days
+        bucket = s3.Bucket(
+            self,
+            "Files",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(days))],
+            cors=_cors(settings.api.cors_origins),
+            # As the pictures': one with some left is not ours to empty.
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        )
+        acknowledge(
+            bucket,
+            "Only the batches' functions and jobs write here, and their log says for which batch; "
+            "callers come by presigned URLs, to objects that expire by rule.",
+            "AwsSolutions-S1",
+        )
+        return bucket
+
+    def _table(self) -> dynamodb.Table:
+        table = dynamodb.Table(
+            self,
+            "Batches",
+            partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expires_at",
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        acknowledge(
+            table,
+            "State of batches, which expires with their results within days; what a batch has made "
+            "lies in S3, and its results can be counted again from there.",
+            "AwsSolutions-DDB3",
+        )
+        return table
+
+
+def _cors(origins: tuple[str, ...] | None) -> list[s3.CorsRule] | None:
+    """A page may put a file where `upload_url` says."""
+    if not origins:
+        return None
+    return [
+        s3.CorsRule(
+            allowed_methods=[s3.HttpMethods.PUT, s3.HttpMethods.GET],
+            allowed_origins=list(origins),
+            allowed_headers=["*"],
+        )
+    ]
