@@ -120,12 +120,15 @@ _CLASSES = {
     "\\p{N}": "\\d",
     "\\p{Z}": "\\s",
 }
+# Java's way to write what takes two of its characters, and Python's.
+_BEYOND_16_BITS = (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
 
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
     """A Java pattern for Python; None for one that has no equal here, which then checks nothing."""
     python, in_brackets = "", False
+    pattern = pattern.replace(*_BEYOND_16_BITS)
     for part in re.findall(r"\\p\{\w+\}|\\.|.", pattern, re.DOTALL):
         if part in _CLASSES:
             python += _CLASSES[part] if in_brackets else f"[{_CLASSES[part]}]"

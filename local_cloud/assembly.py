@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from local_cloud.autoscaling.cloudformation import register_scaling_types
+from local_cloud.autoscaling.service import POLICY_ARN, AutoScaling
 from local_cloud.codebuild.service import CodeBuildService
 from local_cloud.docker.registry import AwsRegistry, registry_accounts
 from local_cloud.docker.store import ImageStore
@@ -11,15 +13,20 @@ from local_cloud.ministack.alarms import Alarms
 from local_cloud.ministack.api_gateway import correct_api_gateway
 from local_cloud.ministack.codebuild import install_codebuild
 from local_cloud.ministack.corrections import correct_cloudformation
+from local_cloud.ministack.deliveries import correct_deliveries
 from local_cloud.ministack.ecr import install_registry
 from local_cloud.ministack.function_logs import install_function_logs
 from local_cloud.ministack.identity import create_deployer, enter_account
+from local_cloud.ministack.queue_metrics import QueueMetrics
+from local_cloud.ministack.queues import correct_queues
 from local_cloud.ministack.resource_arns import install_resource_arns
-from local_cloud.ministack.routes import install_sagemaker
+from local_cloud.ministack.routes import install_sagemaker, install_scaling
+from local_cloud.ministack.transactions import correct_transactions
 from local_cloud.ministack.web_acls import register_associations
 from local_cloud.sagemaker.cloudformation import register_sagemaker_types
 from local_cloud.sagemaker.control import SageMakerControl
 from local_cloud.sagemaker.runtime import InvokeEndpoint
+from local_cloud.sagemaker.scaling import VariantCapacities
 from local_cloud.settings import CloudSettings
 
 
@@ -30,8 +37,18 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     alarms = Alarms(settings)
     alarms.install()
     control = SageMakerControl(settings, alarms)
-    install_sagemaker(settings, control.call, InvokeEndpoint(settings, control.endpoints))
+    scaling = AutoScaling(settings, VariantCapacities(control), alarms)
+    control.endpoints.scaling = scaling.operations
+    install_sagemaker(
+        settings,
+        control.call,
+        InvokeEndpoint(settings, control.endpoints),
+        control.invoke_asynchronously,
+        scaling.operations.scales,
+    )
+    install_scaling(scaling.call)
     register_sagemaker_types(control)
+    register_scaling_types(scaling.call)
     register_associations()
     builds = CodeBuildService(settings)
     install_codebuild(builds.start_build, builds.stop_build)
@@ -40,10 +57,19 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     install_resource_arns(settings)
     correct_cloudformation()
     correct_api_gateway(settings)
+    correct_queues(settings)
+    correct_deliveries(settings)
+    correct_transactions(settings)
+    (queue_metrics := QueueMetrics(settings)).start()
     install_function_logs(settings)
     create_deployer(settings)
+    alarms.start({POLICY_ARN: scaling.on_alarm})
+    scaling.start()
 
     def stop() -> None:
+        alarms.stop()
+        scaling.stop()
+        queue_metrics.stop()
         builds.stop()
         control.stop()
 

@@ -34,18 +34,23 @@ def client(settings: CloudSettings, service: str, role: RoleSession) -> BaseClie
         )
 
 
-def download_prefix(s3: Any, uri: str, folder: Path) -> int:
-    """Copy every object under an s3:// prefix to `folder`; the number of files. TransferErrors."""
+def download_prefix(s3: Any, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> int:
+    """Copy the objects under an s3:// prefix to `folder`; how many there are. TransferErrors.
+
+    `share` (i, n) copies every n-th of them, beginning with the i-th.
+    """
     bucket, prefix = split_s3_uri(uri)
+    number, of = share
     count = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             relative = item["Key"][len(prefix) :].lstrip("/")
             if not relative or relative.endswith("/"):
                 continue
-            target = folder / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            download_object(s3, bucket, item["Key"], target)
+            if count % of == number:
+                target = folder / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                download_object(s3, bucket, item["Key"], target)
             count += 1
     return count
 

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ministack import app
-from ministack.core.iam_evaluator import AuthError, EvalContext, evaluate_resource_policy
-from ministack.services import apigateway_v1, lambda_svc
+from ministack.core.iam_evaluator import AuthError
+from ministack.services import apigateway_v1
 from ministack.services.cloudformation import provisioners
 
 from local_cloud.ministack.answers import Response
+from local_cloud.ministack.function_policies import may_invoke
 from local_cloud.ministack.response_overrides import overridden_headers
 from local_cloud.settings import CloudSettings
+from sd_contract.limits import LAMBDA_BYTES
 
 Step = Callable[..., Awaitable[Any]]
+# Of a response; its own message says so: "exceeded maximum allowed payload size (6291556 bytes)".
+ANSWER_BYTES = LAMBDA_BYTES + 100
 # How an authorizer's key passes MiniStack's cache: by its context.
 _KEY = "usageIdentifierKey"
 _DENIED = "AccessDeniedException"
@@ -49,7 +53,8 @@ def correct_api_gateway(settings: CloudSettings) -> None:
     gateway._authorize_request_v1 = noting_the_key(gateway._authorize_request_v1)
     gateway._check_api_key = with_the_source_s_key(gateway._check_api_key)
     gateway._build_lambda_event_v1 = with_the_caller_s_key(gateway._build_lambda_event_v1)
-    gateway._call_lambda_raw = if_allowed(settings, gateway._call_lambda_raw)
+    gateway._call_lambda_raw = if_allowed(settings, within_size(gateway._call_lambda_raw))
+    gateway._lambda_proxy_response = saying_nothing(gateway._lambda_proxy_response)
     gateway._invoke_mock_v1 = with_overrides(gateway._invoke_mock_v1)
     gateway._AUTHENTICATION_GATEWAY_ERRORS[_DENIED] = ("ACCESS_DENIED", _DENIED)
     app._enforce_execute_api = in_the_api_s_form(app._enforce_execute_api)
@@ -78,7 +83,8 @@ def asking_for_a_key(settings: CloudSettings, invoke: Step) -> Step:
         function = apigateway_v1._extract_lambda_ref_from_integration_uri(
             authorizer["authorizerUri"]
         )
-        if not _may_invoke(settings, function, f"{api}/authorizers/{authorizer['id']}"):
+        caller = settings.arn("execute-api", f"{api}/authorizers/{authorizer['id']}")
+        if not may_invoke(settings, function, "apigateway.amazonaws.com", caller):
             return None  # as where there is no such function
         result = await invoke(authorizer, event, *place)
         answer = (result or {}).get("body")
@@ -134,27 +140,39 @@ def if_allowed(settings: CloudSettings, call: Step) -> Step:
     """A function is only invoked where its policy lets this API and path; else a 500."""
 
     async def wrapped(function: str, event: Any, **place: Any) -> Any:
-        if not _may_invoke(settings, function, _FOLLOWED.get().caller):
+        caller = settings.arn("execute-api", _FOLLOWED.get().caller)
+        if not may_invoke(settings, function, "apigateway.amazonaws.com", caller):
             return None, "no permission"
         return await call(function, event, **place)
 
     return wrapped
 
 
-def _may_invoke(settings: CloudSettings, function: str, caller: str) -> bool:
-    record, _, _ = lambda_svc._get_func_record_for_ref_in_scope(function)
-    context = EvalContext(
-        principal_arn="apigateway.amazonaws.com",
-        principal_type="Service",
-        principal_account="",
-        action="lambda:InvokeFunction",
-        resource_arn=function,
-        region=settings.region,
-        service_context={"aws:sourcearn": settings.arn("execute-api", caller)},
-    )
-    policy = (record or {}).get("policy")
-    verdict = evaluate_resource_policy(policy, context, service="apigateway.amazonaws.com")
-    return bool(verdict.decision == "Allow")
+def within_size(call: Step) -> Step:
+    """Lambda takes and gives so much; of what is more the gateway tells the refusal, or a 502."""
+
+    async def wrapped(function: str, event: Any, **place: Any) -> Any:
+        if len(json.dumps(event)) > LAMBDA_BYTES:
+            operation = "for the InvokeFunction operation"
+            said = {"Message": f"Request must be smaller than {LAMBDA_BYTES} bytes {operation}"}
+            return {"body": {"statusCode": 413, "body": json.dumps(said)}}, None
+        result, error = await call(function, event, **place)
+        body = (result or {}).get("body")
+        if len(body if isinstance(body, str | bytes) else json.dumps(body)) > ANSWER_BYTES:
+            return {"error": True, "body": "Function.ResponseSizeTooLarge"}, error
+        return result, error
+
+    return wrapped
+
+
+def saying_nothing(shape: Callable[..., Any]) -> Callable[..., Any]:
+    """A function's error reaches its log, and no caller."""
+
+    def wrapped(result: Any) -> Any:
+        response, error = shape(result)
+        return response, error and "Internal server error"
+
+    return wrapped
 
 
 def with_overrides(answer: Callable[..., Response]) -> Callable[..., Response]:

@@ -1,4 +1,5 @@
-"""On which resource a request must be allowed, where MiniStack doesn't know or says another."""
+"""What a request must be allowed, on which resource and under which conditions, where MiniStack
+doesn't know or says another."""
 
 from __future__ import annotations
 
@@ -29,7 +30,35 @@ def install_resource_arns(settings: CloudSettings) -> None:
         said = str(known(service, method, path, headers, body, *rest))
         return corrected_arn(settings, said, service, path, headers, body)
 
+    tags = iam_actions.request_tag_context
+
+    def context(service: str, action: str, body: bytes, *rest: Any) -> dict[str, Any]:
+        return {**tags(service, action, body, *rest), **event_context(action, body)}
+
+    action_of = iam_actions.extract_iam_action
+
+    def action(*arguments: Any) -> str | None:
+        said: str | None = action_of(*arguments)
+        # A batch of SQS's is allowed as one is: it has no action of its own (Service Authorization
+        # Reference).
+        return said.removesuffix("Batch") if said and said.startswith("sqs:") else said
+
+    iam_actions.extract_iam_action = action
     iam_actions.extract_resource_arn = extract
+    iam_actions.request_tag_context = context
+
+
+def event_context(action: str, body: bytes) -> dict[str, str]:
+    """PutEvents' condition keys (EventBridge user guide, eb-use-conditions), of entries that are
+    alike; those of several sources are no source's here."""
+    if action != "events:PutEvents":
+        return {}
+    entries = json.loads(body or b"{}").get("Entries") or []
+    members = {"events:source": "Source", "events:detail-type": "DetailType"}
+    return {
+        key: " ".join(sorted({str(entry.get(member)) for entry in entries}))
+        for key, member in members.items()
+    }
 
 
 def corrected_arn(

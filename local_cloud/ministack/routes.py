@@ -1,4 +1,4 @@
-"""SageMaker's requests on their way in: IAM first, then the control plane or the runtime."""
+"""Requests for the services that MiniStack lacks, on their way in: IAM first, then the service."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ Control = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 Invoke = Callable[[str, Mapping[str, str], bytes], Response]
 """(endpoint, headers with small letters, body)"""
 
+DEREGISTER = "application-autoscaling:DeregisterScalableTarget"
 # The operations whose request names a role that SageMaker then acts under.
 _ROLE_MEMBERS = {"CreateModel": "ExecutionRoleArn", "CreateTrainingJob": "RoleArn"}
 
@@ -27,8 +28,16 @@ _ROLE_MEMBERS = {"CreateModel": "ExecutionRoleArn", "CreateTrainingJob": "RoleAr
 class SageMakerRoutes:
     """The HTTP face of the control plane and the runtime."""
 
-    def __init__(self, settings: CloudSettings, control: Control, invoke: Invoke) -> None:
-        self._settings, self._control, self._invoke = settings, control, invoke
+    def __init__(
+        self,
+        settings: CloudSettings,
+        control: Control,
+        invoke: Invoke,
+        invoke_async: Invoke,
+        scales: Callable[[str], bool],
+    ) -> None:
+        self._settings, self._control, self._scales = settings, control, scales
+        self._invoke, self._invoke_async = invoke, invoke_async
 
     async def handle_request(
         self,
@@ -51,12 +60,15 @@ class SageMakerRoutes:
         match method, *path.strip("/").split("/"):
             case "POST", "endpoints", name, "invocations":
                 return self._invoke(name, headers, body)
+            case "POST", "endpoints", name, "async-invocations":
+                return self._invoke_async(name, headers, body)
         unknown = f"The local cloud has no SageMaker operation at {path}"
         return refusal(BadRequest("UnknownOperationException", unknown, 404))
 
     def _control_plane(self, operation: str, headers: dict[str, str], body: bytes) -> Response:
         def perform(request: Mapping[str, Any]) -> Mapping[str, Any]:
             self._check_pass_role(operation, request, headers)
+            self._check_deregister(operation, request, headers)
             return self._control(operation, request)
 
         return answering(perform)(json.loads(body or b"{}"))
@@ -77,15 +89,63 @@ class SageMakerRoutes:
                 "because no identity-based policy allows the iam:PassRole action",
             )
 
+    def _check_deregister(
+        self, operation: str, request: Mapping[str, Any], headers: dict[str, str]
+    ) -> None:
+        """Whoever deletes an endpoint that is scaled must be allowed to deregister it (the
+        sentence: awslabs/stable-diffusion-aws-extension#161)."""
+        if operation != "DeleteEndpoint" or not self._scales(str(request.get("EndpointName"))):
+            return
+        caller, action = router.extract_access_key_id(headers, {}), DEREGISTER
+        arn = self._settings.arn("application-autoscaling", "scalable-target/*")
+        if denied(self._settings, caller, action, arn):
+            raise BadRequest(
+                "ValidationException",
+                "An Application AutoScaling scalable target exists for a variant being deleted, "
+                "and the IAM identity used to invoke DeleteEndpoint does not have "
+                f"{action} permission to deregister the scalable target.",
+            )
 
-def install_sagemaker(settings: CloudSettings, control: Control, invoke: Invoke) -> None:
-    """Route SageMaker's requests to these, with IAM in front of them."""
+
+def install_scaling(call: Control) -> None:
+    """Route Application Auto Scaling's requests to this, with IAM in front of them."""
+
+    async def handle(
+        _method: str, _path: str, headers: dict[str, str], body: bytes, _query: Mapping[str, Any]
+    ) -> Response:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        result: Response = await run_reentrant(
+            answering(lambda request: call(operation, request)),
+            json.loads(body or b"{}"),
+            thread_name="application-autoscaling",
+        )
+        return result
+
+    name = "application-autoscaling"
+    router.SERVICE_PATTERNS[name] = {
+        "target_prefixes": ["AnyScaleFrontendService."],
+        "host_patterns": [r"application-autoscaling\."],
+        "credential_scope": name,
+    }
+    app.SERVICE_HANDLERS[name] = handle
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = name
+
+
+def install_sagemaker(
+    settings: CloudSettings,
+    control: Control,
+    invoke: Invoke,
+    invoke_async: Invoke,
+    scales: Callable[[str], bool],
+) -> None:
+    """Route SageMaker's requests to these, with IAM in front of them. `scales` says of an endpoint
+    whether it is registered with Application Auto Scaling."""
     router.SERVICE_PATTERNS["sagemaker"] = {
         "target_prefixes": ["SageMaker."],
         "host_patterns": [r"(api|runtime)\.sagemaker\."],
         "credential_scope": "sagemaker",
     }
-    routes = SageMakerRoutes(settings, control, invoke)
+    routes = SageMakerRoutes(settings, control, invoke, invoke_async, scales)
     app.SERVICE_HANDLERS["sagemaker"] = routes.handle_request
     iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
     iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]

@@ -13,6 +13,9 @@ from ministack.services import cloudwatch, cloudwatch_logs, eventbridge
 from local_cloud.ministack.identity import RoleSession, allowed, enter_account
 from local_cloud.settings import CloudSettings
 
+# How often a high-resolution metric has a data point.
+HIGH_RESOLUTION_S = 10
+
 
 class LogStream:
     """Lines into one CloudWatch Logs stream, made on first use.
@@ -72,25 +75,31 @@ class Metric:
     unit: str
 
 
-def put_metrics(namespace: str, dimensions: Mapping[str, str], metrics: Sequence[Metric]) -> None:
-    """Store data points as the service itself does (AWS/* is closed to PutMetricData callers)."""
-    cloudwatch._put_metric_data(
-        {},
-        {
-            "Namespace": namespace,
-            "MetricData": [
-                {
-                    "MetricName": metric.name,
-                    "Value": metric.value,
-                    "Unit": metric.unit,
-                    "Dimensions": [{"Name": k, "Value": v} for k, v in dimensions.items()],
-                }
-                for metric in metrics
-            ],
-        },
-        False,
-        True,
-    )
+def put_metrics(
+    namespace: str,
+    dimensions: Mapping[str, str],
+    metrics: Sequence[Metric],
+    kept_s: float | None = None,
+) -> None:
+    """Store data points as the service itself does (AWS/* is closed to PutMetricData callers), and
+    forget those of the same series that are older than `kept_s`."""
+    for metric in metrics:
+        cloudwatch._store_datum(
+            namespace,
+            metric.name,
+            dict(dimensions),
+            time.time(),
+            metric.unit,
+            metric.value,
+            None,
+            None,
+            None,
+        )
+        if kept_s is not None:
+            series = cloudwatch._dims_key(dict(dimensions))
+            points = cloudwatch._metrics[(namespace, metric.name, series)]
+            while points[0]["Timestamp"] < time.time() - kept_s:
+                del points[0]
 
 
 def put_event(source: str, detail_type: str, detail: Mapping[str, Any], resource: str) -> None:

@@ -13,6 +13,12 @@ from local_cloud.ministack.cloudformation import Properties, Provisioned, Resour
 from local_cloud.sagemaker.control import SageMakerControl
 
 ENDPOINT = "AWS::SageMaker::Endpoint"
+# Of an endpoint's properties, those that UpdateEndpoint alone has.
+OF_UPDATES = (
+    "RetainAllVariantProperties",
+    "ExcludeRetainedVariantProperties",
+    "RetainDeploymentConfig",
+)
 
 
 def register_sagemaker_types(control: SageMakerControl) -> None:
@@ -72,7 +78,8 @@ class _Immutable(_Resource):
 
 class _Endpoint(_Resource):
     def create(self, generated: str, props: Properties) -> Provisioned:
-        arn, names = super().create(generated, props)
+        asked = {name: value for name, value in props.items() if name not in OF_UPDATES}
+        arn, names = super().create(generated, asked)
         if failure := self._failure(arn):
             # The rollback has no physical id to delete it by.
             self.delete(arn, props)
@@ -82,7 +89,7 @@ class _Endpoint(_Resource):
     def update(self, arn: str, old: Properties, new: Properties) -> Provisioned:
         keys = ("EndpointConfigName", "DeploymentConfig")
         if any(old.get(key) != new.get(key) for key in keys):
-            request = {key: new[key] for key in keys if new.get(key)}
+            request = {key: new[key] for key in (*keys, *OF_UPDATES) if new.get(key)}
             request["EndpointName"] = self._names[arn]
             self._call("Update", request)
             if failure := self._failure(arn):

@@ -11,8 +11,10 @@ from typing import Any
 
 from local_cloud.api_shapes import BadRequest, check_request
 from local_cloud.ministack.alarms import Alarms
+from local_cloud.sagemaker.async_invocation import InvokeEndpointAsync
 from local_cloud.sagemaker.endpoints import Endpoints
 from local_cloud.sagemaker.models import Models
+from local_cloud.sagemaker.publishing import EndpointMetrics
 from local_cloud.sagemaker.resources import Operations
 from local_cloud.sagemaker.training import TrainingJobs
 from local_cloud.settings import CloudSettings
@@ -24,6 +26,11 @@ class SageMakerControl:
     def __init__(self, settings: CloudSettings, alarms: Alarms) -> None:
         self._lock = threading.RLock()
         self.endpoints = Endpoints(settings, models := Models(settings), self._lock, alarms)
+        self.invoke_asynchronously = InvokeEndpointAsync(settings, self.endpoints)
+        self._metrics = EndpointMetrics(
+            settings, self.endpoints, self.invoke_asynchronously.backlog
+        )
+        self._metrics.start()
         self._training = TrainingJobs(settings)
         self._operations: Operations = {
             **models.operations,
@@ -44,5 +51,6 @@ class SageMakerControl:
 
     def stop(self) -> None:
         """End every container and every training job."""
+        self._metrics.stop()
         self._training.stop()
         self.endpoints.stop()

@@ -1,4 +1,4 @@
-"""SageMaker's endpoints: created, updated blue/green, rolled back, deleted.
+"""SageMaker's endpoints: created, updated blue/green, rolled back, scaled, deleted.
 
 An update bakes: the new fleet takes the traffic, the old one stays for TerminationWaitInSeconds
 and takes it back when an alarm of AutoRollbackConfiguration is in ALARM during the deployment
@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from local_cloud.api_shapes import BadRequest
+from local_cloud.api_shapes import BadRequest, service_model
 from local_cloud.ministack.alarms import Alarms
 from local_cloud.ministack.identity import run_in_account
 from local_cloud.sagemaker.container import ContainerFailed
+from local_cloud.sagemaker.endpoint import Endpoint, ScalableVariants, kept_instances
 from local_cloud.sagemaker.fleet import Fleet
 from local_cloud.sagemaker.models import Models
 from local_cloud.sagemaker.resources import Answer, Operations, Request, invalid, make_arn
@@ -24,32 +24,6 @@ from local_cloud.sagemaker.rollback import AlarmTripped, AutoRollback
 from local_cloud.settings import CloudSettings
 
 BAKING_POLL_S = 0.05
-
-
-@dataclass
-class Endpoint:
-    """An endpoint and what serves it. `fleet` is None until the first one is healthy; `previous` is
-    the one before, while an update bakes."""
-
-    name: str
-    arn: str
-    config: Mapping[str, Any]
-    status: str = "Creating"
-    created: float = field(default_factory=time.time)
-    modified: float = field(default_factory=time.time)
-    failure: str = ""
-    fleet: Fleet | None = None
-    starting: Fleet | None = None
-    previous: Fleet | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-    """Set while no creation or update is under way."""
-
-    def stop(self) -> None:
-        """End its containers."""
-        self.status = "Deleting"
-        for fleet in (self.starting, self.fleet, self.previous):
-            if fleet:
-                fleet.stop()
 
 
 class Endpoints:
@@ -60,10 +34,13 @@ class Endpoints:
     ) -> None:
         self._settings, self._models, self._lock, self._alarms = settings, models, lock, alarms
         self._endpoints: dict[str, Endpoint] = {}
+        self.scaling: ScalableVariants | None = None
         self.operations: Operations = {
             "CreateEndpoint": self._create_endpoint,
             "UpdateEndpoint": self._update_endpoint,
+            "UpdateEndpointWeightsAndCapacities": self._update_capacities,
             "DescribeEndpoint": self._describe_endpoint,
+            "ListEndpoints": self._list_endpoints,
             "DeleteEndpoint": self._delete_endpoint,
         }
 
@@ -75,10 +52,18 @@ class Endpoints:
             )
         return self._endpoints[name]
 
-    def serving(self, name: str) -> Fleet | None:
-        """What answers an endpoint's invocations."""
+    def serving(self) -> list[Endpoint]:
+        """Those with a fleet that takes invocations."""
+        return [endpoint for endpoint in list(self._endpoints.values()) if endpoint.fleet]
+
+    def taking_invocations(self, name: str) -> tuple[Endpoint, Fleet]:
+        """BadRequest where there is none of that name, or nothing serves it yet."""
         endpoint = self._endpoints.get(name)
-        return endpoint.fleet if endpoint else None
+        if endpoint is None or endpoint.fleet is None:
+            # aws/amazon-sagemaker-examples#559.
+            account = self._settings.account
+            raise BadRequest("ValidationError", f"Endpoint {name} of account {account} not found.")
+        return endpoint, endpoint.fleet
 
     def stop(self) -> None:
         """End every container of every endpoint."""
@@ -92,51 +77,102 @@ class Endpoints:
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = self._models.config(request["EndpointConfigName"])
         endpoint = self._endpoints[name] = Endpoint(name, arn, config)
-        self._roll_out(endpoint, config, {})
+        self._roll_out(endpoint, config, {}, None)
         return {"EndpointArn": arn}
 
     def _update_endpoint(self, request: Request) -> Answer:
-        endpoint = self.endpoint(request["EndpointName"])
-        if endpoint.status not in ("InService", "Failed"):
-            raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+        endpoint = self._settled(request["EndpointName"])
         config = self._models.config(request["EndpointConfigName"])
+        self._check_instance_type(endpoint, config)
         endpoint.status, endpoint.failure = "Updating", ""
-        self._roll_out(endpoint, config, request.get("DeploymentConfig") or {})
+        deployment = request.get("DeploymentConfig") or {}
+        self._roll_out(endpoint, config, deployment, kept_instances(endpoint, request))
         return {"EndpointArn": endpoint.arn}
 
+    def _update_capacities(self, request: Request) -> Answer:
+        endpoint = self._settled(request["EndpointName"])
+        (change, *others) = request["DesiredWeightsAndCapacities"]
+        fleet, wanted = endpoint.fleet, change.get("DesiredInstanceCount")
+        if others or wanted is None or "DesiredWeight" in change:
+            raise invalid("The local cloud changes the DesiredInstanceCount of one variant alone.")
+        if fleet is None or change["VariantName"] != fleet.production_variant:
+            raise invalid(f'Could not find variant "{change["VariantName"]}".')
+        if wanted < 1 and not endpoint.asynchronous:
+            # Developer guide, async-inference-autoscale: no other kind of model can be at zero.
+            raise invalid(
+                f"DesiredInstanceCount of variant {fleet.production_variant} must be at least 1: "
+                "the endpoint has no AsyncInferenceConfig."
+            )
+        endpoint.status, endpoint.failure = "Updating", ""
+        endpoint.done.clear()
+
+        def work() -> None:
+            try:
+                fleet.scale(wanted)
+            except (ContainerFailed, BadRequest, OSError) as error:
+                endpoint.failure = str(error)
+            finally:
+                with self._lock:
+                    endpoint.modified = time.time()
+                    if endpoint.status != "Deleting":
+                        endpoint.status = "InService"
+                endpoint.done.set()
+
+        run_in_account(self._settings, work, f"scale-{endpoint.name}")
+        return {"EndpointArn": endpoint.arn}
+
+    def _settled(self, name: str) -> Endpoint:
+        endpoint = self.endpoint(name)
+        if endpoint.status not in ("InService", "Failed"):
+            raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+        return endpoint
+
+    def _check_instance_type(self, endpoint: Endpoint, config: Mapping[str, Any]) -> None:
+        """Such an update fails (developer guide, endpoint-scaling-update)."""
+        fleet, new = endpoint.fleet, config["ProductionVariants"][0]["InstanceType"]
+        if (
+            fleet
+            and fleet.instance_type != new
+            and self.scaling
+            and self.scaling.scales(endpoint.name)
+        ):
+            raise invalid(
+                f"The update would change the instance type of variant {fleet.production_variant} "
+                f"from {fleet.instance_type} to {new}, and the variant is a target for automatic "
+                "scaling: deregister it first."
+            )
+
     def _describe_endpoint(self, request: Request) -> Answer:
-        endpoint = self.endpoint(request["EndpointName"])
-        answer: Answer = {
-            "EndpointName": endpoint.name,
-            "EndpointArn": endpoint.arn,
-            "EndpointConfigName": endpoint.config["EndpointConfigName"],
-            "EndpointStatus": endpoint.status,
-            "CreationTime": endpoint.created,
-            "LastModifiedTime": endpoint.modified,
-        }
-        if fleet := endpoint.fleet:
-            answer["ProductionVariants"] = [
-                {
-                    "VariantName": fleet.production_variant,
-                    "CurrentInstanceCount": fleet.instances,
-                    "DesiredInstanceCount": fleet.instances,
-                }
+        return self.endpoint(request["EndpointName"]).described()
+
+    def _list_endpoints(self, request: Request) -> Answer:
+        if request:
+            raise invalid("The local cloud lists all endpoints at once.")
+        members = service_model("sagemaker").shape_for("EndpointSummary").members
+        return {
+            "Endpoints": [
+                {key: value for key, value in endpoint.described().items() if key in members}
+                for endpoint in list(self._endpoints.values())
             ]
-        if endpoint.failure:
-            answer["FailureReason"] = endpoint.failure
-        return answer
+        }
 
     def _delete_endpoint(self, request: Request) -> Answer:
         self.endpoint(request["EndpointName"])
         self._endpoints.pop(request["EndpointName"]).stop()
+        if self.scaling:
+            self.scaling.forget(request["EndpointName"])
         return {}
 
     def _roll_out(
-        self, endpoint: Endpoint, config: Mapping[str, Any], deployment: Mapping[str, Any]
+        self,
+        endpoint: Endpoint,
+        config: Mapping[str, Any],
+        deployment: Mapping[str, Any],
+        instances: int | None,
     ) -> None:
         """Start a fleet beside the one that serves; swap when healthy, else keep the old one."""
         model = self._models.model(config["ProductionVariants"][0]["ModelName"])
-        fleet = endpoint.starting = Fleet(self._settings, endpoint.name, config, model)
+        fleet = endpoint.starting = Fleet(self._settings, endpoint.name, config, model, instances)
         endpoint.done.clear()
         rollback = AutoRollback(self._settings, self._alarms, deployment, model["ExecutionRoleArn"])
 

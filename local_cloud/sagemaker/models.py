@@ -18,7 +18,6 @@ from local_cloud.sagemaker.resources import (
 from local_cloud.settings import CloudSettings
 
 NOT_HERE = {
-    "AsyncInferenceConfig",
     "DataCaptureConfig",
     "ExplainerConfig",
     "ShadowProductionVariants",
@@ -83,6 +82,7 @@ class Models:
         if others:
             raise invalid("The local cloud serves one production variant a configuration.")
         self.model(main["ModelName"])
+        check_asynchronous(request.get("AsyncInferenceConfig"))
         if not main.get("InstanceType"):
             raise invalid(f"InstanceType is required for variant {main['VariantName']}.")
         self._configs[name] = {
@@ -107,3 +107,12 @@ class Models:
         if name not in records:
             raise invalid(f'Could not find {noun} "{make_arn(self._settings, kind, name)}".')
         return records[name]
+
+
+def check_asynchronous(config: dict[str, Any] | None) -> None:
+    """BadRequest for an AsyncInferenceConfig that is more than is done here, or less."""
+    output = (config or {}).get("OutputConfig", {})
+    if config is not None and not output.get("S3OutputPath"):
+        raise invalid("AsyncInferenceConfig: OutputConfig needs an S3OutputPath.")
+    if (output.get("NotificationConfig") or {}).get("IncludeInferenceResponseIn"):
+        raise invalid("The local cloud has no IncludeInferenceResponseIn.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from local_cloud.api_shapes import BadRequest
 from local_cloud.ministack.identity import enter_account
 from local_cloud.ministack.telemetry import Metric, put_metrics
+from local_cloud.sagemaker.endpoint import Endpoint
 from local_cloud.sagemaker.endpoints import Endpoints
 from local_cloud.sagemaker.fleet import Fleet
 from local_cloud.settings import CloudSettings
@@ -20,6 +21,7 @@ from sd_contract.limits import INVOCATION_BYTES, INVOCATION_S
 HttpAnswer = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
 
+NAMESPACE = "AWS/SageMaker"
 CUSTOM = "x-amzn-sagemaker-custom-attributes"
 # SageMaker's sentences where the container gave no answer, both under status 0. Time-out:
 # aws-samples/host-yolov8-on-sagemaker-endpoint#21. Died, with workers "abnormally terminated" in
@@ -57,11 +59,21 @@ class InvokeEndpoint:
         enter_account(self._settings)
         started = time.perf_counter()
         try:
-            fleet, port = self._target(name, body)
+            endpoint, fleet = self._target(name, body)
+            with fleet.instance() as instance:
+                if instance is None:
+                    # botocore's text of the error.
+                    raise BadRequest(
+                        "ServiceUnavailable",
+                        "The service is unavailable. Try your call again.",
+                        503,
+                    )
+                port = instance.container.port
+                passed = container_headers(headers, "application/json")
+                answer = forward(name, port, passed, body, self._timeout_s)
         except BadRequest as error:
-            return _error(error.status, error.code, {"Message": str(error)})
-        answer = self._forward(name, port, headers, body)
-        self._measure(name, fleet, answer, time.perf_counter() - started)
+            return http_error(error.status, error.code, {"Message": str(error)})
+        self._measure(endpoint, fleet, answer, time.perf_counter() - started)
         if not 200 <= answer.status < 300:
             return self._model_error(name, answer)
         if len(answer.body) > INVOCATION_BYTES:
@@ -75,59 +87,33 @@ class InvokeEndpoint:
             result[CUSTOM] = custom
         return 200, result, answer.body
 
-    def _target(self, name: str, body: bytes) -> tuple[Fleet, int]:
-        """The fleet, and the port of its container."""
-        fleet = self._endpoints.serving(name)
-        if fleet is None:
-            # aws/amazon-sagemaker-examples#559.
-            account = self._settings.account
-            raise BadRequest("ValidationError", f"Endpoint {name} of account {account} not found.")
+    def _target(self, name: str, body: bytes) -> tuple[Endpoint, Fleet]:
+        endpoint, fleet = self._endpoints.taking_invocations(name)
+        if endpoint.asynchronous:
+            # The code: strands-agents/harness-sdk#1969; the sentence is the developer guide's
+            # (async-inference).
+            raise BadRequest(
+                "ValidationError", f"Endpoint {name} can only receive asynchronous invocations."
+            )
         if len(body) > INVOCATION_BYTES:
             raise BadRequest(
                 "ValidationError",
                 "1 validation error detected: Value at 'body' failed to satisfy constraint: "
                 f"Member must have length less than or equal to {INVOCATION_BYTES}",
             )
-        if (port := fleet.port) is None:
-            # botocore's text of the error.
-            raise BadRequest(
-                "ServiceUnavailable", "The service is unavailable. Try your call again.", 503
-            )
-        return fleet, port
+        return endpoint, fleet
 
-    def _forward(
-        self, endpoint: str, port: int, headers: Mapping[str, str], body: bytes
-    ) -> ContainerAnswer:
-        """One POST /invocations to a container; never raises for what it does."""
-        started = time.perf_counter()
-        passed = {
-            "Content-Type": headers.get("content-type", "application/json"),
-            "Accept": headers.get("accept", "*/*"),
-        }
-        if custom := headers.get(CUSTOM):
-            passed[CUSTOM] = custom
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=self._timeout_s)
-        status, kept = 0, dict[str, str]()
-        try:
-            connection.request("POST", "/invocations", body, passed)
-            response = connection.getresponse()
-            content, status = response.read(), response.status
-            kept = {name.lower(): value for name, value in response.getheaders()}
-        except TimeoutError:
-            content = TIMED_OUT.encode()
-        except (OSError, http.client.HTTPException):
-            content = NO_RESPONSE.format(endpoint=endpoint).encode()
-        finally:
-            connection.close()
-        return ContainerAnswer(status, content, kept, time.perf_counter() - started)
-
-    def _measure(self, name: str, fleet: Fleet, answer: ContainerAnswer, total_s: float) -> None:
-        metrics = invocation_metrics(answer, total_s)
-        dimensions = {"EndpointName": name, "VariantName": fleet.production_variant}
-        # The second is each fleet's own (developer guide, deployment-guardrails-configuration).
-        own = {"EndpointConfigName": fleet.config["EndpointConfigName"]}
-        for more in ({}, own):
-            put_metrics("AWS/SageMaker", {**dimensions, **more}, metrics)
+    def _measure(
+        self, endpoint: Endpoint, fleet: Fleet, answer: ContainerAnswer, total_s: float
+    ) -> None:
+        instances = len(fleet.instances) or 1
+        metrics = [
+            *invocation_metrics(answer, total_s),
+            Metric("Invocations", 1.0, "None"),
+            # Its Sum is what each instance has had (developer guide, monitoring-cloudwatch).
+            Metric("InvocationsPerInstance", 1.0 / instances, "None"),
+        ]
+        put_invocation_metrics(endpoint.name, fleet, metrics)
 
     def _model_error(self, name: str, answer: ContainerAnswer) -> HttpAnswer:
         """The container's own error, as SageMaker wraps it."""
@@ -143,7 +129,7 @@ class InvokeEndpoint:
             "OriginalMessage": said,
             "LogStreamArn": settings.arn("logs", f"log-group:{group}"),
         }
-        return _error(424, "ModelError", document)
+        return http_error(424, "ModelError", document)
 
 
 def invocation_metrics(answer: ContainerAnswer, total_s: float) -> list[Metric]:
@@ -157,6 +143,47 @@ def invocation_metrics(answer: ContainerAnswer, total_s: float) -> list[Metric]:
     ]
 
 
-def _error(status: int, code: str, document: dict[str, Any]) -> HttpAnswer:
+def put_invocation_metrics(endpoint: str, fleet: Fleet, metrics: Sequence[Metric]) -> None:
+    """With the dimensions of an endpoint's variant, and with those of its one fleet."""
+    dimensions = {"EndpointName": endpoint, "VariantName": fleet.production_variant}
+    # The second is each fleet's own (developer guide, deployment-guardrails-configuration).
+    own = {"EndpointConfigName": fleet.config["EndpointConfigName"]}
+    for more in ({}, own):
+        put_metrics(NAMESPACE, {**dimensions, **more}, metrics)
+
+
+def container_headers(headers: Mapping[str, str], content_type: str) -> dict[str, str]:
+    """What a container gets of an invocation's; `content_type` is for one that says none."""
+    passed = {
+        "Content-Type": headers.get("content-type", content_type),
+        "Accept": headers.get("accept", "*/*"),
+    }
+    if custom := headers.get(CUSTOM):
+        passed[CUSTOM] = custom
+    return passed
+
+
+def forward(
+    endpoint: str, port: int, headers: Mapping[str, str], body: bytes, timeout_s: float
+) -> ContainerAnswer:
+    """One POST /invocations to a container; never raises for what it does."""
+    started = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    status, kept = 0, dict[str, str]()
+    try:
+        connection.request("POST", "/invocations", body, dict(headers))
+        response = connection.getresponse()
+        content, status = response.read(), response.status
+        kept = {name.lower(): value for name, value in response.getheaders()}
+    except TimeoutError:
+        content = TIMED_OUT.encode()
+    except (OSError, http.client.HTTPException):
+        content = NO_RESPONSE.format(endpoint=endpoint).encode()
+    finally:
+        connection.close()
+    return ContainerAnswer(status, content, kept, time.perf_counter() - started)
+
+
+def http_error(status: int, code: str, document: dict[str, Any]) -> HttpAnswer:
     headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
     return status, headers, json.dumps(document).encode()

@@ -1,17 +1,17 @@
-"""SageMaker's training jobs: created, described, listed, stopped."""
+"""SageMaker's training jobs: created, described, listed, stopped; each change is an event."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from local_cloud.api_shapes import BadRequest
-from local_cloud.docker.command import ContainerCommand
 from local_cloud.docker.store import REFERENCE
 from local_cloud.ministack.identity import run_in_account
+from local_cloud.ministack.telemetry import put_event
 from local_cloud.sagemaker.resources import (
     Answer,
     Operations,
@@ -30,6 +30,16 @@ CAPACITY = (
 )
 # What ListTrainingJobs gives where MaxResults doesn't say.
 LIST_RESULTS = 10
+# What managed spot training is billed at, of the time it took; AWS's own example (botocore on
+# BillableTimeInSeconds), which is why that times the on-demand price is what a job costs.
+SPOT_BILLED = 0.2
+# Of a training job's event (docs.aws.amazon.com/sagemaker/latest/dg/
+# automating-sagemaker-with-eventbridge.html): no billable seconds, no Environment.
+EVENT = ("TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "SecondaryStatus",
+         "FailureReason", "HyperParameters", "AlgorithmSpecification", "RoleArn",
+         "InputDataConfig", "OutputDataConfig", "ResourceConfig", "VpcConfig",
+         "StoppingCondition", "CreationTime", "TrainingStartTime", "TrainingEndTime",
+         "LastModifiedTime", "SecondaryStatusTransitions")  # fmt: skip
 
 
 @dataclass
@@ -82,17 +92,9 @@ class TrainingJobs:
                 "Training job names must be unique within an AWS account and region, and a "
                 f"training job with this name already exists ({arn})",
             )
+        check_job(request)
         self._refuse_for_quota(request)
         role = sagemaker_role(self._settings, request["RoleArn"])
-        for channel in request.get("InputDataConfig") or []:
-            source = channel["DataSource"].get("S3DataSource") or {}
-            if source.get("S3DataType") != "S3Prefix":
-                raise invalid(
-                    f"Channel {channel['ChannelName']}: only an S3Prefix can be had here."
-                )
-        if request["OutputDataConfig"].get("CompressionType") != "NONE":
-            raise invalid("OutputDataConfig: only an uncompressed output can be had here.")
-        command = self._command(request["AlgorithmSpecification"])
         record = {
             **request,
             "TrainingJobArn": arn,
@@ -100,47 +102,52 @@ class TrainingJobs:
         }
         job = self._jobs[name] = JobRecord(record)
         job.enter("InProgress", "Starting", "Preparing the instances for training")
-        if self._settings.fault("training-capacity") is not None:
-            job.described["FailureReason"] = CAPACITY
-            job.enter("Failed", "Failed", CAPACITY)
-            job.ended = True
-            return {"TrainingJobArn": arn}
         job.process = TrainingProcess(
             settings=self._settings,
             request=request,
             role=role,
-            command=command,
             on_status=lambda secondary, message: self._entered(job, secondary, message),
         )
         run_in_account(self._settings, lambda: self._run(job), f"job-{name}")
         return {"TrainingJobArn": arn}
 
     def _run(self, job: JobRecord) -> None:
-        assert job.process is not None
+        process = job.process
+        assert process is not None
+        publish(job)
         outcome = JobOutcome("Failed", "Failed", "InternalServerError: the local cloud's own fault")
         try:
-            # For an instance, which on AWS can take any time.
-            while self._settings.fault("training-waits") is not None:
-                if job.process.stopped_within(0.1):
-                    break
-            outcome = job.process.run()
+            # A spot job waits for its instances.
+            if not process.spot and self._settings.fault("training-capacity") is not None:
+                outcome = JobOutcome("Failed", "Failed", CAPACITY)
+            else:
+                outcome = process.run()
         finally:
             record = job.described
             if outcome.reason:
                 record["FailureReason"] = outcome.reason
             else:
-                record["ModelArtifacts"] = {"S3ModelArtifacts": job.process.model_uri}
-            record["TrainingEndTime"] = time.time()
+                record["ModelArtifacts"] = {"S3ModelArtifacts": process.model_uri}
+            if "TrainingStartTime" in record:
+                billed = process.trained_s * (SPOT_BILLED if process.spot else 1)
+                record.update(
+                    TrainingEndTime=time.time(),
+                    TrainingTimeInSeconds=math.ceil(process.trained_s),
+                    BillableTimeInSeconds=math.ceil(billed),
+                )
             message = outcome.reason or f"Training job {outcome.status.lower()}"
             job.enter(outcome.status, outcome.secondary, message)
             job.ended = True
-            shutil.rmtree(self._settings.jobs / job.process.name, ignore_errors=True)
+            shutil.rmtree(self._settings.jobs / process.name, ignore_errors=True)
+            publish(job)
 
     def _entered(self, job: JobRecord, secondary: str, message: str) -> None:
-        if secondary == "Training":
-            job.described["TrainingStartTime"] = time.time()
-        status = "Stopping" if job.described["TrainingJobStatus"] == "Stopping" else "InProgress"
-        job.enter(status, secondary, message)
+        if secondary == "Downloading":
+            # Since when there are instances, and they are billed (botocore).
+            job.described.setdefault("TrainingStartTime", time.time())
+        stopping = "Stopping" in (secondary, job.described["TrainingJobStatus"])
+        job.enter("Stopping" if stopping else "InProgress", secondary, message)
+        publish(job)
 
     def _describe(self, request: Request) -> Answer:
         record = self._job(request["TrainingJobName"]).described
@@ -183,22 +190,77 @@ class TrainingJobs:
             raise invalid("Requested resource not found.")
         return self._jobs[name]
 
-    def _command(self, specification: Request) -> ContainerCommand:
-        image: str = specification.get("TrainingImage", "")
-        entrypoint: Sequence[str] = specification.get("ContainerEntrypoint") or ()
-        if REFERENCE.match(image) is None:
-            raise invalid(f"Invalid TrainingImage {image}")
-        if not entrypoint:
-            raise invalid(f"{image}: only a ContainerEntrypoint can be run here.")
-        words = (*entrypoint, *(specification.get("ContainerArguments") or ()))
-        return ContainerCommand(words, {}, self._settings.temporary)
-
     def _refuse_for_quota(self, request: Request) -> None:
-        if self._settings.fault("training-quota") is not None:
-            kind = request["ResourceConfig"].get("InstanceType", "")
+        """The fault "training-quota" says how many instances of a type there may be; none if it
+        says nothing."""
+        if (quota := self._settings.fault("training-quota")) is None:
+            return
+        limit, (kind, wanted) = int(quota or 0), instances(request)
+        running = [job.described for job in self._jobs.values() if not job.ended]
+        used = sum(count for what, count in map(instances, running) if what == kind)
+        if used + wanted > limit:
             raise BadRequest(
                 "ResourceLimitExceeded",
-                f"The account-level service limit '{kind} for training job usage' is 0 Instances, "
-                "with current utilization of 0 Instances and a request delta of 1 Instances. "
-                "Please use AWS Service Quotas to request an increase for this quota.",
+                f"The account-level service limit '{kind} job usage' is {limit} Instances, with "
+                f"current utilization of {used} Instances and a request delta of {wanted} "
+                "Instances. Please use AWS Service Quotas to request an increase for this quota.",
             )
+
+
+def instances(request: Request) -> tuple[str, int]:
+    """By what quota a job's instances count, and how many they are."""
+    resources = request["ResourceConfig"]
+    kind = "spot training" if request.get("EnableManagedSpotTraining") else "training"
+    return f"{resources['InstanceType']} for {kind}", resources["InstanceCount"]
+
+
+def check_job(request: Request) -> None:
+    """BadRequest for what SageMaker refuses beyond the shape, and for what can't be had here."""
+    algorithm, resources = request["AlgorithmSpecification"], request["ResourceConfig"]
+    image, stopping = algorithm.get("TrainingImage", ""), request["StoppingCondition"]
+    if REFERENCE.match(image) is None:
+        raise invalid(f"Invalid TrainingImage {image}")
+    if not algorithm.get("ContainerEntrypoint"):
+        raise invalid(f"{image}: only a ContainerEntrypoint can be run here.")
+    if not (resources.get("InstanceType") and resources.get("InstanceCount")):
+        raise invalid("ResourceConfig: only InstanceType and InstanceCount can be had here.")
+    if not stopping.get("MaxRuntimeInSeconds"):
+        raise invalid("StoppingCondition: the local cloud wants a MaxRuntimeInSeconds.")
+    most = stopping.get("MaxWaitTimeInSeconds")
+    if request.get("EnableManagedSpotTraining"):
+        if most is None or most < stopping["MaxRuntimeInSeconds"]:
+            raise invalid(
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+                "MaxRuntimeInSeconds"
+            )
+    elif most is not None:
+        raise invalid("MaxWaitTimeInSeconds is for EnableManagedSpotTraining.")
+    for channel in request.get("InputDataConfig") or []:
+        name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource") or {}
+        if source.get("S3DataType") != "S3Prefix":
+            raise invalid(f"Channel {name}: only an S3Prefix can be had here.")
+        if channel.get("InputMode", algorithm["TrainingInputMode"]) != "File":
+            raise invalid(f"Channel {name}: only the input mode File can be had here.")
+    if request["OutputDataConfig"].get("CompressionType") != "NONE":
+        raise invalid("OutputDataConfig: only an uncompressed output can be had here.")
+
+
+def publish(job: JobRecord) -> None:
+    """Times are in milliseconds since the epoch."""
+
+    def event_form(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                name: int(item * 1000) if name.endswith("Time") else event_form(item)
+                for name, item in value.items()
+            }
+        return [event_form(item) for item in value] if isinstance(value, list) else value
+
+    detail = {name: job.described[name] for name in EVENT if name in job.described}
+    arn = job.described["TrainingJobArn"]
+    put_event(
+        "aws.sagemaker",
+        "SageMaker Training Job State Change",
+        {**event_form(detail), "Tags": {}},
+        arn,
+    )

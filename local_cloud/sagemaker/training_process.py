@@ -1,33 +1,33 @@
-"""One training job as a process of this machine, with /opt/ml laid out as SageMaker does.
+"""One training job as processes of this machine, one an instance, from its start to its end.
 
-The root is not /opt/ml here but what SD_OPT_ML says. Everything in and out goes through the
-emulated S3 under the job's role; the process itself gets no credentials.
-https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html
+Everything in and out goes through the emulated S3 under the job's role. With managed spot training
+the instances can be taken away; then the whole job is interrupted, and starts again on new ones.
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training-status.html
 """
 
 from __future__ import annotations
 
-import json
-import os
+import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from local_cloud import aws
-from local_cloud.docker.command import ContainerCommand
+from local_cloud.api_shapes import BadRequest
+from local_cloud.docker.command import ContainerCommand, choose_command
+from local_cloud.docker.store import REFERENCE, ImageStore
 from local_cloud.ministack.identity import RoleSession, allowed
-from local_cloud.ministack.telemetry import LogStream
-from local_cloud.processes import ProcessGroup, clean_environment, thread_environment
+from local_cloud.processes import ProcessGroup
+from local_cloud.sagemaker.definition import find_image
+from local_cloud.sagemaker.training_instance import TrainingInstance
 from local_cloud.settings import CloudSettings
-from local_cloud.tools import tool_folder
 
 STOP_GRACE_S = 120.0
-MAX_FAILURE_CHARS = 1024
-# Where a template or request says /opt/ml, this root is meant.
-OPT_ML = "/opt/ml"
+POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,21 @@ class TrainingProcess:
     settings: CloudSettings
     request: Mapping[str, Any]
     role: RoleSession
-    command: ContainerCommand
     on_status: Callable[[str, str], None]
     """(secondary status, message), as each begins."""
     stop_grace_s: float = STOP_GRACE_S
+    trained_s: float = 0.0
+    """How long there were instances, downloads and uploads included."""
     _stop: threading.Event = field(default_factory=threading.Event)
+    _created: float = field(default_factory=time.monotonic)
 
     @property
     def name(self) -> str:
         return str(self.request["TrainingJobName"])
 
     @property
-    def root(self) -> Path:
-        return self.settings.jobs / self.name / "ml"
+    def spot(self) -> bool:
+        return bool(self.request.get("EnableManagedSpotTraining"))
 
     @property
     def model_uri(self) -> str:
@@ -68,28 +70,47 @@ class TrainingProcess:
     def stop(self) -> None:
         self._stop.set()
 
-    def stopped_within(self, seconds: float) -> bool:
-        return self._stop.wait(seconds)
-
     def run(self) -> JobOutcome:
+        for attempt in itertools.count():
+            if ended := self._wait_for_instances():
+                return ended
+            if denied := self._denied_output_key():
+                return JobOutcome("Failed", "Failed", denied)
+            if outcome := self._attempt(attempt):
+                return outcome
+            self.on_status("Interrupted", "The spot instances were interrupted")
+            self.on_status("Starting", "Preparing the instances for training")
+        raise AssertionError
+
+    def _wait_for_instances(self) -> JobOutcome | None:
+        """What ends the job before there are any, which on AWS can take any time."""
+        while True:
+            if secondary := self._ending():
+                return self._stopped(secondary)
+            if self.settings.fault("training-waits") is None and not self._reclaimed():
+                return None
+            self._stop.wait(POLL_S)
+
+    def _ending(self) -> str | None:
+        """The secondary status of a job that is to end now, whatever it is doing."""
         if self._stop.is_set():
-            return JobOutcome("Stopped", "Stopped")
-        if denied := self._denied_output_key():
-            return JobOutcome("Failed", "Failed", denied)
-        s3, model = aws.client(self.settings, "s3", self.role), self.root / "model"
-        try:
-            self.on_status("Downloading", "Downloading input data")
-            self._lay_out(s3)
-            outcome = self._train()
-            if checkpoints := self.request.get("CheckpointConfig"):
-                folder = self._checkpoints()
-                aws.upload_files(s3, folder, _files_below(folder), checkpoints["S3Uri"])
-            if outcome.status != "Failed":
-                self.on_status("Uploading", "Uploading generated training model")
-                aws.upload_files(s3, model, _files_below(model), self.model_uri)
-        except aws.TransferErrors as error:
-            return JobOutcome("Failed", "Failed", f"ClientError: {error}")
-        return outcome
+            return "Stopped"
+        # Waiting and running together, however often.
+        limit = self.request["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        waited = time.monotonic() - self._created
+        return "MaxWaitTimeExceeded" if limit is not None and waited > limit else None
+
+    def _reclaimed(self) -> bool:
+        """Whether AWS has no spot instances for this job, or takes them back."""
+        names = self.settings.fault("no-spot-capacity")
+        return self.spot and names is not None and names in self.name
+
+    def _stopped(self, secondary: str, groups: Sequence[ProcessGroup] = ()) -> JobOutcome:
+        self.on_status("Stopping", "Stopping the training job")
+        if groups:
+            with ThreadPoolExecutor(len(groups)) as pool:
+                list(pool.map(lambda group: group.stop(self.stop_grace_s), groups))
+        return JobOutcome("Stopped", secondary)
 
     def _denied_output_key(self) -> str:
         """Why the role can't have the output encrypted; botocore says of OutputDataConfig's
@@ -102,83 +123,79 @@ class TrainingProcess:
             f"on resource: {key}"
         )
 
-    def _lay_out(self, s3: Any) -> None:
-        for folder in ("input/config", "model", "output", "checkpoints"):
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
-        hyperparameters = self.request.get("HyperParameters") or {}
-        config = self.root / "input" / "config" / "hyperparameters.json"
-        config.write_text(json.dumps(hyperparameters))
-        for channel in self.request.get("InputDataConfig") or []:
-            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            folder = self.root / "input" / "data" / channel["ChannelName"]
-            folder.mkdir(parents=True, exist_ok=True)
-            if not aws.download_prefix(s3, uri, folder):
-                raise OSError(f"No data at {uri} for channel {channel['ChannelName']}")
-        if checkpoints := self.request.get("CheckpointConfig"):
-            aws.download_prefix(s3, checkpoints["S3Uri"], self._checkpoints())
-
-    def _train(self) -> JobOutcome:
-        self.on_status("Training", "Training image download completed. Training in progress.")
-        log = LogStream(
-            self.settings,
-            "/aws/sagemaker/TrainingJobs",
-            f"{self.name}/algo-1-{int(time.time())}",
-            self.role,
-        )
-        group = ProcessGroup(
-            self.command.command,
-            environment=self._environment(),
-            folder=self.command.folder,
-            notes=self.settings.groups,
-            on_line=log.write,
-        )
-        limit_s = float(self.request["StoppingCondition"]["MaxRuntimeInSeconds"])
-        deadline = time.monotonic() + limit_s
+    def _attempt(self, attempt: int) -> JobOutcome | None:
+        """None where the instances were taken away."""
+        s3, began = aws.client(self.settings, "s3", self.role), time.monotonic()
+        instances: list[TrainingInstance] = []
         try:
-            while (code := group.wait(0.1)) is None:
-                if self._stop.is_set():
-                    group.stop(self.stop_grace_s)
-                    return JobOutcome("Stopped", "Stopped")
-                if time.monotonic() > deadline:
-                    group.stop(self.stop_grace_s)
-                    return JobOutcome("Stopped", "MaxRuntimeExceeded")
+            command = self._command()
+            self.on_status("Downloading", "Downloading input data")
+            for number in range(self.request["ResourceConfig"]["InstanceCount"]):
+                instance = TrainingInstance(
+                    self.settings, self.request, self.role, command, number, attempt
+                )
+                instances.append(instance)
+                instance.lay_out(s3)
+            outcome = self._train(instances)
+            if checkpoints := self.request.get("CheckpointConfig"):
+                for instance in instances:
+                    _upload(s3, instance.checkpoints, checkpoints["S3Uri"])
+            if outcome and outcome.status != "Failed":
+                self.on_status("Uploading", "Uploading generated training model")
+                for instance in instances:
+                    _upload(s3, instance.model, self.model_uri)
+            return outcome
+        except aws.TransferErrors as error:
+            return JobOutcome("Failed", "Failed", f"ClientError: {error}")
+        except BadRequest as error:
+            # AWS's sentence; the rest is ours.
+            said = "Either the image does not exist or its permissions are incorrect."
+            reason = f"ClientError: Cannot pull algorithm container. {said} {error}"
+            return JobOutcome("Failed", "Failed", reason)
         finally:
-            group.stop()
-        if code:
-            return JobOutcome("Failed", "Failed", self._failure(code))
-        return JobOutcome("Completed", "Completed")
+            self.trained_s += time.monotonic() - began
+            for instance in instances:
+                instance.remove()
 
-    def _environment(self) -> dict[str, str]:
-        home = self.root.parent / "home"
-        home.mkdir(exist_ok=True)
-        return clean_environment(
-            {
-                **thread_environment(self.root / "input"),
-                **self.command.environment,
-                **(self.request.get("Environment") or {}),
-                "SD_OPT_ML": str(self.root),
-                "AWS_REGION": self.settings.region,
-                "AWS_DEFAULT_REGION": self.settings.region,
-                "HOME": str(home),
-                "TMPDIR": str(home),
-                # A shell in the entry point finds this machine's Python as `python3`.
-                "PATH": f"{tool_folder(self.settings)}:{os.environ.get('PATH', '')}",
-            }
-        )
+    def _command(self) -> ContainerCommand:
+        """The entry point in the image, which is the account's or one of AWS's own, of which there
+        is nothing here. BadRequest."""
+        algorithm = self.request["AlgorithmSpecification"]
+        image = algorithm["TrainingImage"]
+        words = (*algorithm["ContainerEntrypoint"], *algorithm.get("ContainerArguments", ()))
+        match = REFERENCE.match(image)
+        assert match is not None
+        if match["registry"].split(".")[0] != self.settings.account:
+            return ContainerCommand(words, {}, self.settings.temporary)
+        digest = find_image(self.settings, image, self.role)
+        return choose_command(ImageStore(self.settings.images), digest, words)
 
-    def _failure(self, code: int) -> str:
+    def _train(self, instances: Sequence[TrainingInstance]) -> JobOutcome | None:
+        """None where the instances were taken away, which a container isn't told."""
+        self.on_status("Training", "Training image download completed. Training in progress.")
+        limit_s = float(self.request["StoppingCondition"]["MaxRuntimeInSeconds"])
+        deadline = time.monotonic() + limit_s - self.trained_s
+        groups: list[ProcessGroup] = []
         try:
-            said = (self.root / "output" / "failure").read_text(errors="replace")
-        except OSError:
-            said = ""
-        # A container's status for a process that a signal ended.
-        status = code if code >= 0 else 128 - code
-        return f"AlgorithmError: {said[:MAX_FAILURE_CHARS]}, exit code: {status}"
+            groups.extend(instance.start() for instance in instances)
+            while not (failed := [n for n, group in enumerate(groups) if group.exit_code]):
+                if all(group.exit_code == 0 for group in groups):
+                    return JobOutcome("Completed", "Completed")
+                if self._reclaimed():
+                    return None
+                if secondary := self._ending():
+                    return self._stopped(secondary, groups)
+                if time.monotonic() > deadline:
+                    return self._stopped("MaxRuntimeExceeded", groups)
+                self._stop.wait(POLL_S)
+            # One that fails ends the job for all.
+            reason = instances[failed[0]].failure(groups[failed[0]].exit_code or 0)
+            return JobOutcome("Failed", "Failed", reason)
+        finally:
+            for group in groups:
+                group.kill()
 
-    def _checkpoints(self) -> Path:
-        local = self.request["CheckpointConfig"].get("LocalPath", f"{OPT_ML}/checkpoints")
-        return self.root / str(local).removeprefix(OPT_ML).lstrip("/")
 
-
-def _files_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _upload(s3: Any, folder: Path, uri: str) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    aws.upload_files(s3, folder, files, uri)
