@@ -1,4 +1,4 @@
-"""`python -m benchmark`: run, report, study, limit, cost, prices, overhead."""
+"""`python -m benchmark`: run, report, study, limit, cost, bulk, prices, overhead."""
 
 import argparse
 import asyncio
@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from typing import get_type_hints
 
-from benchmark.calculators import cost, limit, study
+from benchmark.calculators import bulk, cost, limit, study
 from benchmark.errors import BenchmarkError
 from benchmark.figures.prices import PricingClient, prices, pricing_client
 from benchmark.options import (
     COMMANDS,
+    BulkOptions,
     CostOptions,
     LimitOptions,
     Options,
@@ -46,6 +47,8 @@ def main(
                 said = limit(options)
             case CostOptions():
                 said = cost(options)
+            case BulkOptions():
+                said = bulk(options)
             case OverheadOptions():
                 from benchmark.overhead.command import overhead
 

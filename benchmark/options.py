@@ -38,6 +38,19 @@ def over(least: float, most: float = float("inf"), kind: type = float) -> Callab
     return parse
 
 
+def not_below(least: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+        if not least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be at least {least:g}, is {text}")
+        return value
+
+    return parse
+
+
 def tuple_of(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     return lambda text: tuple(kind(part.strip()) for part in text.split(",") if part.strip())
 
@@ -128,6 +141,38 @@ class CostOptions:
 
 
 @dataclass(frozen=True)
+class BulkOptions:
+    """what a batch takes and costs, by engine"""
+
+    pictures: Annotated[int, option("in all", count)]
+    variant: Annotated[str, option("whose seconds a picture")]
+    instances: Annotated[int, option("of each engine", count)] = 8
+    region: Annotated[str, option("whose prices")] = "us-east-1"
+    results: Annotated[Path | None, option("your own latencies for the study's", Path)] = None
+    seconds: Annotated[float | None, option("a picture, in place of both", positive)] = None
+    instance_type: Annotated[str | None, option("that serves; default: the figures'")] = None
+    bulk_instance_type: Annotated[
+        str | None, option("of the bulk job; default: ml.trn1.2xlarge for inf2, else the same")
+    ] = None
+    bulk_usd_per_hour: Annotated[float | None, option("on demand", positive)] = None
+    spot_discount: Annotated[
+        float | None, option("0.7 is 70 %%; default: the Spot Advisor's", over(0, 0.9))
+    ] = None
+    interruptions_per_hour: Annotated[
+        float | None, option("of the whole fleet; default: see the tables", not_below(0))
+    ] = None
+    wait_minutes: Annotated[
+        float | None, option("for spot capacity, each time; default: see the tables", not_below(0))
+    ] = None
+    start_up_minutes: Annotated[
+        float, option("until an instance draws, from when it is asked for", not_below(0))
+    ] = 10.0
+    idle_minutes: Annotated[float, option("before zero", not_below(0))] = 15.0
+    real_time_share: Annotated[float, option("of an endpoint's time", over(0, 1))] = 0.06
+    seeds: Annotated[int, option("simulated courses of interruptions", count)] = 1000
+
+
+@dataclass(frozen=True)
 class PricesOptions:
     """the dated price file"""
 
@@ -149,6 +194,7 @@ Options = (
     | StudyOptions
     | LimitOptions
     | CostOptions
+    | BulkOptions
     | PricesOptions
     | OverheadOptions
 )
@@ -158,6 +204,7 @@ COMMANDS: dict[str, type[Options]] = {
     "study": StudyOptions,
     "limit": LimitOptions,
     "cost": CostOptions,
+    "bulk": BulkOptions,
     "prices": PricesOptions,
     "overhead": OverheadOptions,
 }

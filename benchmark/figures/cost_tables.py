@@ -42,8 +42,8 @@ def cost_tables(
                 Column("mode", "", lambda month: month.mode.value),
                 Column("instances at the peak", "", lambda month: month.instances),
                 Column("instance hours", ",.0f", lambda month: month.instance_hours),
-                Column("USD a month", "$,.2f", lambda month: _or_no_price(month.usd)),
-                Column("USD per 1000", "$,.3f", lambda month: _or_no_price(month.usd_per_thousand)),
+                Column("USD a month", "$,.2f", lambda month: or_no_price(month.usd)),
+                Column("USD per 1000", "$,.3f", lambda month: or_no_price(month.usd_per_thousand)),
             ],
             [monthly(each, mode, demand, assume) for each in candidates for mode in Mode],
             said,
@@ -51,7 +51,7 @@ def cost_tables(
         Table[Texts](
             "break-even",
             "Break-even volumes, pictures a day",
-            _text_columns("of", "choice", "cheaper"),
+            text_columns("of", "choice", "cheaper"),
             _break_evens(candidates, assume, peak_share),
             said,
             ["Alike: within 5 % of each other. The modes differ in service: see the assumptions."],
@@ -59,18 +59,18 @@ def cost_tables(
         Table[Texts](
             "assumptions",
             "Assumptions",
-            _text_columns("what", "value", "from, or to change it"),
+            text_columns("what", "value", "from, or to change it"),
             _assumptions(candidates, assume),
             said,
         ),
     ]
 
 
-def _text_columns(*headers: str) -> list[Column[Texts]]:
+def text_columns(*headers: str) -> list[Column[Texts]]:
     return [Column(header, "", itemgetter(i)) for i, header in enumerate(headers)]
 
 
-def _or_no_price(usd: float | None) -> float | str:
+def or_no_price(usd: float | None) -> float | str:
     return NO_PRICE if usd is None else usd
 
 
