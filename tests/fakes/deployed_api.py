@@ -34,7 +34,8 @@ class DeployedApi:
         self.cloud = cloud
         self.app = synthesize(folder, **G5_ALONE, **context)
         (self.stack,) = (name for name in self.app.templates if name.endswith("ApiStack"))
-        self._publish()
+        self._bootstrap()
+        self.publish(self.stack)
         for needed in self.app.dependencies[self.stack]:
             self.prepare(self._create(needed))
         self.outputs = outputs = self._create(self.stack)
@@ -47,10 +48,13 @@ class DeployedApi:
 
     def _create(self, stack: str) -> dict[str, str]:
         """Its outputs."""
+        template = json.dumps(self.app.templates[stack]).encode()
+        self.cloud.client("s3").put_object(Bucket=ASSETS, Key=f"{stack}.json", Body=template)
         cloudformation = self.cloud.client("cloudformation")
         cloudformation.create_stack(
             StackName=stack,
-            TemplateBody=json.dumps(self.app.templates[stack]),
+            # In the request itself CloudFormation takes 51,200 bytes of a template.
+            TemplateURL=f"https://s3.us-east-1.amazonaws.com/{ASSETS}/{stack}.json",
             Capabilities=["CAPABILITY_IAM"],
         )
 
@@ -71,20 +75,27 @@ class DeployedApi:
 
     def function(self, package: str) -> str:
         """The name of the function from that package of lambda/."""
+        described = self.cloud.client("cloudformation").describe_stack_resources(
+            StackName=self.stack
+        )
+        ours = [each.get("PhysicalResourceId") for each in described["StackResources"]]
         (name,) = (
             each["FunctionName"]
             for each in self.cloud.client("lambda").list_functions()["Functions"]
-            if each["Handler"] == f"{package}.handler.handler"
-            and self.stack in each["FunctionName"]
+            if each["Handler"] == f"{package}.handler.handler" and each["FunctionName"] in ours
         )
         return str(name)
 
-    def _publish(self) -> None:
+    def _bootstrap(self) -> None:
         ssm, s3 = self.cloud.client("ssm"), self.cloud.client("s3")
         version = {"Name": "/cdk-bootstrap/hnb659fds/version", "Value": "21", "Type": "String"}
         ssm.put_parameter(**version, Overwrite=True)
         s3.create_bucket(Bucket=ASSETS)
-        assets = json.loads((self.app.folder / f"{self.stack}.assets.json").read_text())
+
+    def publish(self, stack: str) -> None:
+        """Its assets."""
+        s3 = self.cloud.client("s3")
+        assets = json.loads((self.app.folder / f"{stack}.assets.json").read_text())
         for file in assets["files"].values():
             if file["source"]["packaging"] == "zip":
                 (destination,) = file["destinations"].values()

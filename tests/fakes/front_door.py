@@ -23,7 +23,7 @@ from sd_contract.invocation import STAGES, Invocation
 from sd_contract.limits import LAMBDA_BYTES
 from sd_contract.registration import Registration
 from sd_contract.seeds import SEEDS, seeds_of
-from sd_contract.signing import Passage
+from sd_contract.signing import Passage, Signer
 from sd_contract.size import Size
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -69,6 +69,7 @@ REGISTRATION: dict[str, Any] = {
     "artifact_key": "9f2c",
     "default": False,
     "built": {"base_image_digest": "sha256:ba5e", "quality": {"pictures_db_min": 27.1}},
+    "serve": ["real-time", "bulk"],
 }
 
 
@@ -265,7 +266,7 @@ class World:
             return None
         functions = FakeFunctions(self.signs)
         passage = Passage(lambda: self.s3, self.config.picture_bucket)
-        return ContentCredentials(lambda: functions, "signer", passage)
+        return ContentCredentials(Signer(lambda: functions, "signer", passage))
 
     def _client(self, read_timeout_s: int) -> FakeRuntime:
         self.read_timeouts_s.append(read_timeout_s)

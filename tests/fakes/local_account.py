@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local_cloud.child import ChildCloud
@@ -76,6 +77,8 @@ def client_of_user(cloud: ChildCloud, name: str, service: str, *allowed: Stateme
         region_name="us-east-1",
         aws_access_key_id=keys["AccessKeyId"],
         aws_secret_access_key=keys["SecretAccessKey"],
+        # Presigned URLs, by default, are still of the version before in some regions.
+        config=Config(signature_version="s3v4") if service == "s3" else None,
     )
 
 
@@ -102,7 +105,7 @@ def log_lines(cloud: Cloud, group: str, stream: str = "") -> list[str]:
     ]
 
 
-def wait_for(question: Any, seconds: float = 60.0) -> Any:
+def wait_for(question: Any, seconds: float = 60.0, every: float = 0.05) -> Any:
     """The first true answer; the call's own ClientError counts as not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -111,5 +114,5 @@ def wait_for(question: Any, seconds: float = 60.0) -> Any:
                 return answer
         except ClientError:
             pass
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError("waited in vain")

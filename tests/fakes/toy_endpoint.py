@@ -54,6 +54,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(request["sleep"])
         if "crash" in request:
             os._exit(3)
+        if "chunked" in request:
+            self.send_response(200)
+            self.end_headers()
+            return self.wfile.write(b"no length")
+        if "SLOW" in os.environ:
+            time.sleep(float(os.environ["SLOW"]))
         if "ANSWER" in os.environ:
             return self.answer(200, os.environ["ANSWER"].encode())
         if "status" in request:
@@ -118,16 +124,26 @@ class ToyEndpoint:
         self.cloud, self.name = cloud, name
         self.sagemaker, self.runtime = cloud.client("sagemaker"), cloud.client("sagemaker-runtime")
 
-    def model(self, suffix: str = "", role: str = "endpoint", **container: Any) -> str:
-        """A model and its endpoint configuration; the name of both."""
+    def model(
+        self,
+        suffix: str = "",
+        role: str = "endpoint",
+        variant: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
+        **container: Any,
+    ) -> str:
+        """A model and its endpoint configuration; the name of both. `variant` and `config` are
+        further members of the latter's."""
         name = self.name + suffix
         self.sagemaker.create_model(
             ModelName=name,
             ExecutionRoleArn=role_arn(role),
             PrimaryContainer={"Image": IMAGE, "ModelDataSource": model_data(), **container},
         )
-        main = {**PRODUCTION_VARIANT, "ModelName": name}
-        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[main])
+        main = {**PRODUCTION_VARIANT, "ModelName": name, **(variant or {})}
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[main], **(config or {})
+        )
         return name
 
     def create(self, **model: Any) -> dict[str, Any]:
@@ -149,12 +165,35 @@ class ToyEndpoint:
         answer = self.runtime.invoke_endpoint(EndpointName=self.name, Body=body)
         return json.loads(answer["Body"].read())
 
-    def update(self, suffix: str, deployment: dict[str, Any] | None = None, **model: Any) -> None:
-        """Begin to move over to a new model."""
-        request = {"DeploymentConfig": deployment} if deployment else {}
+    def update(
+        self,
+        suffix: str,
+        deployment: dict[str, Any] | None = None,
+        retain: bool = False,
+        **model: Any,
+    ) -> None:
+        """Begin to move over to a new model; `retain` keeps the number of instances."""
+        request: dict[str, Any] = {"DeploymentConfig": deployment} if deployment else {}
+        if retain:
+            request["RetainAllVariantProperties"] = True
         self.sagemaker.update_endpoint(
             EndpointName=self.name, EndpointConfigName=self.model(suffix, **model), **request
         )
+
+    def scale(self, instances: int) -> dict[str, Any]:
+        """As described when it is done."""
+        self.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=self.name,
+            DesiredWeightsAndCapacities=[
+                {"VariantName": "AllTraffic", "DesiredInstanceCount": instances}
+            ],
+        )
+        return self.settled()
+
+    def instances(self) -> tuple[int, int]:
+        """How many there are, and how many are wanted."""
+        (variant,) = self.sagemaker.describe_endpoint(EndpointName=self.name)["ProductionVariants"]
+        return variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]
 
     def delete(self) -> None:
         self.sagemaker.delete_endpoint(EndpointName=self.name)

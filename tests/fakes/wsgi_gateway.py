@@ -10,6 +10,7 @@ from http import HTTPStatus
 from itertools import count
 from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.parse import parse_qsl
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from authorizer.handler import key_of
@@ -19,6 +20,7 @@ from stacks.settings import ROOT, load
 
 KEY = "a-key"
 _REFUSALS = refusals(load(json.loads((ROOT / "cdk.json").read_text())["context"]).api)
+BATCH_PATHS = ("/files", "/files/{proxy+}", "/batches", "/batches/{proxy+}")
 Respond = Callable[[Mapping[str, Any]], dict[str, Any]]
 """The front door: an event in, a response out."""
 
@@ -79,6 +81,7 @@ def _event(environ: Mapping[str, Any], request_id: str) -> dict[str, Any]:
         "resource": resource,
         "path": own,
         "pathParameters": parameters,
+        "queryStringParameters": dict(parse_qsl(environ.get("QUERY_STRING", ""), True)) or None,
         "httpMethod": environ["REQUEST_METHOD"],
         "headers": headers,
         "requestContext": {
@@ -94,7 +97,7 @@ def _event(environ: Mapping[str, Any], request_id: str) -> dict[str, Any]:
 
 
 def _resource(path: str) -> tuple[str, dict[str, str] | None]:
-    for template in PATHS:
+    for template in (*BATCH_PATHS, *PATHS):
         pattern = re.sub(r"\{(\w+)\+\}", r"(?P<\1>.+)", template)
         match = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern), path)
         if match:

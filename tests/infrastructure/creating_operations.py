@@ -52,6 +52,7 @@ class Api:
 
 _ROLE = {"RoleName": "RoleName"}
 _METHOD = {"RestApiId": "restApiId", "ResourceId": "resourceId", "HttpMethod": "httpMethod"}
+_SCALING = "application-autoscaling"
 _BLOCK = "PublicAccessBlockConfiguration"
 _REPOSITORY = {"RepositoryName": "repositoryName"}
 
@@ -93,8 +94,31 @@ APIS = {
         "apigateway", "CreateUsagePlan", renamed={"UsagePlanName": "name"}
     ),
     "AWS::ApiGateway::UsagePlanKey": Api("apigateway", "CreateUsagePlanKey"),
+    "AWS::ApplicationAutoScaling::ScalableTarget": Api(
+        _SCALING,
+        "RegisterScalableTarget",
+        elsewhere={
+            "ScheduledActions": Elsewhere(
+                "PutScheduledAction",
+                beside={
+                    name: name for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")
+                },
+                each=True,
+            )
+        },
+    ),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": Api(_SCALING, "PutScalingPolicy"),
     "AWS::CloudWatch::Alarm": Api("cloudwatch", "PutMetricAlarm"),
     "AWS::CodeBuild::Project": Api("codebuild", "CreateProject"),
+    "AWS::DynamoDB::Table": Api(
+        "dynamodb",
+        "CreateTable",
+        elsewhere={
+            "TimeToLiveSpecification": Elsewhere(
+                "UpdateTimeToLive", "TimeToLiveSpecification", beside={"TableName": "TableName"}
+            )
+        },
+    ),
     "AWS::ECR::Repository": Api(
         "ecr",
         "CreateRepository",
@@ -132,6 +156,7 @@ APIS = {
         documents=["KeyPolicy"],
         own=["EnableKeyRotation"],
     ),
+    "AWS::Lambda::EventSourceMapping": Api("lambda", "CreateEventSourceMapping"),
     "AWS::Lambda::Function": Api("lambda", "CreateFunction"),
     "AWS::Lambda::LayerVersion": Api("lambda", "PublishLayerVersion"),
     "AWS::Lambda::Permission": Api("lambda", "AddPermission"),
@@ -167,6 +192,7 @@ APIS = {
                     "BucketLifecycleConfiguration",
                     "LifecycleConfiguration",
                 ),
+                ("CorsConfiguration", "BucketCors", "CORSConfiguration"),
                 ("OwnershipControls", "BucketOwnershipControls", "OwnershipControls"),
                 (_BLOCK, "PublicAccessBlock", _BLOCK),
             )
@@ -177,6 +203,21 @@ APIS = {
         "PutBucketPolicy",
         renamed={"PolicyDocument": "Policy"},
         documents=["PolicyDocument"],
+    ),
+    "AWS::SNS::Subscription": Api(
+        "sns",
+        "Subscribe",
+        renamed={"RedrivePolicy": "Attributes/RedrivePolicy"},
+        documents=["RedrivePolicy"],
+    ),
+    "AWS::SNS::Topic": Api("sns", "CreateTopic", renamed={"TopicName": "Name"}),
+    "AWS::SNS::TopicPolicy": Api(
+        "sns",
+        "SetTopicAttributes",
+        each="Topics",
+        renamed={"Topics": "TopicArn", "PolicyDocument": "AttributeValue"},
+        documents=["PolicyDocument"],
+        filled={"": {"AttributeName": "Policy"}},
     ),
     "AWS::SQS::Queue": Api("sqs", "CreateQueue", rest="Attributes"),
     "AWS::SQS::QueuePolicy": Api(
@@ -190,6 +231,13 @@ APIS = {
     "AWS::SageMaker::Endpoint": Api(
         "sagemaker",
         "CreateEndpoint",
+        elsewhere={
+            "RetainAllVariantProperties": Elsewhere(
+                "UpdateEndpoint",
+                "RetainAllVariantProperties",
+                beside={name: name for name in ("EndpointName", "EndpointConfigName")},
+            )
+        },
         filled={
             "DeploymentConfig/BlueGreenUpdatePolicy/TrafficRoutingConfiguration": {
                 "WaitIntervalInSeconds": 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 BY_API = (
     "AWS::S3::BucketPolicy",
     "AWS::SQS::QueuePolicy",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SNS::Subscription",
     "AWS::CodeBuild::Project",
     "AWS::CloudWatch::Alarm",
     "AWS::ApiGateway::Authorizer",
@@ -28,15 +30,22 @@ LEFT_OUT = {
 """Types. Of a Stage, which is made by its API, what that takes as patches is left out too. What
 moto's CloudFormation doesn't read of a resource it makes it passes over without a word."""
 
-ALTERED: dict[tuple[str, str], tuple[str | None, str]] = {
+ALTERED: dict[tuple[str, str], tuple[str | None, str, dict[str, object]]] = {
     ("AWS::ECR::Repository", "RepositoryName"): (
         None,
         "moto's generated name has capitals, which a repository's can't have",
+        {},
+    ),
+    ("AWS::SQS::Queue", "QueueName"): (
+        None,
+        "moto's generated name doesn't end as a FIFO queue's has to",
+        {"FifoQueue": True},
     ),
     ("AWS::SageMaker::EndpointConfig", "ProductionVariants/0/InstanceType"): (
         "ml.g4dn.xlarge",
         "moto's list of instance types ends before g5 and inf2",
+        {},
     ),
 }
 """By type and property's path: what moto is given (None: the name that CloudFormation would
-generate), and why. It refuses the template else."""
+generate), why, and which properties it is about. It refuses the template else."""

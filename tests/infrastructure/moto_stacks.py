@@ -130,9 +130,9 @@ def template_for_moto(deployed: Deployed, stack: str) -> dict[str, Any]:
         return {"Fn::Join": ["", [before, filled(given), after]]}
 
     template: dict[str, Any] = filled(copy.deepcopy(deployed.app.templates[stack]))
-    for (kind, path), (instead, _) in ALTERED.items():
+    for (kind, path), (instead, _, only) in ALTERED.items():
         for logical_id, resource in template["Resources"].items():
-            if resource["Type"] == kind:
+            if resource["Type"] == kind and only.items() <= resource["Properties"].items():
                 *outer, last = path.split("/")
                 place = resource["Properties"]
                 for name in outer:

@@ -62,9 +62,15 @@ IDENTITIES = {
     "AWS::ApiGateway::RestApi": Identity("a1b2c3d4e5", {"RootResourceId": "a1b2c3d4e5"}),
     "AWS::ApiGateway::Stage": Identity(named_by="StageName"),
     "AWS::ApiGateway::UsagePlan": Identity("a1b2c3", named_by="UsagePlanName"),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": Identity(
+        "arn:aws:autoscaling:{region}:{account}:scalingPolicy:01234567-89ab-cdef-0123-456789abcdef:"
+        "resource/sagemaker/endpoint/{stack}/variant/main:policyName/{name}",
+        named_by="PolicyName",
+    ),
     "AWS::CloudFormation::WaitConditionHandle": Identity(WAIT_URL),
     "AWS::CloudWatch::Alarm": _with_arn("AlarmName", "cloudwatch", "alarm:{name}"),
     "AWS::CodeBuild::Project": _with_arn("Name", "codebuild", "project/{name}", 150),
+    "AWS::DynamoDB::Table": _with_arn("TableName", "dynamodb", "table/{name}"),
     "AWS::ECR::Repository": Identity(
         attributes={"Arn": "arn:aws:ecr:{region}:{account}:repository/{name}"},
         longest=256,
@@ -89,9 +95,12 @@ IDENTITIES = {
     "AWS::S3::Bucket": Identity(
         attributes={"Arn": "arn:aws:s3:::{name}"}, longest=63, named_by="BucketName", lower=True
     ),
+    "AWS::SNS::Topic": Identity(
+        "arn:aws:sns:{region}:{account}:{name}", longest=256, named_by="TopicName"
+    ),
     "AWS::SQS::Queue": Identity(
         "https://sqs.{region}.{suffix}/{account}/{name}",
-        {"Arn": "arn:aws:sqs:{region}:{account}:{name}"},
+        {"Arn": "arn:aws:sqs:{region}:{account}:{name}", "QueueName": "{name}"},
         80,
         "QueueName",
     ),
@@ -162,7 +171,10 @@ class PhysicalValues:
             return known
         if known and identity.ref.endswith("/{name}"):  # an ARN or URL
             return known.rpartition("/")[2]
-        return generated_name(stack, logical_id, identity.longest, lower=identity.lower)
+        # CloudFormation's name of a FIFO queue ends as it has to.
+        end = ".fifo" if resource.get("Properties", {}).get("FifoQueue") else ""
+        longest = identity.longest - len(end)
+        return generated_name(stack, logical_id, longest, lower=identity.lower) + end
 
     def fill(self, stack: str, value: Any) -> Any:
         """The value with every function of CloudFormation's carried out."""

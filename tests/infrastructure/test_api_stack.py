@@ -46,10 +46,13 @@ def methods(aws: Synthesized, verb: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_every_path_asks_for_a_key_and_goes_to_the_front_door(aws: Synthesized) -> None:
+BATCHES = {"/files", "/files/{proxy+}", "/batches", "/batches/{proxy+}"}
+
+
+def test_every_path_asks_for_a_key_and_goes_to_a_function(aws: Synthesized) -> None:
     """Whatever the method: which ones a path has, only who has a key is told."""
     found = methods(aws, "ANY")
-    assert found.keys() == {
+    assert found.keys() == BATCHES | {
         "/",
         "/images/generations",
         "/images/edits",
@@ -63,6 +66,11 @@ def test_every_path_asks_for_a_key_and_goes_to_the_front_door(aws: Synthesized) 
         assert method["Integration"]["Type"] == "AWS_PROXY"
         assert method["Integration"]["TimeoutInMillis"] == 29_000
     assert len(aws.resources(STACK, METHOD)) == len(found)
+    uris = {path: text_of(method["Integration"]["Uri"]) for path, method in found.items()}
+    # By its name: its stack comes after this one.
+    assert {path for path, uri in uris.items() if ":function:sd-batches/" in uri} == BATCHES
+    front_door, _ = aws.one(STACK, FUNCTION, FRONT_DOOR)
+    assert all(f"<{front_door}.Arn>" in uris[path] for path in found.keys() - BATCHES)
 
 
 def test_the_key_is_what_the_authorizer_finds_in_either_header(aws: Synthesized) -> None:
@@ -252,6 +260,7 @@ def test_pages_of_the_origins_may_call_every_path(
         answer = json.dumps(method["Integration"]["IntegrationResponses"])
         assert all(origin in answer for origin in origins.split(","))
         assert "'authorization,*'" in answer
+        assert "'GET,POST,DELETE'" in answer
     for kind, refusal in refusals(found).items():
         header = "gatewayresponse.header.Access-Control-Allow-Origin"
         assert refusal["ResponseParameters"][header] == f"'{of_refusals}'", kind
@@ -354,5 +363,7 @@ def test_traces_only_where_they_are_asked_for(aws: Synthesized, tmp_path: Path) 
     function = found.only(STACK, FUNCTION, FRONT_DOOR)["Properties"]
     assert function["TracingConfig"] == {"Mode": "Active"}
     writing = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-    (statement,) = (each for each in found.statements() if writing & {*each.actions})
-    assert set(statement.actions) == writing
+    statements = [each for each in found.statements() if writing & {*each.actions}]
+    assert all(set(statement.actions) == writing for statement in statements)
+    # The front door's and those of batches.
+    assert len(statements) == 6

@@ -16,7 +16,7 @@ from cfnlint.api import lint_by_config
 from cfnlint.config import ManualArgs
 
 from local_cloud.api_shapes import pattern_is_checked, service_model
-from stacks.settings.compile import COMPILE_INSTANCES
+from stacks.settings.compile import TRAINIUM_INSTANCES
 from stacks.settings.neuron import INF2_INSTANCES, NEURON_AMIS
 from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES
 from tests.infrastructure.botocore_shapes import patterns_used
@@ -55,7 +55,21 @@ VARIANTS = ("g5", "djl", "inf2")
 SIZES = [f"{width}x{height}" for width in range(64, 1025, 64) for height in range(64, 1025, 64)][
     :130
 ]
+SCHEDULE = json.dumps(
+    [
+        {"cron": "0 8 ? * MON-FRI *", "timezone": "Europe/Vienna", "min": 1, "max": 100},
+        {"cron": "0 18 ? * MON-FRI *", "timezone": "Europe/Vienna", "min": 1, "max": 1},
+    ]
+)
 LEAST = {
+    "sd.batch.result_days": "1",
+    "sd.batch.bulk_pictures": "1",
+    "sd.batch.real_time_share": "0.01",
+    "sd.batch.worker_timeout_s": "30",
+    "sd.variants.g5.serve": "bulk",
+    "sd.variants.djl.serve": "async",
+    "sd.variants.djl.async.backlog_per_instance": "0.1",
+    "sd.variants.djl.async.scale_in_s": "0",
     "sd.api.rate_per_s": "0.1",
     "sd.api.burst": "1",
     "sd.api.requests_per_day": "1",
@@ -93,7 +107,16 @@ MOST = {
     "sd.variants.inf2.compile.timeout_min": "600",
     "sd.variants.g5.sizes": ",".join(SIZES),
     "sd.variants.inf2.sizes": ",".join(SIZES),
-    **{f"sd.variants.{variant}.instance_count": "20" for variant in VARIANTS},
+    "sd.batch.result_days": "365",
+    "sd.batch.bulk_pictures": "50000",
+    "sd.batch.worker_timeout_s": "870",
+    **{f"sd.variants.{variant}.serve": "real-time,async,bulk" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.scaling.max_instances": "100" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.scaling.scale_in_s": "3600" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.scaling.schedule": SCHEDULE for variant in VARIANTS},
+    **{f"sd.variants.{variant}.async.max_instances": "100" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.bulk.instances": "100" for variant in VARIANTS},
+    **{f"sd.variants.{variant}.bulk.max_hours": "120" for variant in VARIANTS},
     **{f"sd.variants.{variant}.startup_timeout_s": "3600" for variant in VARIANTS},
     **{f"sd.variants.{variant}.download_timeout_s": "3600" for variant in VARIANTS},
     **{f"sd.variants.{variant}.seconds_per_step_source": "s" * 200 for variant in VARIANTS},
@@ -119,7 +142,7 @@ def test_services_know_every_value_that_settings_offer() -> None:
         )
     )
     assert {*GPU_INSTANCES, *INF2_INSTANCES} - hosts == set()
-    assert set(COMPILE_INSTANCES) - trainers == set()
+    assert set(TRAINIUM_INSTANCES) - trainers == set()
     assert {*GPU_AMIS, *NEURON_AMIS} - amis == set()
 
 

@@ -122,7 +122,7 @@ def test_generated_names_are_cut_to_what_their_type_may_have() -> None:
 @pytest.mark.parametrize(
     ("resource", "said"),
     [
-        ({"Type": "AWS::SNS::Topic"}, "AWS::SNS::Topic: no operation is known here"),
+        ({"Type": "AWS::Kinesis::Stream"}, "AWS::Kinesis::Stream: no operation is known here"),
         (
             {"Type": "AWS::Lambda::Function", "Properties": {"VpcLattice": "x"}},
             "extraneous key [VpcLattice] is not permitted",
@@ -139,11 +139,11 @@ def test_what_is_not_known_here_is_an_error(resource: dict[str, Any], said: str)
     [
         ({"Fn::Base64": "x"}, "Fn::Base64 isn't known here"),
         ({"Fn::GetAtt": ["Role", "Ar"]}, "AWS::IAM::Role has no attribute Ar here"),
-        ({"Ref": "Topic"}, "what Ref gives for AWS::SNS::Topic isn't known here"),
+        ({"Ref": "Topic"}, "what Ref gives for AWS::Kinesis::Stream isn't known here"),
     ],
 )
 def test_what_cannot_be_filled_in_is_an_error(value: dict[str, Any], said: str) -> None:
-    resources = {"Role": {"Type": "AWS::IAM::Role"}, "Topic": {"Type": "AWS::SNS::Topic"}}
+    resources = {"Role": {"Type": "AWS::IAM::Role"}, "Topic": {"Type": "AWS::Kinesis::Stream"}}
     with pytest.raises(ValueError, match=said):
         PhysicalValues({"Stack": {"Resources": resources}}, "us-east-1").fill("Stack", value)
 

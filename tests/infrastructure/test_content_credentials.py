@@ -101,6 +101,44 @@ def test_the_front_door_may_invoke_the_signer_and_no_other_function(signing: Syn
     assert environment(signing, SIGNER)["SD_PICTURE_BUCKET"] == plain["SD_PICTURE_BUCKET"]
 
 
+def test_batches_pictures_are_signed_by_the_same_function(signing: Synthesized) -> None:
+    """Whoever stores them has it sign them: two functions, and the bulk job's container, which the
+    worker tells."""
+    stack = "SdBatchStack"
+    name = signing.only(STACK, FUNCTION, SIGNER)["Properties"]["FunctionName"]
+    for function in signing.resources(stack, FUNCTION).values():
+        assert function["Properties"]["Environment"]["Variables"]["SD_SIGNING_FUNCTION"] == name
+    mine = [each for each in signing.statements() if each.stack == stack]
+    invoking = {
+        role
+        for each in mine
+        for role in each.roles
+        if any(resource.endswith(f":function:{name}") for resource in each.resources)
+    }
+    passing = {
+        role
+        for each in mine
+        for role in each.roles
+        if any(resource.endswith("/signing/*") for resource in each.resources)
+    }
+    assert invoking == passing
+    assert sorted(re.sub("[0-9A-F]{8}$", "", role) for role in invoking) == [
+        "BulkJobRole",
+        "FunctionsAnsweredRole",
+        "FunctionsWorkerRole",
+    ]
+
+
+def test_signing_may_be_turned_off_again(signing: Synthesized, aws: Synthesized) -> None:
+    """The function is found by its name: CloudFormation takes away no export that is in use, and
+    the API's stack is updated before that of the batches."""
+    with_it, without = (
+        {name for name in app.templates[STACK]["Outputs"] if name.startswith("Exports")}
+        for app in (signing, aws)
+    )
+    assert with_it == without
+
+
 def test_the_front_door_signs_once_that_is_seen_to_work(signing: Synthesized) -> None:
     check, tried = signing.one(STACK, CHECK)
     assert check in waits_for(signing, signing.only(STACK, FUNCTION, FRONT_DOOR))

@@ -142,7 +142,7 @@ def keys_of(app: Synthesized) -> dict[str, str]:
             {
                 "sd.variants.g5.steps": "30",
                 "sd.variants.djl.guidance_scale": "8",
-                "sd.variants.g5.instance_count": "2",
+                "sd.variants.g5.scaling.max_instances": "2",
             },
             set(),
         ),

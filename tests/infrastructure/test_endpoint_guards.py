@@ -11,8 +11,8 @@ from tests.infrastructure.test_endpoint_stacks import (
     CONFIG,
     ENDPOINT,
     MODEL,
-    PARAMETER,
     container,
+    parameter,
     production_variant,
 )
 
@@ -24,11 +24,13 @@ def test_only_an_endpoint_on_the_configuration_asked_for_is_registered(
 ) -> None:
     """hashicorp/terraform-provider-aws#48997: one in service may be on its old one."""
     stack = STACKS[variant]
-    name, check = aws.one(stack, CHECK, {"EndpointName": f"sd-{variant}"})
-    assert f"<{name}.Built>" in text_of(aws.only(stack, PARAMETER)["Properties"]["Value"])
+    name, check = aws.one(stack, CHECK)
+    assert f"<{name}.Built>" in text_of(parameter(aws, variant)["Value"])
     assert aws.one(stack, ENDPOINT)[0] in check["DependsOn"]
     properties, config = check["Properties"], aws.one(stack, CONFIG)[0]
-    assert text_of(properties["EndpointConfigName"]) == f"<{config}.EndpointConfigName>"
+    (endpoint,) = properties["Endpoints"]
+    assert endpoint["Name"] == f"sd-{variant}"
+    assert text_of(endpoint["Config"]) == f"<{config}.EndpointConfigName>"
     key = text_of(container(aws, variant)["Image"]).rsplit(":", 1)[1]
     assert properties["ImageRecord"] == f"images/{key}.json"
     served = container(aws, variant)["Environment"]["SD_ARTIFACT_KEY"]
@@ -167,9 +169,9 @@ def test_every_function_s_asset_has_what_its_handler_imports(aws: Synthesized) -
     entries = {
         (str(properties["Handler"]), str(properties["Code"]["S3Key"]).removesuffix(".zip"))
         for _, function in aws.every("AWS::Lambda::Function")
-        if (properties := function["Properties"])["Handler"].endswith(".handler.handler")
+        if (properties := function["Properties"])["Handler"].endswith(".handler")
     }
-    assert len({handler for handler, _ in entries}) == 4
+    assert len({handler for handler, _ in entries}) == 9
     for handler, asset in entries:
         folder = aws.folder / f"asset.{asset}"
         module = handler.removesuffix(".handler")

@@ -32,9 +32,14 @@ def container(aws: Synthesized, name: str) -> Resource:
     return dict(aws.only(STACKS[name], MODEL)["Properties"]["PrimaryContainer"])
 
 
+def parameter(aws: Synthesized, name: str, folder: str = "variants") -> Resource:
+    named = {"Name": f"/sd/{folder}/{name}"}
+    return dict(aws.only(STACKS[name], PARAMETER, named)["Properties"])
+
+
 def registered(aws: Synthesized, name: str) -> str:
     """As it will be, once the check has said what the endpoint was built from."""
-    value = text_of(aws.only(STACKS[name], PARAMETER)["Properties"]["Value"])
+    value = text_of(parameter(aws, name)["Value"])
     built = {"base_image_digest": f"sha256:{'d' * 64}", "quality": {"longest": "x" * 585}}
     return re.sub(r"<\w+\.Built>", json.dumps(built), value)
 
@@ -152,6 +157,7 @@ def test_the_front_door_understands_the_registration(aws: Synthesized, variant: 
     assert found.name == variant
     assert found.endpoint_name == f"sd-{variant}"
     assert found.default is (variant == "g5")
+    assert found.serve == ("real-time", "bulk")
     assert found.sizes == (Size(512, 512),)
     assert found.price_usd_per_hour == (0.99 if variant == "inf2" else 1.4084)
     assert found.license == "openrail++"

@@ -1,6 +1,7 @@
 """Least privilege, checked on every policy of every template."""
 
 import re
+from collections import defaultdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -17,15 +18,17 @@ UNSCOPED = {
     "cloudwatch:PutMetricData": "metrics have no ARN; a condition names the namespace",
     "sagemaker:ListTrainingJobs": "lists names",
 }
-JOBS = r"sd-compile-inf2-(\w{12}|\?{12})-\?{8}"
+JOBS = r"(sd-compile-inf2-(\w{12}|\?{12})-\?{8}|sd-bulk-\?{32}-\?)"
 # Where a name is known at run time only.
 OPEN_ENDED = (
     r"<[^>]+>/(weights|compiled|compile-jobs)/.*\*",  # objects of an artifact
-    r"<Images[^>]+>/\*",  # pictures, in a bucket for nothing else
+    # Pictures, in a bucket for nothing else, and what is of batches, in another.
+    r"<(SdApiStack:\w+)?Images[^>]+>/\*",
+    r"<Files[^>]+>/(batches/)?\*",
     r"arn:<AWS::Partition>:logs:.*:log-group:/aws/sagemaker/[\w/-]+:log-stream:\*",
     rf"arn:<AWS::Partition>:logs:.*:log-group:/aws/sagemaker/TrainingJobs:log-stream:{JOBS}/\*",
     rf"arn:<AWS::Partition>:sagemaker:.*:training-job/{JOBS}",
-    r"arn:<AWS::Partition>:sagemaker:.*:endpoint/sd-\*",  # variants come and go
+    r"arn:<AWS::Partition>:sagemaker:.*:endpoint/sd-\*(-async)?",  # variants come and go
 )
 
 
@@ -74,22 +77,41 @@ def test_a_star_in_a_resource_stands_for_a_name_known_at_run_time(
                 assert any(re.fullmatch(pattern, resource) for pattern in OPEN_ENDED), statement
 
 
-def test_the_front_door_can_invoke_our_endpoints_and_nothing_else(
-    aws: Synthesized, statements: list[Statement]
+@pytest.mark.parametrize(
+    ("action", "endpoints", "others"),
+    [
+        ("sagemaker:InvokeEndpoint", "sd-*", "sd-*-*"),
+        ("sagemaker:InvokeEndpointAsync", "sd-*-async", "sd-*-*-async"),
+    ],
+)
+def test_the_front_door_and_the_worker_can_invoke_our_endpoints_and_nothing_else(
+    aws: Synthesized, statements: list[Statement], action: str, endpoints: str, others: str
 ) -> None:
-    invoking = [s for s in statements if "sagemaker:InvokeEndpoint" in s.actions]
+    """The front door those that answer at once alone."""
+    invoking = [s for s in statements if action in s.actions]
     assert {(s.raw["Effect"], s.resources[0].rsplit(":", 1)[1]) for s in invoking} == {
-        ("Allow", "endpoint/sd-*"),
-        ("Deny", "endpoint/sd-*-*"),
+        ("Allow", f"endpoint/{endpoints}"),
+        ("Deny", f"endpoint/{others}"),
     }
-    role = aws.function_role("SdApiStack", "front_door")["Fn::GetAtt"][0]
-    assert {(s.stack, s.roles) for s in invoking} == {("SdApiStack", (role,))}
+    front_door = aws.function_role("SdApiStack", "front_door")["Fn::GetAtt"][0]
+    worker = aws.function_role("SdBatchStack", "batches.worker")["Fn::GetAtt"][0]
+    by = {("SdBatchStack", (worker,)), ("SdApiStack", (front_door,))}
+    if action == "sagemaker:InvokeEndpointAsync":
+        by = {("SdBatchStack", (worker,))}
+    assert {(s.stack, s.roles) for s in invoking} == by
 
 
-def test_the_front_door_reads_the_registrations_alone(granted: list[Statement]) -> None:
-    (reading,) = [s for s in granted if any(a.startswith("ssm:") for a in s.actions)]
-    assert reading.actions == ("ssm:GetParametersByPath",)
-    assert [r.rsplit(":", 1)[1] for r in reading.resources] == ["parameter/sd/variants"]
+def test_the_front_door_reads_the_registrations_alone_and_batches_the_fleets_too(
+    granted: list[Statement],
+) -> None:
+    reading = [s for s in granted if any(a.startswith("ssm:") for a in s.actions)]
+    assert {s.actions for s in reading} == {("ssm:GetParametersByPath",)}
+    registrations, fleets = "parameter/sd/variants", "parameter/sd/fleets"
+    assert [(s.stack, [r.rsplit(":", 1)[1] for r in s.resources]) for s in reading] == [
+        ("SdApiStack", [registrations]),
+        ("SdBatchStack", [registrations, fleets]),
+        ("SdBatchStack", [registrations, fleets]),
+    ]
 
 
 def test_an_endpoint_reads_its_own_artifact_and_writes_nothing(
@@ -127,12 +149,20 @@ def test_an_image_build_deletes_in_its_own_repository_and_writes_its_record_alon
     assert re.search(r"/images/[0-9a-f]{64}\.json$", record)
 
 
-def test_nothing_may_pass_a_role_but_the_compile_its_own(granted: list[Statement]) -> None:
-    (passing,) = [s for s in granted if "iam:PassRole" in s.actions]
-    assert passing.stack == "SdInf2CompileStack"
-    assert passing.raw["Condition"] == {
-        "StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}
-    }
+def test_nothing_may_pass_a_role_but_a_job_s_own(
+    aws: Synthesized, granted: list[Statement]
+) -> None:
+    passing = {s.stack: s for s in granted if "iam:PassRole" in s.actions}
+    assert passing.keys() == {"SdInf2CompileStack", "SdBatchStack"}
+    for stack, statement in passing.items():
+        trust = statement.raw["Condition"]
+        assert trust == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        ((role, _),) = (
+            (id, role)
+            for id, role in aws.resources(stack, "AWS::IAM::Role").items()
+            if "sagemaker.amazonaws.com" in str(role)
+        )
+        assert statement.resources == (f"<{role}.Arn>",)
 
 
 def test_service_roles_trust_their_service_for_this_account_alone(aws: Synthesized) -> None:
@@ -151,19 +181,22 @@ def test_service_roles_trust_their_service_for_this_account_alone(aws: Synthesiz
     assert {"codebuild.amazonaws.com", "sagemaker.amazonaws.com"} <= seen
 
 
+FOLDERS = "weights|compiled|compile-jobs|images|batches|files"
+
+
 def test_listing_a_bucket_is_for_a_prefix(granted: list[Statement]) -> None:
     for statement in granted:
         if "s3:ListBucket" in statement.actions:
             (condition,) = statement.raw["Condition"].values()
             (prefixes,) = condition.values()
             for prefix in listed(prefixes):
-                assert re.match(r"(weights|compiled|compile-jobs|images)/", prefix), statement
+                assert re.match(rf"({FOLDERS})/", prefix), statement
 
 
 def test_buckets_refuse_plain_http(aws: Synthesized) -> None:
     refusal = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
     buckets = [(stack, id) for stack in aws.templates for id in aws.resources(stack, BUCKET)]
-    assert len(buckets) == 2
+    assert len(buckets) == 3
     for stack, id in buckets:
         policy = aws.only(stack, f"{BUCKET}Policy", {"Bucket": {"Ref": id}})["Properties"]
         assert any(refusal.items() <= s.items() for s in policy["PolicyDocument"]["Statement"])
@@ -171,7 +204,7 @@ def test_buckets_refuse_plain_http(aws: Synthesized) -> None:
 
 BUCKET = "AWS::S3::Bucket"
 # "sd" and names that could be taken for its own: longer by a word, by one of ours, by letters.
-PREFIXES = ("sd", "sd-x", "sd-compile-inf2", "sdx", "x-sd")
+PREFIXES = ("sd", "sd-x", "sd-compile-inf2", "sd-bulk", "sdx", "x-sd")
 
 
 @pytest.fixture(scope="module")
@@ -188,26 +221,37 @@ def names_of(copy: Synthesized) -> set[str]:
     """What SageMaker and the parameter store know of it, as ARNs end."""
     names = copy.settings.names
     jobs = [f"{names.jobs('inf2')}{key * 12}-{build * 8}" for key in "0f" for build in "0f"]
+    jobs += [f"{names.bulk_jobs}{batch * 32}-1" for batch in "0f"]
     return {
         *(f"endpoint/{variant.endpoint_name}" for variant in copy.settings.variants),
+        *(f"endpoint/{variant.async_endpoint_name}" for variant in copy.settings.variants),
         *(f"training-job/{job}" for job in jobs),
         *(f"log-group:/aws/sagemaker/TrainingJobs:log-stream:{job}/algo-1" for job in jobs),
-        *(f"log-group:{variant.log_group}:log-stream:x" for variant in copy.settings.variants),
+        *(
+            f"log-group:{names.container_log(variant.name)}:log-stream:x"
+            for variant in copy.settings.variants
+        ),
         f"parameter{names.registrations}",
+        f"parameter{names.fleets}",
+        f"function:{names.batches}",
+        f"function:{names.batches}-checker",
     }
 
 
 def reached(copy: Synthesized, names: set[str]) -> set[str]:
     """But for the group of all training jobs, where all make and see streams."""
-    found: dict[str, set[str]] = {"Allow": set(), "Deny": set()}
+    allowed: dict[tuple[object, ...], set[str]] = defaultdict(set)
+    denied: dict[tuple[object, ...], set[str]] = defaultdict(set)
     for statement in copy.statements():
         shared = any(action.endswith(("LogStream", "LogStreams")) for action in statement.actions)
         for resource in () if shared else statement.resources:
             pattern = re.sub(r"<[^>]+>", "", resource).split(":", 5)[-1]
             if resource != "*":
-                effect = found[statement.raw["Effect"]]
-                effect |= {name for name in names if fnmatchcase(name, pattern)}
-    return found["Allow"] - found["Deny"]
+                effect = allowed if statement.raw["Effect"] == "Allow" else denied
+                fitting = {name for name in names if fnmatchcase(name, pattern)}
+                for action in statement.actions:
+                    effect[statement.stack, statement.roles, action] |= fitting
+    return {name for by, fitting in allowed.items() for name in fitting - denied[by]}
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -222,6 +266,10 @@ def test_nothing_of_one_copy_s_reaches_another_s(
                 "training-job",
                 "log-group",
                 "parameter",
+                "function",
+            }
+            assert {name for name in touched if name.startswith("endpoint/")} == {
+                name for name in names_of(copy) if name.startswith("endpoint/")
             }
         else:
             assert touched == set(), other
@@ -241,5 +289,7 @@ def _api_name(copy: Synthesized) -> str:
 
 def test_another_copy_imports_nothing_of_this_one(tmp_path: Path) -> None:
     demo = synthesize(tmp_path, **{"sd.prefix": "demo"}, **G5_ALONE)
-    assert set(demo.templates) == {f"Demo{n}Stack" for n in ("Api", "Artifacts", "G5", "Storage")}
+    assert set(demo.templates) == {
+        f"Demo{n}Stack" for n in ("Api", "Artifacts", "Batch", "G5", "Storage")
+    }
     assert not re.search(r"\bSd[A-Z]|sd-g5|/sd/", str(demo.templates))

@@ -17,6 +17,7 @@ from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesi
 STACKS = (
     "SdApiStack",
     "SdArtifactsStack",
+    "SdBatchStack",
     "SdDjlStack",
     "SdG5Stack",
     "SdInf2CompileStack",
@@ -74,6 +75,9 @@ def test_what_differs_locally_follows_from_the_profile(
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_MODEL_ID",
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_REVISION",
         "SdArtifactsStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_SOURCE",
+        "SdBatchStack/AWS::Lambda::Function/Environment/Variables/SD_BATCH_REAL_TIME_SHARE",
+        "SdBatchStack/AWS::Lambda::Function/Timeout",
+        "SdBatchStack/AWS::SQS::Queue/VisibilityTimeout",
         "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_HYPERPARAMETERS",
         "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_POLL_S",
         *(
@@ -125,12 +129,14 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
     assert named == {
         *(("AWS::SageMaker::Endpoint", f"sd-{v}") for v in ("g5", "djl", "inf2")),
         *(("AWS::SSM::Parameter", f"/sd/variants/{v}") for v in ("g5", "djl", "inf2")),
+        *(("AWS::SSM::Parameter", f"/sd/fleets/{v}") for v in ("g5", "djl", "inf2")),
+        # By the API, whose stack comes first, and by itself.
+        ("AWS::Lambda::Function", "sd-batches"),
+        ("AWS::Lambda::Function", "sd-batches-checker"),
         *(
             ("AWS::Logs::LogGroup", f"/aws/sagemaker/Endpoints/sd-{v}")
             for v in ("g5", "djl", "inf2")
         ),
-        # What a check is about, no name of its own.
-        *(("Custom::EndpointCheck", f"sd-{v}") for v in ("g5", "djl", "inf2")),
         # Not unique: two APIs may have it, and one of that name in each.
         ("AWS::ApiGateway::RestApi", "sd"),
         ("AWS::ApiGateway::Authorizer", "keys"),
@@ -140,9 +146,19 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
 @pytest.mark.parametrize(
     ("stack", "needs"),
     [
-        ("SdG5Stack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
-        ("SdDjlStack", {"SdArtifactsStack", "SdApiStack", "SdStorageStack"}),
-        ("SdInf2Stack", {"SdArtifactsStack", "SdApiStack", "SdInf2CompileStack", "SdStorageStack"}),
+        ("SdG5Stack", {"SdArtifactsStack", "SdApiStack", "SdBatchStack", "SdStorageStack"}),
+        ("SdDjlStack", {"SdArtifactsStack", "SdApiStack", "SdBatchStack", "SdStorageStack"}),
+        (
+            "SdInf2Stack",
+            {
+                "SdArtifactsStack",
+                "SdApiStack",
+                "SdBatchStack",
+                "SdInf2CompileStack",
+                "SdStorageStack",
+            },
+        ),
+        ("SdBatchStack", {"SdApiStack", "SdStorageStack"}),
         ("SdInf2CompileStack", {"SdArtifactsStack", "SdStorageStack"}),
         ("SdApiStack", set()),
         ("SdArtifactsStack", {"SdStorageStack"}),
@@ -161,6 +177,7 @@ def test_another_synthesis_gives_the_same_templates(aws: Synthesized, tmp_path: 
     assert set(again.templates) == {
         "SdApiStack",
         "SdArtifactsStack",
+        "SdBatchStack",
         "SdG5Stack",
         "SdStorageStack",
     }

@@ -22,7 +22,11 @@ MORE: dict[str, dict[str, Any]] = {
     "variants": {
         "g6": {"kind": "diffusers", "model": "mine", "instance_type": "ml.g6.xlarge"},
         "neo": {"kind": "neuron", "model": "mine", "steps": 4, "guidance_scale": 1},
-        "inf3": {"kind": "neuron", "model": "sd21-base", "instance_count": 2},
+        "inf3": {
+            "kind": "neuron",
+            "model": "sd21-base",
+            "scaling": {"min_instances": 2, "max_instances": 2},
+        },
     },
 }
 
@@ -87,7 +91,9 @@ def test_each_compile_may_touch_its_own_variant_s_jobs_alone(more: Synthesized) 
 
 
 def test_a_variant_is_told_and_registered_by_its_own_entries(more: Synthesized) -> None:
-    registered = text_of(more.only("SdNeoStack", "AWS::SSM::Parameter")["Properties"]["Value"])
+    registration = {"Name": "/sd/variants/neo"}
+    parameter = more.only("SdNeoStack", "AWS::SSM::Parameter", registration)
+    registered = text_of(parameter["Properties"]["Value"])
     for said in ('"name":"neo"', '"default_steps":4', '"model_id":"mine"', '"license":"mit"'):
         assert said in registered
     environment = container(more, "SdNeoStack")["Environment"]

@@ -68,7 +68,12 @@ def test_keys_of_a_newer_endpoint_stack_are_ignored() -> None:
     assert parse({**REGISTRATION, "compiled_for": "x"}).name == "g5"
 
 
-@pytest.mark.parametrize("key", [key for key in REGISTRATION if key != "built"])
+def test_a_registration_older_than_serve_has_an_endpoint() -> None:
+    document = {name: value for name, value in REGISTRATION.items() if name != "serve"}
+    assert parse(document).serve == ("real-time",)
+
+
+@pytest.mark.parametrize("key", [key for key in REGISTRATION if key not in ("built", "serve")])
 def test_every_key_is_required(key: str) -> None:
     document = {name: value for name, value in REGISTRATION.items() if name != key}
     with pytest.raises(ValueError, match=f"^{key} is missing$"):
@@ -96,6 +101,9 @@ def test_every_key_is_required(key: str) -> None:
         ("sizes", [512]),
         ("default", "true"),
         ("default", 1),
+        ("serve", []),
+        ("serve", ["bulk", "real-time"]),
+        ("serve", ["realtime"]),
         ("built", []),
         ("built", {"base_image_digest": 1, "quality": None}),
         ("built", {"base_image_digest": None, "quality": "good"}),

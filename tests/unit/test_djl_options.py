@@ -21,6 +21,9 @@ def test_the_handler_reads_what_a_deploy_writes() -> None:
         name.removeprefix("OPTION_").lower(): value for name, value in written.to_env().items()
     }
     assert DjlOptions.from_properties({**properties, "model_id": "/opt/ml/model"}) == written
+    # Where there is no DJL.
+    env = {**written.to_env(), "SERVING_BATCH_SIZE": "4", "PATH": "/bin"}
+    assert DjlOptions.from_env(env, Path("/opt/ml/model")) == written
 
 
 def test_a_cuda_graph_takes_one_image_at_a_time() -> None:

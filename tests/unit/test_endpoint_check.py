@@ -18,8 +18,7 @@ QUALITY = {"pictures_db_min": 27.1, "unet_rms_ratio_max": 1.08}
 
 ASKED = {
     "ServiceToken": "arn",
-    "EndpointName": "sd-inf2",
-    "EndpointConfigName": "new",
+    "Endpoints": [{"Name": "sd-inf2", "Config": "new"}],
     "Bucket": "models",
     "ImageRecord": RECORD,
     "Manifest": MANIFEST,
@@ -39,12 +38,13 @@ class Deploy:
         self.has(MANIFEST, {"key": "k", "quality": QUALITY})
         self.states: list[dict[str, str]] = [in_service("new")]
         self.pauses: list[float] = []
+        self.asked: list[str] = []
 
     def has(self, key: str, document: Mapping[str, Any]) -> None:
         self.s3.objects[key] = json.dumps(document).encode()
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, str]:
-        assert EndpointName == "sd-inf2"
+        self.asked.append(EndpointName)
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
     def request(self, kind: str = "Create", **more: Any) -> dict[str, Any]:
@@ -87,6 +87,20 @@ def test_an_endpoint_as_asked_for_gives_what_it_was_built_from(deploy: Deploy, k
     assert built == {"base_image_digest": DIGEST, "quality": QUALITY}
     assert " " not in answer["Data"]["Built"]  # 4096 characters are all a parameter holds
     assert deploy.pauses == []
+
+
+def test_each_of_a_variant_s_endpoints_is_looked_at(deploy: Deploy) -> None:
+    both = [{"Name": "sd-inf2", "Config": "new"}, {"Name": "sd-inf2-async", "Config": "newer"}]
+    deploy.states = [in_service("new"), in_service("old")]
+    answer = deploy.request(ResourceProperties={**ASKED, "Endpoints": both})
+    assert deploy.asked == ["sd-inf2", "sd-inf2-async"]
+    assert "sd-inf2-async is in service on its old configuration old" in answer["Reason"]
+
+
+def test_a_variant_without_an_endpoint_is_told_what_it_was_built_from(deploy: Deploy) -> None:
+    answer = deploy.request(ResourceProperties={**ASKED, "Endpoints": []})
+    assert deploy.asked == []
+    assert json.loads(answer["Data"]["Built"])["base_image_digest"] == DIGEST
 
 
 @pytest.mark.parametrize(
@@ -171,4 +185,4 @@ def test_delete_asks_nobody_anything(deploy: Deploy) -> None:
 def test_a_request_that_cannot_be_understood_is_still_answered(deploy: Deploy) -> None:
     answer = deploy.request(ResourceProperties={})
     assert answer["Status"] == "FAILED"
-    assert "EndpointName" in answer["Reason"]
+    assert "Endpoints" in answer["Reason"]

@@ -12,22 +12,23 @@ from typing import Any
 
 import fastjsonschema
 import pytest
-import schemathesis
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import events, from_schema
 
 from tests.fakes.front_door import FakeParameterStore, FakeRuntime, World, get, registration
-from tests.fakes.wsgi_gateway import KEY, served
+from tests.fakes.schemathesis_run import tried
 
 CASES = int(os.environ.get("SD_API_CASES", "50"))
+ALONE = ["real-time"]
+"""How it serves where there are no batches: their paths are test_batches_document's."""
 FAST = {
-    "g5": registration("g5", default=True, seconds_per_step=0.01),
-    "inf2": registration("inf2", seconds_per_step=0.01, sizes=["256x256"], max_images=2),
+    "g5": registration("g5", default=True, seconds_per_step=0.01, serve=ALONE),
+    "inf2": registration(
+        "inf2", seconds_per_step=0.01, sizes=["256x256"], max_images=2, serve=ALONE
+    ),
 }
 # As registered on AWS: four pictures of 100 steps don't fit.
 SLOW = {
-    "g5": registration("g5", sizes=["512x512"], seconds_per_step=0.0782),
-    "inf2": registration("inf2", sizes=["512x512"], seconds_per_step=0.0472),
+    "g5": registration("g5", sizes=["512x512"], seconds_per_step=0.0782, serve=ALONE),
+    "inf2": registration("inf2", sizes=["512x512"], seconds_per_step=0.0472, serve=ALONE),
 }
 # How many of an edit's steps are done depends on strength, which the document leaves out: what it
 # calls too slow may be accepted.
@@ -44,34 +45,8 @@ def test_schemathesis_finds_nothing(
     deployed: Mapping[str, Any], operations: list[dict[str, Any]]
 ) -> None:
     world = World(ssm=FakeParameterStore(dict(deployed)))
-    with served(world.respond) as url:
-        config = SchemathesisConfig.from_dict(
-            {
-                "base-url": url,
-                "headers": {"x-api-key": KEY},
-                "seed": 1,
-                "generation": {
-                    "max-examples": CASES,
-                    "deterministic": True,
-                    # Beside the key: of two, one that is wrong is no matter.
-                    "with-security-parameters": False,
-                },
-                "operations": operations,
-            }
-        )
-        schema = schemathesis.openapi.from_url(
-            f"{url}/openapi.json", config=config, headers={"x-api-key": KEY}
-        )
-        cases, found = 0, []
-        for event in from_schema(schema).execute():
-            assert not isinstance(event, events.NonFatalError | events.FatalError), event
-            if isinstance(event, events.ScenarioFinished):
-                cases += len(event.recorder.cases)
-                checks = [each for some in event.recorder.checks.values() for each in some]
-                found += [each.failure_info for each in checks if each.failure_info]
-    assert not found, "\n".join(f"{each.failure}\n{each.code_sample}" for each in found)
     # Each is counted where it was made; a sequence's are the API's own as well.
-    assert cases >= 1000
+    assert tried(world.respond, CASES, operations) >= 1000
 
 
 def described(world: World) -> dict[str, Any]:
@@ -134,6 +109,19 @@ def test_models_and_sizes_are_those_deployed() -> None:
     assert form["model"]["enum"] == ["g5", "inf2"]
     [parameter] = found["paths"]["/models/{id}"]["get"]["parameters"]
     assert parameter["schema"]["enum"] == ["g5", "inf2"]
+
+
+def test_a_model_that_draws_batches_alone_is_no_model_of_a_request() -> None:
+    found = described(deployed(**FAST, bulk=registration("bulk", serve=["bulk"])))
+    asked = found["components"]["schemas"]["GenerationRequest"]["properties"]
+    assert "bulk" not in asked["model"]["enum"]
+    [parameter] = found["paths"]["/models/{id}"]["get"]["parameters"]
+    assert parameter["schema"]["enum"] == ["bulk", "g5", "inf2"]
+
+
+def test_batches_are_described_where_there_are_some() -> None:
+    assert "/batches" not in described(deployed(**FAST))["paths"]
+    assert "/batches" in described(deployed(g5=registration()))["paths"]
 
 
 def test_without_a_default_a_model_has_to_be_named() -> None:

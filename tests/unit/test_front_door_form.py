@@ -75,7 +75,7 @@ def test_any_bytes_come_through() -> None:
 
 def test_what_stands_before_and_after_is_left_out() -> None:
     body = b"preamble\r\n" + texts(n="1").replace(b"--b\r\n", b"--b \t\r\n") + b"epilogue --b"
-    assert parse_form(body, message()) == [Part("n", b"1", False)]
+    assert parse_form(body, message()) == [Part("n", b"1", None)]
 
 
 def test_a_line_that_only_begins_like_a_delimiter_is_content() -> None:
@@ -194,3 +194,9 @@ def test_other_content_types_are_refused_with_both() -> None:
         "the Content-Type header must be application/json or multipart/form-data (UTF-8), "
         "not 'application/x-www-form-urlencoded'"
     )
+
+
+def test_a_file_has_its_name_in_whatever_script() -> None:
+    body = form(('name="file"; filename="füchse 🦊.jsonl"', b"{}"), ('name="purpose"', b"batch"))
+    names = [part.filename for part in parse_form(body, message())]
+    assert names == ["füchse 🦊.jsonl", None]

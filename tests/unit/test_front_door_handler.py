@@ -96,6 +96,15 @@ def test_the_model_asked_for_serves() -> None:
     assert (call["EndpointName"], call["Body"]["num_inference_steps"]) == ("sd-inf2", 9)
 
 
+def test_a_model_that_draws_batches_alone_says_so() -> None:
+    world = World()
+    world.ssm.documents["inf2"] = registration("inf2", serve=["async", "bulk"])
+    status, _, body = world.generate(prompt="a red fox", model="inf2")
+    assert (status, body["error"]["param"], body["error"]["code"]) == (400, "model", "batches_only")
+    assert body["error"]["message"].endswith("it draws batches: POST /batches")
+    assert world.runtime.invocations == []
+
+
 def test_a_base64_body() -> None:
     encoded = base64.b64encode(b'{"prompt": "a red fox"}').decode()
     status, _, _ = World().send(post(encoded, isBase64Encoded=True))

@@ -8,7 +8,7 @@ from front_door.errors import InvalidRequest
 from front_door.generation import GenerationRequest
 from front_door.picture_time import PictureTime
 from front_door.time_limit import check_time, estimate_s
-from tests.fakes.front_door import generation_request
+from tests.fakes.front_door import generation_request, variant
 
 LIMIT_S = 26.0
 
@@ -34,7 +34,8 @@ def test_the_refusal_names_the_fields_and_what_fits() -> None:
     assert str(caught.value) == (
         "n, num_inference_steps, size: n=4 images of 512x512 with 100 steps each would take about "
         "31 s on model 'g5', and 26 s are available. What fits: with n=4, up to 83 "
-        "num_inference_steps; or with num_inference_steps=100, n up to 3"
+        "num_inference_steps; or with num_inference_steps=100, n up to 3; or all of it in a batch: "
+        "POST /batches"
     )
     assert (caught.value.param, caught.value.code) == ("num_inference_steps", "too_slow")
 
@@ -65,6 +66,13 @@ def test_the_advice_can_be_taken_and_is_the_best(
     for images, count in ((n, best_steps + 1), (best_images + 1, steps)):
         with pytest.raises(InvalidRequest):
             check(images, count, step_s, other_s)
+
+
+def test_a_variant_without_batches_is_not_told_of_them() -> None:
+    asked = generation_request(variant(serve=["real-time"]), num_images=4)
+    with pytest.raises(InvalidRequest) as caught:
+        check_time(asked, PictureTime(30, 0), LIMIT_S)
+    assert "batch" not in str(caught.value)
 
 
 def test_nothing_fits() -> None:

@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.engine import Engine
 from sd_serving.handler import Handler
+from sd_serving.loader import resolve_loader
 from sd_serving.model_unusable import ModelUnusable
-from sd_serving.server import Service, request_id, resolve_loader
+from sd_serving.server import Service, request_id
 from tests.fakes.serving import FakeParts, LogDouble, config, failing
 
 CONFIG = config()

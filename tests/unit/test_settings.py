@@ -18,6 +18,7 @@ from stacks.settings.djl import DjlSettings
 LOCAL_MODEL = ROOT / "model_assets" / "tiny" / "weights"
 CONTEXT: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
 KINDS: dict[str, Any] = CONTEXT["sd"]["kinds"]
+OFFICE = {"cron": "0 8 ? * MON-FRI *", "timezone": "Europe/Vienna", "min": 2, "max": 4}
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -103,7 +104,10 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
 
 
 def test_the_defaults_cost_as_little_as_they_can(defaults: Settings) -> None:
-    assert {v.instance_count for v in defaults.variants} == {1}
+    assert {v.serve for v in defaults.variants} == {("real-time", "bulk")}
+    assert {v.scaling.min_instances for v in defaults.variants} == {1}
+    assert not any(v.scaling.on for v in defaults.variants)
+    assert all(v.bulk.spot for v in defaults.variants)
     assert not neuron(defaults).compile.spot  # cheaper, but waits for hours
 
 
@@ -114,7 +118,7 @@ def test_the_local_profile_differs_in_the_model_and_what_it_needs(defaults: Sett
     assert {v.dtype for v in local.variants} == {"float32"}
     assert neuron(local).compile.backend == "torchscript"
     assert djl(local).acceleration == "pytorch"
-    for name in ("instance_type", "base_image", "ami", "routing", "instance_count"):
+    for name in ("instance_type", "base_image", "ami", "routing", "serve", "scaling", "bulk"):
         ours, theirs = ([getattr(v, name) for v in s.variants] for s in (local, defaults))
         assert ours == theirs
 
@@ -140,6 +144,41 @@ def test_text_from_the_command_line_becomes_the_right_type() -> None:
     assert changed.variant_names == ("g5", "djl", "inf2")
 
 
+def test_how_a_variant_serves_and_scales_comes_from_the_command_line_too() -> None:
+    changed = loaded(
+        {
+            "variants.g5.serve": "bulk,async,real-time",
+            "variants.g5.async.max_instances": "3",
+            "kinds.diffusers.scaling.max_instances": "4",
+            "variants.g5.scaling.schedule": json.dumps([OFFICE]),
+        }
+    )
+    g5 = changed.variant("g5")
+    assert g5.serve == ("real-time", "async", "bulk")  # as registrations have it
+    assert g5.async_.max_instances == 3
+    assert (g5.scaling.min_instances, g5.scaling.max_instances) == (1, 4)
+    assert vars(g5.scaling.schedule[0]) == OFFICE
+    assert "did you mean sd.variants.g5.scaling.min_instances?" in said(
+        "variants.g5.instance_count", 2
+    )
+
+
+def test_the_price_of_a_bulk_job_is_that_of_its_own_instance() -> None:
+    changed = loaded(
+        {
+            "variants.g5.bulk.instance_type": "ml.g5.2xlarge",
+            "variants.inf2.bulk.price_usd_per_hour": 2,
+        }
+    )
+    prices = {name: price and price.usd_per_hour for name, price in changed.bulk_prices.items()}
+    assert prices == {"g5": 1.515, "djl": 1.4084, "inf2": 2.0}
+
+
+def test_without_batches_a_variant_has_its_real_time_endpoint_alone() -> None:
+    settings = loaded({"batch.enabled": "false"})
+    assert settings.batch.served(settings.variant("g5").serve) == ("real-time",)
+
+
 def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
     wrong = {
         "variants.g5.steps": "101",
@@ -161,9 +200,34 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        ("variants.g5.instance_count", 0),
-        ("variants.g5.instance_count", True),
-        ("variants.g5.instance_count", 1.5),
+        ("variants.g5.scaling.min_instances", 0),
+        ("variants.g5.scaling.min_instances", True),
+        ("variants.g5.scaling.min_instances", 1.5),
+        ("variants.g5.scaling.max_instances", 101),
+        ("variants.g5.scaling.target_concurrency", 0),
+        ("variants.g5.scaling.scale_in_s", -1),
+        ("variants.g5.scaling.schedule", "weekdays"),
+        ("variants.g5.scaling.schedule", [{"cron": "0 8 ? * MON-FRI *"}]),
+        ("variants.g5.scaling.schedule", [{**OFFICE, "cron": "0 8 * * MON-FRI"}]),
+        ("variants.g5.scaling.schedule", [{**OFFICE, "cron": "0 8 * * * *"}]),
+        ("variants.g5.scaling.schedule", [{**OFFICE, "timezone": "Europe/Wien"}]),
+        ("variants.g5.scaling.schedule", [{**OFFICE, "min": 5}]),
+        ("variants.g5.scaling.schedule", [{**OFFICE, "max": 101}]),
+        ("variants.g5.serve", []),
+        ("variants.g5.serve", "real-time,batch"),
+        ("variants.g5.serve", ["bulk", "bulk"]),
+        ("variants.g5.async.max_instances", 0),
+        ("variants.g5.async.backlog_per_instance", 0),
+        ("variants.g5.bulk.instance_type", "ml.trn1.2xlarge"),
+        ("variants.g5.bulk.max_hours", 121),
+        ("variants.g5.bulk.volume_gb", 10),
+        ("variants.inf2.bulk.instance_type", "ml.inf2.xlarge"),
+        ("batch.result_days", 0),
+        ("batch.bulk_pictures", 50_001),
+        ("batch.real_time_share", 0),
+        ("batch.worker_timeout_s", 871),
+        ("variants.async", {"kind": "diffusers", "model": "sd21-base"}),
+        ("variants.batch", {"kind": "diffusers", "model": "sd21-base"}),
         ("variants.g5.startup_timeout_s", 59),
         ("variants.g5.startup_timeout_s", 3601),
         ("variants.g5.download_timeout_s", "soon"),
@@ -196,6 +260,9 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("prefix", "s" * 17),
         ("region", "the moon"),
         # Within its range, but in contradiction to others.
+        ("variants.g5.scaling.max_instances", 1, {"variants.g5.scaling.min_instances": 2}),
+        ("variants.g5.serve", "bulk", {"batch.enabled": "false"}),
+        ("variants.g5.serve", "real-time,async", {"batch.enabled": "false"}),
         ("variants.djl.sizes", "768x512"),
         ("variants.djl.startup_timeout_s", 1199),
         ("variants.djl.max_batch_size", 8, {"variants.djl.steps": 100}),
@@ -289,20 +356,28 @@ def test_a_region_without_an_image_can_still_have_the_other_variants() -> None:
 
 def test_an_instance_type_the_region_may_not_have_is_a_warning(defaults: Settings) -> None:
     assert defaults.notices == ()
-    ((id, text),) = notices(region="eu-west-1").items()
-    assert id == "sd:variants.inf2.compile.instance_type"
+    missing = notices(region="eu-west-1")
+    compiling, bulk = (f"sd:variants.inf2.{part}.instance_type" for part in ("compile", "bulk"))
+    assert missing.keys() == {compiling, bulk}
+    text = missing[compiling]
     for part in ("of 2026-10-20", "no ml.trn1.2xlarge for SageMaker training in eu-west-1",
                  "sd.variants.inf2.compile.compute=codebuild-cpu"):  # fmt: skip
         assert part in text
-    for without_it in ({"variants.inf2.compile.compute": "codebuild-cpu"}, {"variants.inf2": ""}):
+    assert "variants.inf2.serve without bulk" in missing[bulk]
+    on_cpu = {"variants.inf2.compile.compute": "codebuild-cpu"}
+    for without_it in ({**on_cpu, "variants.inf2.serve": "async"}, {"variants.inf2": ""}):
         assert not notices(region="eu-west-1", **without_it)
     africa = notices(region="af-south-1", **{"variants.inf2": ""})
     assert "no ml.g5.xlarge for SageMaker hosting" in africa["sd:variants.g5.instance_type"]
 
 
 def test_a_region_the_table_does_not_know_is_a_warning_that_says_so(defaults: Settings) -> None:
-    (notice,) = defaults.variant("g5").notices("mars-north-1")
-    assert "doesn't know mars-north-1" in notice.text
+    found = [*defaults.variant("g5").notices("mars-north-1")]
+    assert [notice.id for notice in found] == [
+        "sd:variants.g5.instance_type",
+        "sd:variants.g5.bulk.instance_type",
+    ]
+    assert all("doesn't know mars-north-1" in notice.text for notice in found)
 
 
 SDK = "huggingface-pytorch-inference-neuronx:2.9.0-neuronx-py312-sdk{}-ubuntu24.04"

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from local_cloud.child import ChildCloud
+from tests.fakes.asynchronous_toy import AsyncToy, make_asynchronous
 from tests.fakes.deployed_api import ORIGINS, DeployedApi
 from tests.fakes.toy_endpoint import ToyEndpoint, make_toy
+from tests.fakes.training_job import make_training_account
 
 INVOKE_TIMEOUT_S = 2.0
 
@@ -25,6 +27,19 @@ def healthy(cloud: ChildCloud) -> ToyEndpoint:
     endpoint = ToyEndpoint(cloud, "healthy")
     assert endpoint.create(Environment={"TOY": "yes"})["EndpointStatus"] == "InService"
     return endpoint
+
+
+@pytest.fixture(scope="session")
+def toy(cloud: ChildCloud) -> AsyncToy:
+    make_asynchronous(cloud)
+    endpoint = AsyncToy(cloud, "async-toy")
+    assert endpoint.create_async()["EndpointStatus"] == "InService"
+    return endpoint
+
+
+@pytest.fixture(scope="session")
+def training_account(cloud: ChildCloud) -> None:
+    make_training_account(cloud)
 
 
 @pytest.fixture(scope="session")

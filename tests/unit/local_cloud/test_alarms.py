@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local_cloud.ministack.alarms import evaluated_state
+from local_cloud.ministack.alarms import check_kind, evaluated_state
 
 MINUTE = 60.0
 ALARM: dict[str, Any] = {
@@ -63,9 +63,59 @@ def test_minutes_without_data_breach_nothing() -> None:
     assert state(minutes=9) == "OK"
 
 
-def test_an_alarm_of_another_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="only alarms with"):
-        state(minutes=9, TreatMissingData="missing")
+def test_an_alarm_on_a_band_is_refused() -> None:
+    with pytest.raises(ValueError, match="only alarms on one metric"):
+        check_kind({**ALARM, "ComparisonOperator": "GreaterThanUpperThreshold"})
+
+
+@pytest.mark.parametrize(
+    ("statistic", "known"), [("Average", "OK"), ("Maximum", "ALARM"), ("p90", "ALARM")]
+)
+def test_the_statistic_is_the_alarm_s(statistic: str, known: str) -> None:
+    several = points(0.5) + points(0.5) + points(4)
+    assert evaluated_state({**ALARM, "Statistic": statistic}, several, START + 200) == known
+
+
+@pytest.mark.parametrize(
+    ("treat", "nothing", "one_of_three"),
+    [
+        ("missing", "INSUFFICIENT_DATA", "ALARM"),
+        ("breaching", "ALARM", "ALARM"),
+        ("notBreaching", "OK", "OK"),
+        ("ignore", "as before", "as before"),
+    ],
+)
+def test_missing_data_are_treated_as_the_alarm_says(
+    treat: str, nothing: str, one_of_three: str
+) -> None:
+    """The rows of three periods in CloudWatch's user guide."""
+    alarm: dict[str, Any] = {
+        "EvaluationPeriods": 3,
+        "TreatMissingData": treat,
+        "StateValue": "as before",
+    }
+    assert state(minutes=9, **alarm) == nothing
+    assert state(None, None, 5, None, None, minutes=7, **alarm) == one_of_three
+
+
+def test_the_first_data_points_of_a_metric_are_waited_for() -> None:
+    alarm: dict[str, Any] = {"EvaluationPeriods": 3, "TreatMissingData": "missing"}
+    new = {"StateValue": "INSUFFICIENT_DATA", **alarm}
+    assert state(5, minutes=3, **new) == "INSUFFICIENT_DATA"
+    assert state(5, 5, minutes=4, **new) == "INSUFFICIENT_DATA"
+    assert state(5, 5, 5, minutes=5, **new) == "ALARM"
+
+
+def test_some_of_the_periods_may_be_enough() -> None:
+    two_of_three: dict[str, Any] = {"EvaluationPeriods": 3, "DatapointsToAlarm": 2}
+    assert state(5, 0, 5, minutes=5, **two_of_three) == "ALARM"
+    assert state(0, 0, 5, minutes=5, **two_of_three) == "OK"
+
+
+def test_an_alarm_of_ten_seconds_knows_within_two_periods() -> None:
+    alarm = {**ALARM, "Period": 10}
+    assert evaluated_state(alarm, points(5), START + 19) == "OK"
+    assert evaluated_state(alarm, points(5), START + 20) == "ALARM"
 
 
 def test_the_last_data_count_until_they_are_out_of_range() -> None:

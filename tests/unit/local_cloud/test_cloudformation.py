@@ -137,6 +137,19 @@ def test_changes_replace_models_move_the_endpoint_over_in_place_or_are_rolled_ba
         endpoint.status()
 
 
+def test_a_deploy_keeps_the_instances_that_scaling_has_made_where_the_template_says_so(
+    cloud: ChildCloud,
+) -> None:
+    stack, endpoint = toy_stack(cloud, "keeps"), ToyEndpoint(cloud, "keeps")
+    stack.properties("Endpoint")["RetainAllVariantProperties"] = True
+    stack.create()
+    endpoint.scale(2)
+    stack.properties("Model")["PrimaryContainer"]["Environment"]["TOY"] = "two"
+    stack.update()
+    assert (endpoint.invoke()["toy"], endpoint.instances()) == ("two", (2, 2))
+    stack.delete()
+
+
 def test_a_failed_creation_leaves_nothing(cloud: ChildCloud) -> None:
     assert "FATAL: weights.txt is not a model" in toy_stack(cloud, "fails", "broken").refused()
     with pytest.raises(ClientError, match="Could not find endpoint"):

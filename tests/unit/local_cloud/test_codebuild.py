@@ -17,6 +17,7 @@ from local_cloud.child import ChildCloud
 from local_cloud.codebuild.build import BuildPlan, BuildRun
 from local_cloud.codebuild.buildspec import BuildspecError, build_commands
 from local_cloud.ministack.identity import RoleSession
+from tests.fakes.heard_events import HeardEvents
 from tests.fakes.local_account import (
     allow,
     arn,
@@ -224,29 +225,18 @@ def test_the_same_idempotency_token_starts_nothing_new(projects: Projects) -> No
 
 
 def test_every_change_of_state_is_an_event(cloud: ChildCloud, slow: Build) -> None:
-    sqs, events = cloud.client("sqs"), cloud.client("events")
-    queue = sqs.create_queue(QueueName="changes")["QueueUrl"]
     pattern = {
         "source": ["aws.codebuild"],
         "detail-type": ["CodeBuild Build State Change"],
         "detail": {"project-name": [slow.id.split(":")[0]]},
     }
-    events.put_rule(Name="changes", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="changes", Targets=[{"Id": "1", "Arn": arn("sqs", "changes")}])
+    events = HeardEvents(cloud, "changes", pattern)
     another = Projects(cloud).start(slow.id.split(":")[0])
     wait_for(lambda: another.record()["currentPhase"] == "BUILD")
     another.stop()
     assert another.status() == "STOPPED"
 
-    seen: list[str] = []
-
-    def both() -> bool:
-        for message in sqs.receive_message(QueueUrl=queue).get("Messages", []):
-            seen.append(json.loads(message["Body"])["detail"]["build-status"])
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-        return len(seen) == 2
-
-    wait_for(both)
+    seen = [event["detail"]["build-status"] for event in events.first(2)]
     assert seen == ["IN_PROGRESS", "STOPPED"]
 
 

@@ -87,8 +87,8 @@ def test_what_the_local_cloud_does_not_do_is_refused(healthy: ToyEndpoint) -> No
             )
         return str(caught.value)
 
-    output = {"OutputConfig": {"S3OutputPath": "s3://models/out"}}
-    assert "has no AsyncInferenceConfig" in refusal("A", AsyncInferenceConfig=output)
+    vpc = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
+    assert "has no VpcConfig" in refusal("A", VpcConfig=vpc)
     assert "one production variant" in refusal("A", "B")
     with pytest.raises(ClientError, match="has no SageMaker ListModels"):
         healthy.sagemaker.list_models()

@@ -11,116 +11,15 @@ from botocore.exceptions import ClientError
 from local_cloud.child import ChildCloud
 from tests.fakes.local_account import (
     allow,
-    arn,
     client_of_user,
     fault,
     let_user,
-    log_lines,
-    make_role,
     role_arn,
     wait_for,
 )
+from tests.fakes.training_job import KEY, OUTPUT, TrainingJob, channel
 
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference-neuronx:2.8.0"
-KEY = arn("kms", "key/0a0a0a0a-0000-0000-0000-000000000000")
-OUTPUT = {"S3OutputPath": "s3://bucket/out", "CompressionType": "NONE"}
-# What a container of ours does: reads the platform's files, writes where the platform looks.
-PROGRAM = """
-import json, os, pathlib, signal, sys, time
-root = pathlib.Path(os.environ["SD_OPT_ML"])
-settings = json.loads((root / "input/config/hyperparameters.json").read_text())
-earlier = sorted(path.name for path in (root / "checkpoints").iterdir())
-print("earlier checkpoints:", earlier, flush=True)
-(root / "checkpoints" / settings["part"]).write_text("done")
-def end(number, frame):
-    (root / "checkpoints" / "on-stop").write_text("saved")
-    sys.exit(0)
-signal.signal(signal.SIGTERM, end)
-if settings["end"] == "wait":
-    time.sleep(600)
-if settings["end"] == "killed":
-    os.kill(os.getpid(), signal.SIGKILL)
-if settings["end"] == "fail":
-    (root / "output/failure").write_text("the unet did not trace")
-    sys.exit(2)
-weights = (root / "input/data/weights/deep/weights.bin").read_text()
-facts = {"weights": weights, "keys": "AWS_ACCESS_KEY_ID" in os.environ}
-(root / "model/inner").mkdir()
-(root / "model/inner/facts.json").write_text(json.dumps(facts))
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bucket(cloud: ChildCloud) -> None:
-    """With weights and a program, and two roles that may read it: the other may encrypt as well."""
-    s3 = cloud.client("s3")
-    s3.create_bucket(Bucket="bucket")
-    s3.put_object(Bucket="bucket", Key="weights/deep/weights.bin", Body=b"numbers")
-    s3.put_object(Bucket="bucket", Key="code/program.py", Body=PROGRAM.encode())
-    group = "arn:aws:logs:*:*:log-group:/aws/sagemaker/TrainingJobs:*"
-    allowed = (
-        allow("s3:GetObject s3:PutObject s3:ListBucket", "arn:aws:s3:::bucket*"),
-        allow("logs:CreateLogGroup logs:CreateLogStream logs:PutLogEvents", group),
-    )
-    make_role(cloud, "training", "sagemaker", *allowed)
-    make_role(cloud, "encrypting", "sagemaker", *allowed, allow("kms:Encrypt", KEY))
-
-
-def channel(name: str) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://bucket/{name}/"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
-
-
-class TrainingJob:
-    def __init__(self, cloud: ChildCloud, name: str, end: str = "well", **changes: Any) -> None:
-        """Creates it. `end` is what its program does at last."""
-        self.cloud, self.name, self.sagemaker = cloud, name, cloud.client("sagemaker")
-        self.request = {
-            "TrainingJobName": name,
-            "AlgorithmSpecification": {
-                "TrainingImage": IMAGE,
-                "TrainingInputMode": "File",
-                "ContainerEntrypoint": ["bash", "-c"],
-                "ContainerArguments": [
-                    'cd "${SD_OPT_ML:-/opt/ml}/input/data/code" && exec python3 -m program'
-                ],
-            },
-            "HyperParameters": {"part": "unet", "end": end},
-            "RoleArn": role_arn("training"),
-            "InputDataConfig": [channel("weights"), channel("code")],
-            "OutputDataConfig": OUTPUT,
-            "ResourceConfig": {
-                "InstanceType": "ml.trn1.2xlarge",
-                "InstanceCount": 1,
-                "VolumeSizeInGB": 100,
-            },
-            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
-            "CheckpointConfig": {
-                "S3Uri": f"s3://bucket/{name}/checkpoints/",
-                "LocalPath": "/opt/ml/checkpoints",
-            },
-            "EnableNetworkIsolation": True,
-            **changes,
-        }
-        self.sagemaker.create_training_job(**self.request)
-
-    def described(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=self.name)
-        return answer
-
-    def ended(self) -> dict[str, Any]:
-        wait_for(lambda: self.described()["TrainingJobStatus"] not in ("InProgress", "Stopping"))
-        return self.described()
-
-    def object(self, key: str) -> str:
-        body = self.cloud.client("s3").get_object(Bucket="bucket", Key=key)["Body"]
-        return str(body.read().decode())
-
-    def log(self) -> list[str]:
-        return log_lines(self.cloud, "/aws/sagemaker/TrainingJobs", f"{self.name}/algo-1-")
-
-    def stop(self) -> None:
-        self.sagemaker.stop_training_job(TrainingJobName=self.name)
+pytestmark = pytest.mark.usefixtures("training_account")
 
 
 def test_a_job_gets_its_channels_and_leaves_its_model_uncompressed(cloud: ChildCloud) -> None:
@@ -135,9 +34,9 @@ def test_a_job_gets_its_channels_and_leaves_its_model_uncompressed(cloud: ChildC
     assert facts == {"weights": "numbers", "keys": False}
     assert job.object("good/checkpoints/unet") == "done"
     assert "earlier checkpoints: ['vae']" in job.log()
-    passed = [transition["Status"] for transition in described["SecondaryStatusTransitions"]]
-    assert passed == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert job.statuses() == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert described["TrainingStartTime"] <= described["TrainingEndTime"]
+    assert described["BillableTimeInSeconds"] == described["TrainingTimeInSeconds"] >= 1
     with pytest.raises(ClientError) as caught:
         TrainingJob(cloud, "good")
     assert caught.value.response["Error"]["Code"] == "ResourceInUse"
