@@ -68,9 +68,18 @@ def test_from_zero_a_batch_wakes_its_endpoint_which_goes_back_to_zero(scaled: Up
     assert instances(scaled, "sd-g5") >= 1
 
 
+def endpoints(up: UpCloud) -> dict[str, str]:
+    """The variant's, with their statuses."""
+    found = up.client("sagemaker").list_endpoints(NameContains="sd-g5")["Endpoints"]
+    return {endpoint["EndpointName"]: endpoint["EndpointStatus"] for endpoint in found}
+
+
 def test_an_instance_that_scales_is_changed_by_two_deploys(scaled: UpCloud) -> None:
     """SageMaker refuses it of a scalable target (developer guide, endpoint-scaling-update)."""
     larger = f"{G5}instance_type=ml.g5.2xlarge"
+    # While instances come or go, SageMaker refuses any update.
+    wait_until(lambda: instances(scaled, "sd-g5-async") == 0)
+    wait_until(lambda: set(endpoints(scaled).values()) == {"InService"})
     with pytest.raises(UpFailed) as caught:
         deploy(scaled, STACK, *SCALING, larger)
     assert "would change the instance type" in failure_reason(str(caught.value))
@@ -82,7 +91,7 @@ def test_an_instance_that_scales_is_changed_by_two_deploys(scaled: UpCloud) -> N
 def test_a_destroy_leaves_no_target_and_no_endpoint(scaled: UpCloud) -> None:
     scaled.destroy(STACK)
     assert targets(scaled) == {}
-    assert scaled.client("sagemaker").list_endpoints()["Endpoints"] == []
+    assert endpoints(scaled) == {}
     scaling = scaled.client("application-autoscaling")
     left = scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"]
     assert left == []
