@@ -4,6 +4,7 @@ No more than a part and a half of a batch waits at the endpoint, so a cancel lea
 what still waits is taken back by deleting its input.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,18 +87,21 @@ class Asynchronous:
     def hand_out(self, batch: Batch, part: int) -> None:
         """Raises Later."""
         store = self.settling.store
+        # Every variant's parameter is read for it: once a part, not a picture.
+        endpoint = functools.cache(self._endpoint)
         for unit in self._units(batch.id, part):
             if not self.settling.goes_on(store.batch(batch.id)):
                 return
             # A message that came twice, or whose worker died, finds what it has sent.
             if store.sent(batch.id, unit.name) is None:
-                self._send(batch, unit, part, 0)
+                self._send(endpoint(batch.model), batch, unit, part, 0)
 
     def draw(self, batch: Batch, told: Draw) -> None:
         """Once more, after it failed. Raises Later."""
         sent = self.settling.store.sent(batch.id, told.unit.name)
         if self.settling.goes_on(batch) and (sent is None or sent.tries < told.tries):
-            self._send(batch, told.unit, told.part, told.tries)
+            endpoint = self._endpoint(batch.model)
+            self._send(endpoint, batch, told.unit, told.part, told.tries)
 
     def give_up(self, batch: Batch, told: Draw) -> None:
         self._settle_failed(batch, told.unit, not_drawn(told))
@@ -161,11 +165,13 @@ class Asynchronous:
         result = objects.result(unit) or objects.keep_result(failed)
         self.settling.settle(batch, unit, result)
 
-    def _send(self, batch: Batch, unit: Unit, part: int, tries: int) -> None:
+    def _endpoint(self, variant: str) -> str | None:
+        return self.fleets.find(variant).async_endpoint_name
+
+    def _send(self, endpoint: str | None, batch: Batch, unit: Unit, part: int, tries: int) -> None:
         objects = self.objects(batch.id)
         key = f"{objects.keys.folder}{_INPUTS}{part}/{tries}/{unit.name}.json"
         objects.put(key, unit.asked(objects.load).to_json())
-        endpoint = self.fleets.find(batch.model).async_endpoint_name
         try:
             answer = self.runtime.invoke_endpoint_async(
                 EndpointName=endpoint,

@@ -22,6 +22,7 @@ from tests.fakes.batch_queue import URL, FakeFifo
 from tests.fakes.batches import TABLE, aws, batch
 from tests.fakes.front_door import (
     NOW,
+    PNG,
     FakeRuntime,
     generation_request,
     registration,
@@ -79,12 +80,15 @@ class FakeParameters:
     """SSM's registrations and fleets, by path."""
 
     documents: dict[str, dict[str, str]]
+    read: list[str] = field(default_factory=list)
+    """The paths, in turn."""
 
     def get_paginator(self, operation: str) -> "FakeParameters":
         assert operation == "get_parameters_by_path"
         return self
 
     def paginate(self, *, Path: str) -> Iterator[dict[str, Any]]:
+        self.read.append(Path)
         yield {
             "Parameters": [
                 {
@@ -202,6 +206,16 @@ class World:
             for line in self.bucket.objects[part].splitlines()
         ]
         return [unit for line in lines for unit in line.units]
+
+    def assert_whole(self, id: str = "batch_1") -> None:
+        """Each picture is there once, the right one, and counted once."""
+        results, units = self.results(id), self.units(id)
+        assert [each.name for each in results] == [unit.name for unit in units]
+        for result in results:
+            assert result.error is None
+            assert self.bucket.objects[result.key or ""] == PNG + str(result.seed).encode()
+        batch = self.store.batch(id)
+        assert (batch.pictures, batch.completed, batch.failed) == (len(units), batch.total, 0)
 
     def draws(self, line: int) -> int:
         return sum(call["Body"]["seed"] // 1000 == line for call in self.runtime.invocations)

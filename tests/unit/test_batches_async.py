@@ -18,7 +18,7 @@ from sd_contract.batch import BatchKeys
 from sd_contract.registration import ASYNC
 from tests.fakes.batch_engines import World, world
 from tests.fakes.batch_queue import Killed
-from tests.fakes.front_door import PNG, FakeRuntime, client_error
+from tests.fakes.front_door import FakeRuntime, client_error
 
 INPUT = (
     BotocoreSession()
@@ -138,15 +138,6 @@ def start(it: World, *ids: str) -> None:
         it.engines.asynchronous.start(it.store.batch(id))
 
 
-def assert_whole(it: World, id: str = "batch_1") -> None:
-    results, units = it.results(id), it.units(id)
-    assert [each.name for each in results] == [unit.name for unit in units]
-    for result in results:
-        assert it.bucket.objects[result.key or ""] == PNG + str(result.seed).encode()
-    batch = it.store.batch(id)
-    assert (batch.pictures, batch.completed, batch.failed) == (len(units), batch.total, 0)
-
-
 def test_draws_every_picture_a_part_and_a_half_at_a_time(it: World) -> None:
     it.add(30, engine=ASYNC, part_pictures=10)
     start(it)
@@ -157,9 +148,11 @@ def test_draws_every_picture_a_part_and_a_half_at_a_time(it: World) -> None:
         endpoint(it).answer()
         tell(it, endpoint(it).notices[-1])
         it.run()
-    assert_whole(it)
+    it.assert_whole()
     assert 10 < most <= 15
     assert it.tasks.asked == [("finish", "batch_1")]
+    # Where to, is asked once a part.
+    assert it.parameters.read.count("/sd/fleets") == 3
     first = endpoint(it).requests[0]
     assert first["EndpointName"] == "sd-g5-async"
     assert first["InputLocation"] == "s3://batches/batches/batch_1/async/0/0/000001-1000.json"
@@ -176,7 +169,7 @@ def test_ends_come_in_any_order_and_twice(
     it.add(7, images=3, engine=ASYNC, part_pictures=9)
     start(it)
     run(it, order, times)
-    assert_whole(it)
+    it.assert_whole()
     assert endpoint(it).drawn == 21
 
 
@@ -195,7 +188,7 @@ def test_a_function_killed_at_any_call_draws_none_again_but_the_one_at_hand(
     start(it)
     getattr(it, when)[call] = kill
     run(it)
-    assert_whole(it)
+    it.assert_whole()
     assert endpoint(it).drawn <= 12 + 2
     assert set(it.tasks.asked) == {("finish", "batch_1")}
 
@@ -205,8 +198,8 @@ def test_two_batches_at_once(it: World) -> None:
         it.add(12, id=id, engine=ASYNC, part_pictures=5)
     start(it, "batch_1", "batch_2")
     run(it, times=2)
-    assert_whole(it, "batch_1")
-    assert_whole(it, "batch_2")
+    it.assert_whole("batch_1")
+    it.assert_whole("batch_2")
     assert endpoint(it).drawn == 24
 
 
@@ -251,7 +244,7 @@ def test_a_refused_request_comes_back_later(it: World) -> None:
     start(it)
     run(it)
     assert it.queue.delays_s == [5, 10]
-    assert_whole(it)
+    it.assert_whole()
 
 
 def test_a_cancel_takes_back_what_waits(it: World) -> None:

@@ -44,22 +44,11 @@ def start(it: World, *ids: str) -> None:
         it.engines.real_time.start(it.store.batch(id))
 
 
-def assert_whole(it: World, id: str = "batch_1") -> None:
-    """Each picture is there once, the right one, and counted once."""
-    results, units = it.results(id), it.units(id)
-    assert [each.name for each in results] == [unit.name for unit in units]
-    for result in results:
-        assert result.error is None
-        assert it.bucket.objects[result.key or ""] == PNG + str(result.seed).encode()
-    batch = it.store.batch(id)
-    assert (batch.pictures, batch.completed, batch.failed) == (len(units), batch.total, 0)
-
-
 def test_draws_every_picture_and_asks_for_the_end_once_all_are_counted(it: World) -> None:
     it.add(3, images=2)
     start(it)
     it.run()
-    assert_whole(it)
+    it.assert_whole()
     assert it.tasks.asked == [("finish", "batch_1")]
     assert it.queue.messages == []
     assert it.runtime.invocations[0]["CustomAttributes"] == "request_id=batch_1-000001-1000"
@@ -123,8 +112,8 @@ def test_two_batches_at_once_with_the_worker_killed_twice(
     start(it, "batch_1", "batch_2")
     it.run()
     assert kills.kills == 2
-    assert_whole(it, "batch_1")
-    assert_whole(it, "batch_2")
+    it.assert_whole("batch_1")
+    it.assert_whole("batch_2")
     # Each once, but for the picture at hand.
     drawn = Counter((c["CustomAttributes"]) for c in it.runtime.invocations)
     assert len(drawn) == 60
@@ -142,7 +131,7 @@ def test_a_worker_killed_while_it_hands_out_loses_nothing(it: World, at: int) ->
     except Killed:  # the checker; it is called again
         start(it)
     it.run()
-    assert_whole(it)
+    it.assert_whole()
     assert len(it.runtime.invocations) == 45
 
 
@@ -154,7 +143,7 @@ def test_a_unit_that_comes_again_long_after_is_not_drawn_again(it: World) -> Non
     start(it)
     it.run()
     assert len(it.runtime.invocations) == 2
-    assert_whole(it)
+    it.assert_whole()
 
 
 def test_two_batches_take_turns(it: World) -> None:
@@ -186,7 +175,7 @@ def test_what_was_not_drawn_comes_back_later_and_later(
     came_back = it.log("comes_back")
     assert [line["in_s"] for line in came_back] == [5, 10, 20, 40, 80, 160, 320, 640, 900]
     assert {line["detail"].split(":")[0] for line in came_back} == {name}
-    assert_whole(it)
+    it.assert_whole()
 
 
 def test_a_container_that_fails_is_tried_four_times(it: World) -> None:
@@ -357,7 +346,7 @@ def test_a_part_that_came_back_once_too_often_is_said_again(it: World) -> None:
     [message] = it.queue.messages
     message.source = DEAD_ARN
     it.run()
-    assert_whole(it)
+    it.assert_whole()
 
 
 def test_what_nobody_foresaw_comes_back_and_the_log_tells_where_without_quoting(
