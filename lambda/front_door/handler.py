@@ -4,26 +4,20 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.config import Config as ClientConfig
 from botocore.session import Session, get_session
 
 from front_door.ahead import Ahead
-from front_door.api_gateway import (
-    cors_headers,
-    error_response,
-    ok_response,
-    read_event,
-    request_id,
-)
+from front_door.answering import answer_event
+from front_door.api_gateway import ok_response, read_event
 from front_door.config import Config
 from front_door.credentials import content_credentials
 from front_door.endpoint import SageMakerRuntime
 from front_door.picture_bucket import PictureBucket
 from front_door.picture_time import PictureTimes
-from front_door.request_log import RequestLog
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
 
@@ -39,20 +33,15 @@ def serve(
     emit: Callable[[str], None],
     timer: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """Never raises: whatever happens becomes a response with its request id, and a log line."""
-    log = RequestLog(request_id(event, invocation_id), timer)
-    origins: Sequence[str] = ()
-    try:
-        log.called(event)
-        door = front_door()
-        origins = door.config.cors_origins
-        response = ok_response(log.request_id, door.answer(read_event(event), log))
-    except Exception as error:  # noqa: BLE001 - the last resort: a 500 that tells nothing
-        log.failed(error)
-        response = error_response(log.request_id, error, invoked=log.invoked)
-    response["headers"] |= cors_headers(event, origins)
-    emit(log.line(response["statusCode"]))
-    return response
+    """Never raises."""
+    return answer_event(
+        event,
+        invocation_id,
+        lambda: front_door().config.cors_origins,
+        lambda log: ok_response(log.request_id, front_door().answer(read_event(event), log)),
+        emit,
+        timer,
+    )
 
 
 @functools.cache

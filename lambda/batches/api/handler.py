@@ -16,15 +16,8 @@ from batches.links import link_maker
 from batches.objects import JSONL, Objects, make_s3
 from batches.store import Store
 from batches.tasks import Tasks
-from front_door.api_gateway import (
-    cors_headers,
-    error_response,
-    headers_of,
-    ok_response,
-    raw_body,
-    request_id,
-)
-from front_door.request_log import RequestLog
+from front_door.answering import answer_event
+from front_door.api_gateway import headers_of, ok_response, raw_body
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -39,19 +32,15 @@ def serve(
     emit: Callable[[str], None],
     timer: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """Never raises: whatever happens becomes a response with its request id, and a log line."""
-    log = RequestLog(request_id(event, invocation_id), timer)
-    allowed: Sequence[str] = ()
-    try:
-        log.called(event)
-        allowed = origins()
-        response = _response(log.request_id, api()(read_event(event)))
-    except Exception as error:  # noqa: BLE001 - the last resort: a 500 that tells nothing
-        log.failed(error)
-        response = error_response(log.request_id, error, invoked=False)
-    response["headers"] |= cors_headers(event, allowed)
-    emit(log.line(response["statusCode"]))
-    return response
+    """Never raises."""
+    return answer_event(
+        event,
+        invocation_id,
+        origins,
+        lambda log: _response(log.request_id, api()(read_event(event))),
+        emit,
+        timer,
+    )
 
 
 def read_event(event: Mapping[str, Any]) -> Request:
