@@ -4,7 +4,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 VALIDATING, IN_PROGRESS, FINALIZING, CANCELLING = (
     "validating",
@@ -19,7 +22,7 @@ REQUESTS, OUTPUT = "batch", "batch_output"
 GENERATIONS, EDITS = ENDPOINTS = ("/v1/images/generations", "/v1/images/edits")
 DRAWING = (IN_PROGRESS, CANCELLING, FINALIZING)
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ def to_item(record: Any) -> dict[str, Any]:
 def from_item(cls: type[T], item: Mapping[str, Any]) -> T:
     values = {
         field.name: _value(field.type, item[field.name])
-        for field in fields(cls)  # type: ignore[arg-type]
+        for field in fields(cls)
         if field.name in item
     }
     return cls(**values)

@@ -26,6 +26,7 @@ from batches.store import Store
 from batches.tasks import Tasks
 from front_door.response_body import pictures_body
 from sd_contract.batch import BatchKeys, UnitResult, WorkLine
+from sd_contract.batch_store import work_lines
 from sd_contract.invocation import STAGES
 
 # What the joining takes, and then some.
@@ -102,7 +103,7 @@ class Finisher:
             for number in missing:
                 if left_s() < RESERVE_S:
                     return False
-                lines = _lines(self.objects.read(keys.part(number)))
+                lines = work_lines(self.objects.read(keys.part(number)))
                 wanted = [
                     key for line in lines for key in map(keys.result, line.units) if key in drawn
                 ]
@@ -222,10 +223,6 @@ def _end_of_missing(batch: Batch) -> str:
     if batch.status == CANCELLING:
         return CANCELLED
     return EXPIRED if (batch.finalizing_at or 0) > batch.deadline else COMPLETED
-
-
-def _lines(content: bytes) -> list[WorkLine]:
-    return [WorkLine.from_json(text) for text in content.splitlines()]
 
 
 def _composed(keys: BatchKeys, number: int | None = None) -> str:
