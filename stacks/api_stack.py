@@ -2,15 +2,15 @@
 
 from urllib.parse import quote
 
-from aws_cdk import ArnFormat, CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, CfnOutput, Duration, Environment, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sd_contract.limits import GATEWAY_S
-from stacks.acknowledge import acknowledge
 from stacks.components.content_credentials import ContentCredentials
+from stacks.components.expiring_bucket import expiring_bucket
 from stacks.components.grants import grant, grant_named, grant_objects
 from stacks.components.inference_api import InferenceApi
 from stacks.components.log_group import LogGroup
@@ -31,23 +31,13 @@ class ApiStack(Stack):
     ) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         api = settings.api
-        pictures = s3.Bucket(
+        pictures = expiring_bucket(
             self,
             "Images",
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(api.image_days))],
-            # Pictures are copies that expire anyway; but a bucket with some left is not ours to
-            # empty, so it stays until its owner does.
-            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-        )
-        acknowledge(
-            pictures,
-            "Only the front door writes here, and logs each request with its id; reads go by "
-            "presigned URLs that end with the setting url_ttl_s, of objects that expire by rule.",
-            "AwsSolutions-S1",
+            days=api.image_days,
+            unlogged="Only the front door writes here, and logs each request with its id; reads go "
+            "by presigned URLs that end with the setting url_ttl_s, of objects that expire by "
+            "rule.",
         )
         front_door = PythonFunction(
             self,

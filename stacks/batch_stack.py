@@ -1,7 +1,7 @@
 """Batches: files, state, queue, and the functions that check, feed the engines and finish. Nothing
 of it costs while no batch runs."""
 
-from aws_cdk import Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import Environment, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -13,6 +13,7 @@ from stacks.api_stack import ApiStack
 from stacks.components.artifacts import BatchExchange
 from stacks.components.batch_functions import BatchFunctions
 from stacks.components.bulk_role import BulkRole
+from stacks.components.expiring_bucket import expiring_bucket
 from stacks.components.log_group import LogGroup
 from stacks.settings import Settings
 from stacks.storage_stack import StorageStack
@@ -77,26 +78,14 @@ class BatchStack(Stack):
             self.export_value(value)
 
     def _bucket(self, settings: Settings) -> s3.Bucket:
-        days = settings.batch.result_days
-        bucket = s3.Bucket(
+        return expiring_bucket(
             self,
             "Files",
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(days))],
+            days=settings.batch.result_days,
+            unlogged="Only the batches' functions and jobs write here, and their log says for "
+            "which batch; callers come by presigned URLs, to objects that expire by rule.",
             cors=_cors(settings.api.cors_origins),
-            # As the pictures': one with some left is not ours to empty.
-            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
-        acknowledge(
-            bucket,
-            "Only the batches' functions and jobs write here, and their log says for which batch; "
-            "callers come by presigned URLs, to objects that expire by rule.",
-            "AwsSolutions-S1",
-        )
-        return bucket
 
     def _table(self) -> dynamodb.Table:
         table = dynamodb.Table(

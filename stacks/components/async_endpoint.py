@@ -4,7 +4,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from stacks.components.artifacts import BatchExchange
-from stacks.components.endpoint_scaling import PRODUCTION_VARIANT, scale_to_zero
+from stacks.components.endpoint_scaling import scale_to_zero
 from stacks.components.sagemaker_model import SageMakerModel
 from stacks.settings import VariantSettings
 
@@ -30,18 +30,7 @@ class AsyncEndpoint(Construct):
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
-            production_variants=[
-                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
-                    variant_name=PRODUCTION_VARIANT,
-                    model_name=serving.model.attr_model_name,
-                    instance_type=variant.instance_type,
-                    initial_instance_count=1,
-                    initial_variant_weight=1,
-                    inference_ami_version=variant.ami,
-                    container_startup_health_check_timeout_in_seconds=variant.startup_timeout_s,
-                    model_data_download_timeout_in_seconds=variant.download_timeout_s,
-                )
-            ],
+            production_variants=serving.served_by(1),
             async_inference_config=sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty(
                 client_config=sagemaker.CfnEndpointConfig.AsyncInferenceClientConfigProperty(
                     # What waits stays where it counts as waiting, and where it can be taken back.

@@ -14,10 +14,9 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.components.sagemaker_model import PRODUCTION_VARIANT
 from stacks.settings.scaling import AsyncSettings, ScalingSettings, Scheduled
 
-# The one production variant; metrics carry it as VariantName.
-PRODUCTION_VARIANT = "main"
 CONCURRENCY = "SageMakerVariantConcurrentRequestsPerModelHighResolution"
 
 
@@ -108,10 +107,10 @@ def scale_by_load(
 def scale_to_zero(
     scope: Construct, endpoint: sagemaker.CfnEndpoint, settings: AsyncSettings, scale_out_s: int
 ) -> None:
-    """Of an asynchronous endpoint. What waits for an instance divides by their number, so it says
-    nothing while there is none: that is told by a metric of its own, and answered by one step
-    (developer guide, async-inference-autoscale). Both metrics carry the endpoint's name alone
-    (same guide, async-inference-monitor)."""
+    """Of an asynchronous endpoint. By what waits for an instance alone it would come back from zero
+    only once more waits than the target: that anything does is told by a metric of its own, and
+    answered by one step (developer guide, async-inference-autoscale). Both metrics carry the
+    endpoint's name alone (same guide, async-inference-monitor)."""
     instances = _Instances(scope, endpoint)
     target = instances.range(0, settings.max_instances)
     name = endpoint.attr_endpoint_name

@@ -5,8 +5,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from stacks.components.endpoint_scaling import PRODUCTION_VARIANT, scale_by_load
-from stacks.components.sagemaker_model import SageMakerModel
+from stacks.components.endpoint_scaling import scale_by_load
+from stacks.components.sagemaker_model import PRODUCTION_VARIANT, SageMakerModel
 from stacks.settings import VariantSettings
 
 # When an alarm is known to be in ALARM, at the latest after the first failing request: its period
@@ -34,21 +34,10 @@ class SageMakerEndpoint(Construct):
         self.config = sagemaker.CfnEndpointConfig(
             self,
             "Config",
-            production_variants=[
-                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
-                    variant_name=PRODUCTION_VARIANT,
-                    model_name=serving.model.attr_model_name,
-                    instance_type=variant.instance_type,
-                    initial_instance_count=variant.scaling.min_instances,
-                    initial_variant_weight=1,
-                    inference_ami_version=variant.ami,
-                    container_startup_health_check_timeout_in_seconds=variant.startup_timeout_s,
-                    model_data_download_timeout_in_seconds=variant.download_timeout_s,
-                    routing_config=sagemaker.CfnEndpointConfig.RoutingConfigProperty(
-                        routing_strategy=variant.routing
-                    ),
-                )
-            ],
+            production_variants=serving.served_by(
+                variant.scaling.min_instances,
+                sagemaker.CfnEndpointConfig.RoutingConfigProperty(routing_strategy=variant.routing),
+            ),
         )
         self._alarm("Failing", variant, 2)
         config = self.config.attr_endpoint_config_name

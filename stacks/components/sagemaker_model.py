@@ -20,6 +20,9 @@ from stacks.components.grants import (
 from stacks.components.service_role import ServiceRole
 from stacks.settings import VariantSettings
 
+# The one production variant; metrics carry it as VariantName.
+PRODUCTION_VARIANT = "main"
+
 
 class SageMakerModel(Construct):
     """`role` is that of the endpoints, and `model` is one for all of them. It can't be changed in
@@ -62,6 +65,28 @@ class SageMakerModel(Construct):
         )
         # SageMaker tries the role's permissions when the model is made.
         self.model.node.add_dependency(self.role)
+        self._variant = variant
+
+    def served_by(
+        self,
+        instances: int,
+        routing: sagemaker.CfnEndpointConfig.RoutingConfigProperty | None = None,
+    ) -> list[sagemaker.CfnEndpointConfig.ProductionVariantProperty]:
+        """An endpoint configuration's production variants, which begin with so many instances."""
+        variant = self._variant
+        return [
+            sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+                variant_name=PRODUCTION_VARIANT,
+                model_name=self.model.attr_model_name,
+                instance_type=variant.instance_type,
+                initial_instance_count=instances,
+                initial_variant_weight=1,
+                inference_ami_version=variant.ami,
+                container_startup_health_check_timeout_in_seconds=variant.startup_timeout_s,
+                model_data_download_timeout_in_seconds=variant.download_timeout_s,
+                routing_config=routing,
+            )
+        ]
 
     def _role(
         self, variant: VariantSettings, served: ServedModel, image: ServingImage
