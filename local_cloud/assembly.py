@@ -20,7 +20,7 @@ from local_cloud.ministack.identity import create_deployer, enter_account
 from local_cloud.ministack.queue_metrics import QueueMetrics
 from local_cloud.ministack.queues import correct_queues
 from local_cloud.ministack.resource_arns import install_resource_arns
-from local_cloud.ministack.routes import install_sagemaker, install_scaling
+from local_cloud.ministack.routes import SageMakerRoutes, install_sagemaker, install_scaling
 from local_cloud.ministack.transactions import correct_transactions
 from local_cloud.ministack.web_acls import register_associations
 from local_cloud.sagemaker.cloudformation import register_sagemaker_types
@@ -40,11 +40,13 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     scaling = AutoScaling(settings, VariantCapacities(control), alarms)
     control.endpoints.scaling = scaling.operations
     install_sagemaker(
-        settings,
-        control.call,
-        InvokeEndpoint(settings, control.endpoints),
-        control.invoke_asynchronously,
-        scaling.operations.scales,
+        SageMakerRoutes(
+            settings,
+            control.call,
+            InvokeEndpoint(settings, control.endpoints),
+            control.invoke_asynchronously,
+            scaling.operations.scales,
+        )
     )
     install_scaling(scaling.call)
     register_sagemaker_types(control)
@@ -60,17 +62,14 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     correct_queues(settings)
     correct_deliveries(settings)
     correct_transactions(settings)
-    (queue_metrics := QueueMetrics(settings)).start()
+    ends = [QueueMetrics(settings).start()]
     install_function_logs(settings)
     create_deployer(settings)
-    alarms.start({POLICY_ARN: scaling.on_alarm})
-    scaling.start()
+    ends += [alarms.start({POLICY_ARN: scaling.on_alarm}), scaling.start()]
+    ends += [builds.stop, control.stop]
 
     def stop() -> None:
-        alarms.stop()
-        scaling.stop()
-        queue_metrics.stop()
-        builds.stop()
-        control.stop()
+        for end in ends:
+            end()
 
     return stop

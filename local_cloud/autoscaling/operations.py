@@ -144,12 +144,7 @@ class ScalingOperations:
     def _target(self, request: Request, said: str = "registered") -> Target:
         if target := self._targets.get(request["ResourceId"]):
             return target
-        raise BadRequest(
-            "ObjectNotFoundException",
-            f"No scalable target {said} for service namespace: {request['ServiceNamespace']}, "
-            f"resource ID: {request['ResourceId']}, scalable dimension: "
-            f"{request['ScalableDimension']}",
-        )
+        raise _not_found(f"scalable target {said}", request)
 
     def _describe_targets(self, request: Request) -> Answer:
         wanted = request.get("ResourceIds")
@@ -215,12 +210,8 @@ class ScalingOperations:
         target = self._targets.get(request["ResourceId"])
         policy = target.policies.pop(request["PolicyName"], None) if target else None
         if policy is None:
-            raise BadRequest(
-                "ObjectNotFoundException",
-                f"No scaling policy found for service namespace: {request['ServiceNamespace']}, "
-                f"resource ID: {request['ResourceId']}, scalable dimension: "
-                f"{request['ScalableDimension']}, policy name: {request['PolicyName']}",
-            )
+            name = f", policy name: {request['PolicyName']}"
+            raise _not_found("scaling policy found", request, name)
         self._alarms.delete(policy.alarms)
         return {}
 
@@ -295,3 +286,12 @@ class ScalingOperations:
                 activity for target in self._wanted(request) for activity in target.activities
             ]
         }
+
+
+def _not_found(what: str, request: Request, more: str = "") -> BadRequest:
+    """To be raised."""
+    return BadRequest(
+        "ObjectNotFoundException",
+        f"No {what} for service namespace: {request['ServiceNamespace']}, resource ID: "
+        f"{request['ResourceId']}, scalable dimension: {request['ScalableDimension']}{more}",
+    )

@@ -5,7 +5,6 @@ The clock of cooldowns is AWS's (`CloudSettings.time_scale`), that of schedules 
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from local_cloud.autoscaling.policies import (
     capacity_by_target,
 )
 from local_cloud.autoscaling.targets import DEFAULT_COOLDOWN_S, Policy, Target
-from local_cloud.ministack.identity import run_in_account
+from local_cloud.ministack.identity import repeat_in_account, run_in_account
 from local_cloud.ministack.schedules import next_due
 from local_cloud.settings import CloudSettings
 
@@ -52,7 +51,6 @@ class AutoScaling:
     ) -> None:
         self._settings, self._variants, self._alarms = settings, variants, alarms
         self._clock, self._second = clock, settings.time_scale
-        self._ended = threading.Event()
         self.operations = ScalingOperations(settings, variants, alarms, self._into_range)
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,16 +64,14 @@ class AutoScaling:
         check_request("application-autoscaling", operation, request)
         return handler(request)
 
-    def start(self) -> None:
-        """Follow schedules from now on; alarms come by `on_alarm`."""
-        run_in_account(self._settings, self._run, "scheduled-scaling")
+    def start(self) -> Callable[[], None]:
+        """Follow schedules from now on, until what is given is called; alarms come by
+        `on_alarm`."""
 
-    def stop(self) -> None:
-        self._ended.set()
-
-    def _run(self) -> None:
-        while not self._ended.wait(1.0):
+        def turn() -> None:
             self.follow_schedules(datetime.fromtimestamp(self._clock(), UTC))
+
+        return repeat_in_account(self._settings, turn, 1.0, "scheduled-scaling")
 
     def follow_schedules(self, now: datetime) -> None:
         """Do what is due, in its order."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from ministack.services import cloudwatch
 
-from local_cloud.ministack.identity import run_in_account
+from local_cloud.ministack.identity import repeat_in_account
 from local_cloud.ministack.telemetry import HIGH_RESOLUTION_S
 from local_cloud.settings import CloudSettings
 
@@ -117,7 +117,6 @@ class Alarms:
         self._acted: dict[str, tuple[str, float]] = {}
         self._actions: dict[str, Action] = {}
         self._lock = threading.RLock()
-        self._ended = threading.Event()
 
     def install(self) -> None:
         """In place of MiniStack's own evaluation."""
@@ -130,14 +129,12 @@ class Alarms:
 
         cloudwatch._describe_alarms = described
 
-    def start(self, actions: Mapping[str, Action]) -> None:
-        """Evaluate from now on, on a thread. `actions` are what alarms may set going beside topics,
-        by how their ARNs begin."""
+    def start(self, actions: Mapping[str, Action]) -> Callable[[], None]:
+        """Evaluate from now on, on a thread; what is given ends it. `actions` are what alarms may
+        set going beside topics, by how their ARNs begin."""
         self._actions = dict(actions)
-        run_in_account(self._settings, self._run, "alarms")
-
-    def stop(self) -> None:
-        self._ended.set()
+        every_s = HIGH_RESOLUTION_S * self._second
+        return repeat_in_account(self._settings, self._turn, every_s, "alarms")
 
     def state(self, name: str) -> str | None:
         """None where there is no such alarm."""
@@ -192,11 +189,10 @@ class Alarms:
             raise
         self.evaluate(alarm)
 
-    def _run(self) -> None:
-        while not self._ended.wait(HIGH_RESOLUTION_S * self._second):
-            self.evaluate_all()
-            for alarm in list(cloudwatch._alarms.values()):
-                self._act(alarm)
+    def _turn(self) -> None:
+        self.evaluate_all()
+        for alarm in list(cloudwatch._alarms.values()):
+            self._act(alarm)
 
     def _act(self, alarm: Alarm) -> None:
         """Scaling policies are invoked on a new state, and once a minute while it lasts

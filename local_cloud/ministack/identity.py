@@ -73,6 +73,20 @@ def run_in_account(
     return thread
 
 
+def repeat_in_account(
+    settings: CloudSettings, work: Callable[[], None], every_s: float, name: str
+) -> Callable[[], None]:
+    """As `run_in_account`, again and again from `every_s` on; what is given ends it."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(every_s):
+            work()
+
+    run_in_account(settings, run, name)
+    return ended.set
+
+
 def assume_service_role(
     settings: CloudSettings, role_arn: str, service: str, session_name: str
 ) -> RoleSession:

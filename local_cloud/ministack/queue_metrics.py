@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-a
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from ministack.services import sqs
 
-from local_cloud.ministack.identity import run_in_account
+from local_cloud.ministack.identity import repeat_in_account
 from local_cloud.ministack.telemetry import Metric, put_metrics
 from local_cloud.settings import CloudSettings
 
@@ -29,26 +28,23 @@ class QueueMetrics:
         self._settings = settings
         self._in_use: set[str] = set()
         self._received: Counter[str] = Counter()
-        self._ended = threading.Event()
 
-    def start(self) -> None:
-        """Publish from now on, on a thread. Once, before anything is served."""
+    def start(self) -> Callable[[], None]:
+        """Publish from now on, on a thread; what is given ends it. Once, before anything is
+        served."""
         sqs._collect_msgs = self._counting(sqs._collect_msgs)
-        run_in_account(self._settings, self._run, "queue-metrics")
+        every_s = EVERY_S * self._settings.time_scale
+        return repeat_in_account(self._settings, self._publish, every_s, "queue-metrics")
 
-    def stop(self) -> None:
-        self._ended.set()
-
-    def _run(self) -> None:
-        while not self._ended.wait(EVERY_S * self._settings.time_scale):
-            queues = {queue["name"]: queue for queue in list(sqs._queues.values())}
-            with_messages = {name for name, queue in queues.items() if queue["messages"]}
-            received, self._received = self._received, Counter()
-            for name in queues.keys() & (with_messages | self._in_use | received.keys()):
-                count = Metric("NumberOfMessagesReceived", float(received[name]), "Count")
-                metrics = [*metrics_of(queues[name]), count]
-                put_metrics("AWS/SQS", {"QueueName": name}, metrics)
-            self._in_use = with_messages
+    def _publish(self) -> None:
+        queues = {queue["name"]: queue for queue in list(sqs._queues.values())}
+        with_messages = {name for name, queue in queues.items() if queue["messages"]}
+        received, self._received = self._received, Counter()
+        for name in queues.keys() & (with_messages | self._in_use | received.keys()):
+            count = Metric("NumberOfMessagesReceived", float(received[name]), "Count")
+            metrics = [*metrics_of(queues[name]), count]
+            put_metrics("AWS/SQS", {"QueueName": name}, metrics)
+        self._in_use = with_messages
 
     def _counting(self, collect: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         def wrapped(queue: Mapping[str, Any], *rest: Any) -> list[Any]:

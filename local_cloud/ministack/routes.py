@@ -26,7 +26,8 @@ _ROLE_MEMBERS = {"CreateModel": "ExecutionRoleArn", "CreateTrainingJob": "RoleAr
 
 
 class SageMakerRoutes:
-    """The HTTP face of the control plane and the runtime."""
+    """The HTTP face of the control plane and the runtime. `scales` says of an endpoint whether it
+    is registered with Application Auto Scaling."""
 
     def __init__(
         self,
@@ -121,31 +122,23 @@ def install_scaling(call: Control) -> None:
         )
         return result
 
-    name = "application-autoscaling"
-    router.SERVICE_PATTERNS[name] = {
-        "target_prefixes": ["AnyScaleFrontendService."],
-        "host_patterns": [r"application-autoscaling\."],
-        "credential_scope": name,
-    }
-    app.SERVICE_HANDLERS[name] = handle
-    iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = name
+    _install(
+        "application-autoscaling", "AnyScaleFrontendService.", r"application-autoscaling\.", handle
+    )
 
 
-def install_sagemaker(
-    settings: CloudSettings,
-    control: Control,
-    invoke: Invoke,
-    invoke_async: Invoke,
-    scales: Callable[[str], bool],
-) -> None:
-    """Route SageMaker's requests to these, with IAM in front of them. `scales` says of an endpoint
-    whether it is registered with Application Auto Scaling."""
-    router.SERVICE_PATTERNS["sagemaker"] = {
-        "target_prefixes": ["SageMaker."],
-        "host_patterns": [r"(api|runtime)\.sagemaker\."],
-        "credential_scope": "sagemaker",
-    }
-    routes = SageMakerRoutes(settings, control, invoke, invoke_async, scales)
-    app.SERVICE_HANDLERS["sagemaker"] = routes.handle_request
-    iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+def install_sagemaker(routes: SageMakerRoutes) -> None:
+    """Route SageMaker's requests to these, with IAM in front of them."""
+    _install("sagemaker", "SageMaker.", r"(api|runtime)\.sagemaker\.", routes.handle_request)
     iam_actions._BOTOCORE_SERVICE_MAP["sagemaker"] = ["sagemaker-runtime"]
+
+
+def _install(service: str, target: str, host: str, handle: Callable[..., Any]) -> None:
+    """`target` begins its X-Amz-Target, `host` is a pattern of its address."""
+    router.SERVICE_PATTERNS[service] = {
+        "target_prefixes": [target],
+        "host_patterns": [host],
+        "credential_scope": service,
+    }
+    app.SERVICE_HANDLERS[service] = handle
+    iam_actions.SERVICE_TO_IAM_NAMESPACE[service] = service

@@ -27,10 +27,8 @@ class SageMakerControl:
         self._lock = threading.RLock()
         self.endpoints = Endpoints(settings, models := Models(settings), self._lock, alarms)
         self.invoke_asynchronously = InvokeEndpointAsync(settings, self.endpoints)
-        self._metrics = EndpointMetrics(
-            settings, self.endpoints, self.invoke_asynchronously.backlog
-        )
-        self._metrics.start()
+        backlog = self.invoke_asynchronously.backlog
+        self._end_metrics = EndpointMetrics(settings, self.endpoints, backlog).start()
         self._training = TrainingJobs(settings)
         self._operations: Operations = {
             **models.operations,
@@ -51,6 +49,6 @@ class SageMakerControl:
 
     def stop(self) -> None:
         """End every container and every training job."""
-        self._metrics.stop()
+        self._end_metrics()
         self._training.stop()
         self.endpoints.stop()

@@ -5,10 +5,10 @@ Dimensions: developer guide, async-inference-monitor and monitoring-cloudwatch.
 
 from __future__ import annotations
 
-import threading
+import itertools
 from collections.abc import Callable
 
-from local_cloud.ministack.identity import run_in_account
+from local_cloud.ministack.identity import repeat_in_account
 from local_cloud.ministack.telemetry import HIGH_RESOLUTION_S, Metric, put_metrics
 from local_cloud.sagemaker.async_queue import Backlog
 from local_cloud.sagemaker.endpoint import Endpoint
@@ -32,24 +32,20 @@ class EndpointMetrics:
         backlog: Callable[[Endpoint], Backlog],
     ) -> None:
         self._settings, self._endpoints, self._backlog = settings, endpoints, backlog
-        self._ended = threading.Event()
+        self._turns = itertools.count(1)
 
-    def start(self) -> None:
-        """Publish from now on, on a thread."""
-        run_in_account(self._settings, self._run, "endpoint-metrics")
+    def start(self) -> Callable[[], None]:
+        """Publish from now on, on a thread; what is given ends it."""
+        every_s = HIGH_RESOLUTION_S * self._settings.time_scale
+        return repeat_in_account(self._settings, self._publish, every_s, "endpoint-metrics")
 
-    def stop(self) -> None:
-        self._ended.set()
-
-    def _run(self) -> None:
-        number = 0
-        while not self._ended.wait(HIGH_RESOLUTION_S * self._settings.time_scale):
-            number += 1
-            for endpoint in self._endpoints.serving():
-                if not endpoint.asynchronous:
-                    publish_concurrency(endpoint, self._settings.time_scale)
-                elif number % EVERY == 0:
-                    publish_backlog(endpoint, self._backlog(endpoint))
+    def _publish(self) -> None:
+        number = next(self._turns)
+        for endpoint in self._endpoints.serving():
+            if not endpoint.asynchronous:
+                publish_concurrency(endpoint, self._settings.time_scale)
+            elif number % EVERY == 0:
+                publish_backlog(endpoint, self._backlog(endpoint))
 
 
 def publish_concurrency(endpoint: Endpoint, second: float) -> None:
