@@ -179,13 +179,11 @@ def requests_usd(engine: str, pictures: int, held_s: float = 0.0) -> float:
     return sum(usd) * pictures / 1e6
 
 
-def spot_usd_per_million(job: Job, course: Course) -> float | None:
-    """Of one course of interruptions, its requests included."""
+def spot_usd_per_million(job: Job, seconds: float) -> float | None:
+    """Of pictures that take so many of an instance each, their requests included."""
     usd = spot_price(job)
     if usd is None:
         return None
-    pictures = job.options.pictures
-    seconds = course.instance_hours * 3600 / pictures
     return cost_per_million(seconds, usd) + requests_usd("bulk", 1_000_000)
 
 

@@ -13,13 +13,11 @@ from benchmark.figures.bulk import (
     Estimate,
     Job,
     estimates,
-    requests_usd,
-    spot_price,
     spot_usd_per_million,
 )
 from benchmark.figures.cost_tables import or_no_price, text_columns
 from benchmark.figures.spot import Course, simulate
-from benchmark.figures.stats import Summary, cost_per_million, summarise
+from benchmark.figures.stats import Summary, summarise
 from benchmark.figures.study import Study
 from benchmark.table import NO_PRICE, Cell, Column, Table
 
@@ -95,7 +93,10 @@ def courses(job: Job) -> list[Interrupted]:
         longest = summarise([course.longest_hours for course in ran])
         assert hours is not None
         assert longest is not None
-        costs = [spot_usd_per_million(job, course) for course in ran]
+        pictures = job.options.pictures
+        costs = [
+            spot_usd_per_million(job, course.instance_hours * 3600 / pictures) for course in ran
+        ]
         usd = summarise([cost for cost in costs if cost is not None])
         rows.append(Interrupted(name, per_hour, ran, hours, longest, usd))
     return rows
@@ -151,13 +152,9 @@ class Compared:
 
 
 def published_table(job: Job, study: Study, said: str) -> Table[Compared]:
-    usd = spot_price(job)
-
     def ours(instance_type: str, seconds: float) -> float | None:
         """Of the drawing alone, and its requests."""
-        if usd is None or instance_type != job.serving_type:
-            return None
-        return cost_per_million(seconds, usd) + requests_usd("bulk", 1_000_000)
+        return spot_usd_per_million(job, seconds) if instance_type == job.serving_type else None
 
     rows = [
         Compared(
