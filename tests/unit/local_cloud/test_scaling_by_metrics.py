@@ -152,6 +152,8 @@ def test_concurrent_requests_bring_a_second_instance(cloud: ChildCloud) -> None:
         for caller in callers:
             caller.join()
     wait_for(lambda: endpoint.instances() == (1, 1))
+    # The count is there before the change is over, and while one is, every update is refused.
+    endpoint.settled()
 
     refuse_what_scaling_forbids(cloud, endpoint)
     cloud.client("cloudformation").delete_stack(StackName="crowded")
