@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.config import Config as ClientConfig
-from botocore.session import Session
+from botocore.session import Session, get_session
 
 from batches.asynchronous import Asynchronous
 from batches.bulk import Bulk
@@ -149,6 +150,12 @@ class Engines:
         retries = {"mode": "standard", "total_max_attempts": 4}
         config = ClientConfig(connect_timeout=2, read_timeout=20, retries=retries)
         return self.session.create_client(service, config=config)
+
+
+@functools.cache
+def engines() -> Engines:
+    """Of the function's environment, kept for its calls."""
+    return Engines(Config.from_env(os.environ), get_session(), say)
 
 
 def say(line: dict[str, Any]) -> None:

@@ -1,14 +1,9 @@
 """Lambda's entry: what an asynchronous endpoint's topics tell."""
 
-import functools
-import os
 from typing import Any
 
-from botocore.session import get_session
-
 from batches.asynchronous import Ended
-from batches.config import Config
-from batches.engines import Engines, say
+from batches.engines import engines, say
 
 
 def handler(event: dict[str, Any], _context: object) -> None:
@@ -17,9 +12,4 @@ def handler(event: dict[str, Any], _context: object) -> None:
         ended = Ended.read(record["Sns"]["Message"])
         if ended.output is None:
             say({"event": "request_failed", "input": ended.input, "reason": ended.reason})
-        _engines().asynchronous.answered(ended)
-
-
-@functools.cache
-def _engines() -> Engines:
-    return Engines(Config.from_env(os.environ), get_session(), say)
+        engines().asynchronous.answered(ended)
