@@ -9,8 +9,9 @@ from stacks.settings import ROOT
 
 FILES = ("requirements.txt", "requirements-dev.txt")
 FOLDERS = ("stacks", "lambda", "model_assets", "local_cloud", "benchmark", "tests")
-# AWS's images have these two; the build that starts the compile installs its own requirements.
-ELSEWHERE = {"torch_neuronx", "djl_python", "sagemaker"}
+# AWS's images have these two; the build that starts the compile installs its own requirements; the
+# last is of the type checker alone.
+ELSEWHERE = {"torch_neuronx", "djl_python", "sagemaker", "_typeshed"}
 
 
 def imported() -> dict[str, str]:
