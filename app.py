@@ -10,9 +10,12 @@ from stacks.api_stack import ApiStack
 from stacks.artifacts_stack import ArtifactsStack
 from stacks.batch_stack import BatchStack
 from stacks.compile_stack import CompileStack
+from stacks.components.network import Network
 from stacks.endpoint_stack import EndpointStack
+from stacks.network_stack import NetworkStack
 from stacks.settings import Settings, SettingsError, load
 from stacks.settings.compile import CompiledSettings
+from stacks.settings.network import GIVEN, OWN
 from stacks.storage_stack import StorageStack
 
 
@@ -22,8 +25,9 @@ def compose(app: App, settings: Settings) -> None:
     storage = StorageStack(app, name("Storage"), settings=settings)
     artifacts = ArtifactsStack(app, name("Artifacts"), settings=settings, storage=storage)
     api = ApiStack(app, name("Api"), settings=settings, storage=storage)
+    network = _network(app, settings)
     batch = (
-        BatchStack(app, name("Batch"), settings=settings, storage=storage, api=api)
+        BatchStack(app, name("Batch"), settings=settings, storage=storage, api=api, network=network)
         if settings.batch.enabled
         else None
     )
@@ -37,6 +41,7 @@ def compose(app: App, settings: Settings) -> None:
                 variant=variant,
                 storage=storage,
                 artifacts=artifacts,
+                network=network,
             )
             if isinstance(variant, CompiledSettings)
             else None
@@ -51,10 +56,19 @@ def compose(app: App, settings: Settings) -> None:
             api=api,
             batch=batch,
             compiled=compiled,
+            network=network,
         )
     for notice in settings.notices:
         Annotations.of(stacks[notice.variant]).add_warning_v2(notice.id, notice.text)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
+def _network(app: App, settings: Settings) -> Network | None:
+    told = settings.network
+    if told.vpc == OWN:
+        return NetworkStack(app, settings.names.stack("Network"), settings=settings).network
+    given = told.vpc == GIVEN
+    return Network(told.subnets or (), told.security_groups or ()) if given else None
 
 
 def main() -> None:

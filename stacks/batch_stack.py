@@ -15,6 +15,7 @@ from stacks.components.batch_functions import BatchFunctions
 from stacks.components.bulk_role import BulkRole
 from stacks.components.expiring_bucket import expiring_bucket
 from stacks.components.log_group import LogGroup
+from stacks.components.network import Network
 from stacks.settings import Settings
 from stacks.storage_stack import StorageStack
 
@@ -38,12 +39,19 @@ class BatchStack(Stack):
         settings: Settings,
         storage: StorageStack,
         api: ApiStack,
+        network: Network | None = None,
     ) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         bucket = self._bucket(settings)
         table = self._table()
         self.bulk_role = BulkRole(
-            self, "BulkJob", names=settings.names, storage=storage, bucket=bucket, folder=BATCHES
+            self,
+            "BulkJob",
+            names=settings.names,
+            storage=storage,
+            bucket=bucket,
+            folder=BATCHES,
+            network=network,
         ).role
         functions = BatchFunctions(
             self,

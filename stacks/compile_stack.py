@@ -6,6 +6,7 @@ from constructs import Construct
 
 from stacks.artifacts_stack import ArtifactsStack
 from stacks.components.image_build import ImageBuild
+from stacks.components.network import Network
 from stacks.components.neuron_compile import NeuronCompile
 from stacks.settings import Settings
 from stacks.settings.compile import CompiledSettings
@@ -28,6 +29,7 @@ class CompileStack(Stack):
         variant: CompiledSettings,
         storage: StorageStack,
         artifacts: ArtifactsStack,
+        network: Network | None = None,
     ) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         # The weights have to be there.
@@ -48,5 +50,6 @@ class CompileStack(Stack):
             variant=variant,
             weights=artifacts.weights[variant.model],
             storage=storage.kept,
+            network=network,
         ).served
         CfnOutput(self, "CompiledPrefix", value=self.served.prefix)

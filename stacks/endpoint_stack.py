@@ -13,6 +13,7 @@ from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.async_endpoint import AsyncEndpoint
 from stacks.components.endpoint_check import Endpoint, EndpointCheck
 from stacks.components.image_build import ImageBuild
+from stacks.components.network import Network
 from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 from stacks.components.sagemaker_model import SageMakerModel
 from stacks.serving_environment import fleet, registration, serving_environment
@@ -39,6 +40,7 @@ class EndpointStack(Stack):
         api: ApiStack,
         batch: BatchStack | None,
         compiled: CompileStack | None = None,
+        network: Network | None = None,
     ) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
         # The stack order is what makes the weights, and the API's address, be there first.
@@ -61,7 +63,7 @@ class EndpointStack(Stack):
                 storage=storage.kept,
             )
             image = built.image
-        endpoints = self._endpoints(variant, served, image, batch, built)
+        endpoints = self._endpoints(variant, served, image, batch, built, network)
         check = EndpointCheck(
             self,
             "Check",
@@ -88,7 +90,7 @@ class EndpointStack(Stack):
                 "Fleet",
                 name=f"{settings.names.fleets}/{variant.name}",
                 type="String",
-                value=fleet(settings, variant, served, image, batch.bulk_role.role_arn),
+                value=fleet(settings, variant, served, image, batch.bulk_role.role_arn, network),
                 description=f"What batches need of {variant.name}",
             )
             parameter.node.add_dependency(check.resource)
@@ -106,6 +108,7 @@ class EndpointStack(Stack):
         image: ServingImage,
         batch: BatchStack | None,
         built: ImageBuild | None,
+        network: Network | None,
     ) -> dict[str, Endpoint]:
         """By name."""
         if not {REAL_TIME, ASYNC} & {*variant.serve}:
@@ -118,6 +121,7 @@ class EndpointStack(Stack):
             image=image,
             environment=serving_environment(variant, served.artifact_key),
             exchange=batch.exchange if batch else None,
+            network=network,
         )
         if built:
             serving.model.node.add_dependency(built.ready)

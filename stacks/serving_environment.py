@@ -8,6 +8,7 @@ from sd_contract.fields import IMAGES, STEPS
 from sd_contract.fleet import BulkFleet, Fleet
 from sd_contract.registration import ASYNC, BULK, Registration
 from stacks.components.artifacts import ServedModel, ServingImage
+from stacks.components.network import Network
 from stacks.settings import Settings, VariantSettings
 from stacks.settings.compile import CompiledSettings
 
@@ -69,6 +70,7 @@ def fleet(
     served: ServedModel,
     image: ServingImage,
     bulk_role_arn: str,
+    network: Network | None,
 ) -> str:
     """A Fleet as JSON, at most 4096 characters."""
     price, told = settings.bulk_prices.get(variant.name), variant.bulk
@@ -84,6 +86,7 @@ def fleet(
         environment=serving_environment(variant, served.artifact_key),
         price_usd_per_hour=price.usd_per_hour if price else None,
         kms_key_arn=served.storage.encryption_key.key_arn,
+        **(vars(network) if network else {}),
     )
     return Fleet(
         variant.serve,

@@ -143,6 +143,7 @@ class Bulk:
         stopping = {"MaxRuntimeInSeconds": run_s}
         if fleet.spot:
             stopping["MaxWaitTimeInSeconds"] = left_s
+        vpc = {"Subnets": [*fleet.subnets], "SecurityGroupIds": [*fleet.security_groups]}
         told = BulkJob(
             self.config.bucket,
             batch.id,
@@ -176,6 +177,7 @@ class Bulk:
             "EnableManagedSpotTraining": fleet.spot,
             # The container itself writes to S3.
             "EnableNetworkIsolation": False,
+            **({"VpcConfig": vpc} if fleet.subnets else {}),
             "Environment": {**fleet.environment, **told.to_env()},
         }
 

@@ -27,7 +27,7 @@ class BulkFleet:
     running at most. `model_uri`: the artifact's prefix, ending in "/". `environment`: that of the
     serving container. `kms_key_arn`: of the artifact. `price_usd_per_hour`: of one instance on
     demand, since SageMaker bills spot's savings as fewer seconds (DescribeTrainingJob,
-    BillableTimeInSeconds)."""
+    BillableTimeInSeconds). `subnets` and `security_groups`: of the VPC that it runs in, if any."""
 
     image_uri: str
     role_arn: str
@@ -40,6 +40,8 @@ class BulkFleet:
     environment: Mapping[str, str]
     price_usd_per_hour: float | None
     kms_key_arn: str
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,12 @@ def _environment(value: Any) -> Mapping[str, str]:
     return {name: word(text) for name, text in _object(value).items()}
 
 
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return tuple(map(word, value))
+
+
 _OBJECT = {"type": "object"}
 _BULK_KINDS: Mapping[Any, Kind] = {
     str: TEXT,
@@ -86,6 +94,7 @@ _BULK_KINDS: Mapping[Any, Kind] = {
     bool: FLAG,
     float | None: or_null(AMOUNT, ", or null"),
     Mapping[str, str]: ("an object of non-empty strings", _environment, _OBJECT),
+    tuple[str, ...]: ("a list of non-empty strings", _words, {"type": "array"}),
 }
 _KINDS: Mapping[Any, Kind] = {
     tuple[str, ...]: SERVE,

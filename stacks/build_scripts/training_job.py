@@ -8,7 +8,7 @@ CompileFailed
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,8 @@ class TrainiumJob(CompileJob):
     max_seconds: int
     kms_key_arn: str
     poll_s: float
+    subnets: Sequence[str]
+    security_groups: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class TrainingJob:
         """Whether DescribeTrainingJob's answer is of a job that was told the same: another may have
         lost its role with the deploy that made it, or compile something else."""
         told, algorithm = self.told, described["AlgorithmSpecification"]
+        network = described.get("VpcConfig", {})
         channels = {
             channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
             for channel in described.get("InputDataConfig", ())
@@ -122,6 +125,8 @@ class TrainingJob:
             and channels == self.channels
             and described["OutputDataConfig"]["S3OutputPath"] == self.output_uri
             and described["OutputDataConfig"].get("KmsKeyId") == told.kms_key_arn
+            and {*network.get("Subnets", ())} == {*told.subnets}
+            and {*network.get("SecurityGroupIds", ())} == {*told.security_groups}
             and described.get("CheckpointConfig", {}).get("S3Uri") == self.checkpoints_uri
         )
 
@@ -155,6 +160,8 @@ def submit(job: TrainingJob, boto_session: Any) -> None:
         hyperparameters=dict(told.hyperparameters),
         environment=ENVIRONMENT,
         enable_network_isolation=True,
+        subnets=list(told.subnets) or None,
+        security_group_ids=list(told.security_groups) or None,
         debugger_hook_config=False,
         disable_profiler=True,
         sagemaker_session=Session(boto_session=boto_session, sagemaker_config=NO_TELEMETRY),

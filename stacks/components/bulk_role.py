@@ -14,6 +14,7 @@ from stacks.components.grants import (
     grant_unscoped,
     metrics_in,
 )
+from stacks.components.network import UNSCOPED, Network
 from stacks.components.service_role import ServiceRole
 from stacks.settings import Names
 from stacks.storage_stack import StorageStack
@@ -37,6 +38,7 @@ class BulkRole(Construct):
         storage: StorageStack,
         bucket: s3.Bucket,
         folder: str,
+        network: Network | None,
     ) -> None:
         super().__init__(scope, id)
         self.role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
@@ -69,4 +71,7 @@ class BulkRole(Construct):
             why=STREAMS,
             streams=f"{names.bulk_job}/*",
         )
-        grant_unscoped(self.role, REGISTRY_LOGIN, metrics_in(LOG_GROUP))
+        if network:
+            network.grant_use(self.role)
+        needs = (REGISTRY_LOGIN, metrics_in(LOG_GROUP), *(UNSCOPED if network else ()))
+        grant_unscoped(self.role, *needs)

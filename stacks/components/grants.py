@@ -69,7 +69,7 @@ def grant_log_streams(
     here = Stack.of(role)
     arn = f"arn:{here.partition}:logs:{here.region}:{here.account}:log-group:{group}"
     grant(role, actions, arn, f"{arn}:log-stream:{streams}")
-    place = _place_in_findings(here)
+    place = shown_place(here)
     shown = f"arn:<AWS::Partition>:logs:{place}:log-group:{group}:log-stream:{streams}"
     acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
 
@@ -88,7 +88,7 @@ def grant_named(
                     effect=effect, actions=list(actions), resources=[f"{arn}:{named}"]
                 )
             )
-    shown = f"arn:<AWS::Partition>:sagemaker:{_place_in_findings(here)}:{pattern}"
+    shown = f"arn:<AWS::Partition>:sagemaker:{shown_place(here)}:{pattern}"
     acknowledge(role, why, f"AwsSolutions-IAM5[Resource::{shown}]")
 
 
@@ -135,7 +135,7 @@ def grant_unscoped(role: iam.Role, *actions: Unscoped) -> None:
     )
 
 
-def _place_in_findings(stack: Stack) -> str:
+def shown_place(stack: Stack) -> str:
     """How cdk-nag writes a stack's region, which is set, and its account, which isn't."""
     return f"{stack.region}:<AWS::AccountId>"
 

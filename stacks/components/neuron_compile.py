@@ -40,6 +40,7 @@ from stacks.components.grants import (
     metrics_in,
 )
 from stacks.components.image_build import base_arn
+from stacks.components.network import UNSCOPED, Network
 from stacks.components.service_role import ServiceRole
 from stacks.settings import Settings
 from stacks.settings.compile import CompiledSettings
@@ -77,6 +78,7 @@ class NeuronCompile(Construct):
         variant: CompiledSettings,
         weights: ServedModel,
         storage: Storage,
+        network: Network | None,
     ) -> None:
         super().__init__(scope, id)
         compiling, bucket = variant.compile, storage.bucket
@@ -105,7 +107,7 @@ class NeuronCompile(Construct):
             },
         )
         on_cpu = compiling.compute == "codebuild-cpu"
-        job_role = None if on_cpu else self._job_role(image)
+        job_role = None if on_cpu else self._job_role(image, network)
         if job_role:
             job = TrainiumJob(
                 **vars(job),
@@ -116,6 +118,8 @@ class NeuronCompile(Construct):
                 max_seconds=compiling.timeout_min * 60,
                 kms_key_arn=storage.encryption_key.key_arn,
                 poll_s=compiling.poll_s,
+                subnets=network.subnets if network else (),
+                security_groups=network.security_groups if network else (),
             )
         step = BuildStep(
             self,
@@ -177,7 +181,7 @@ class NeuronCompile(Construct):
         streams = f"{self._jobs}{ANY_KEY}-{ANY_BUILD}/*"
         grant_log_streams(role, LOG_GROUP, [action], why=STREAMS, streams=streams)
 
-    def _job_role(self, image: BaseImage) -> iam.Role:
+    def _job_role(self, image: BaseImage, network: Network | None) -> iam.Role:
         """What SageMaker does for the job, whose container itself has no network: it brings weights
         and code in, takes output, checkpoints and log out."""
         role = ServiceRole(self, "JobRole", service="sagemaker.amazonaws.com")
@@ -192,5 +196,8 @@ class NeuronCompile(Construct):
         )
         self._grant_job_log(role, "logs:PutLogEvents")
         grant_pull(role, base_arn(self, image))
-        grant_unscoped(role, REGISTRY_LOGIN, metrics_in(LOG_GROUP))
+        if network:
+            network.grant_use(role)
+        needs = (REGISTRY_LOGIN, metrics_in(LOG_GROUP), *(UNSCOPED if network else ()))
+        grant_unscoped(role, *needs)
         return role

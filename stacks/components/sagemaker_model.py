@@ -17,6 +17,7 @@ from stacks.components.grants import (
     grant_unscoped,
     metrics_in,
 )
+from stacks.components.network import UNSCOPED, Network
 from stacks.components.service_role import ServiceRole
 from stacks.settings import VariantSettings
 
@@ -41,16 +42,20 @@ class SageMakerModel(Construct):
         image: ServingImage,
         environment: Mapping[str, str],
         exchange: BatchExchange | None,
+        network: Network | None,
     ) -> None:
         super().__init__(scope, id)
-        self.role = self._role(variant, served, image)
+        self.role = self._role(variant, served, image, network)
         if exchange and ASYNC in variant.serve:
             self._grant_exchange(exchange)
         self.model = sagemaker.CfnModel(
             self,
             "Model",
             execution_role_arn=self.role.role_arn,
+            # Isolated or not, SageMaker brings the model in through the network that is given
+            # (developer guide, mkt-algo-model-internet-free).
             enable_network_isolation=True,
+            vpc_config=network.of_model() if network else None,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=image.uri,
                 environment=dict(environment),
@@ -89,7 +94,11 @@ class SageMakerModel(Construct):
         ]
 
     def _role(
-        self, variant: VariantSettings, served: ServedModel, image: ServingImage
+        self,
+        variant: VariantSettings,
+        served: ServedModel,
+        image: ServingImage,
+        network: Network | None,
     ) -> ServiceRole:
         role = ServiceRole(self, "Role", service="sagemaker.amazonaws.com")
         grant_objects(
@@ -111,7 +120,9 @@ class SageMakerModel(Construct):
                 why="SageMaker makes a stream for each instance, as they come",
             )
         metrics = metrics_in("/aws/sagemaker/Endpoints", "AWS/SageMaker")
-        grant_unscoped(role, REGISTRY_LOGIN, metrics)
+        if network:
+            network.grant_use(role)
+        grant_unscoped(role, REGISTRY_LOGIN, metrics, *(UNSCOPED if network else ()))
         return role
 
     def _grant_exchange(self, exchange: BatchExchange) -> None:

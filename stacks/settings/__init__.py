@@ -17,6 +17,7 @@ from stacks.settings.builds import BuildSettings
 from stacks.settings.context import merge, stray_problems
 from stacks.settings.models import ROOT, ModelSettings, read_models
 from stacks.settings.names import PREFIX, Names
+from stacks.settings.network import NetworkSettings
 from stacks.settings.problems import Notice, Problem, SettingsError
 from stacks.settings.reading import below, names_of, read_section
 from stacks.settings.rules import LOG_DAYS, optional, setting, text
@@ -32,13 +33,14 @@ __all__ = [
     "BuildSettings",
     "ModelSettings",
     "Names",
+    "NetworkSettings",
     "Settings",
     "SettingsError",
     "VariantSettings",
     "load",
 ]
 
-SECTIONS = ("models", "kinds", "variants", "api", "batch", "builds")
+SECTIONS = ("models", "kinds", "variants", "api", "batch", "builds", "network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class Settings:
     api: ApiSettings
     batch: BatchSettings
     builds: BuildSettings
+    network: NetworkSettings
     prices: Mapping[str, Price | None]
     """By variant's name, of those on offer."""
     bulk_prices: Mapping[str, Price | None]
@@ -89,13 +92,16 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     api = read_section(ApiSettings, raw.get("api"), below("sd.api"), problems)
     batch = read_section(BatchSettings, raw.get("batch"), below("sd.batch"), problems)
     builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
+    network = read_section(NetworkSettings, raw.get("network"), below("sd.network"), problems)
     if api:
         problems += api.problems()
         problems += default_problems(api.default_model, raw.get("variants"))
     if batch:
         for variant in variants:
             problems += variant.engine_problems(batch.enabled)
-    if problems or not (api and batch and builds):
+    if network:
+        problems += network.problems(region)
+    if problems or not (api and batch and builds and network):
         raise SettingsError(problems)
     return Settings(
         region,
@@ -106,6 +112,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         api,
         batch,
         builds,
+        network,
         prices={v.name: price_of(v.instance_type, region, v.price_usd_per_hour) for v in variants},
         bulk_prices={
             v.name: price_of(v.bulk.instance_type, region, v.bulk.price_usd_per_hour)
@@ -125,3 +132,4 @@ def _paths(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"api.{setting}" for setting in names_of(ApiSettings))
     yield from (f"batch.{setting}" for setting in names_of(BatchSettings))
     yield from (f"builds.{setting}" for setting in names_of(BuildSettings))
+    yield from (f"network.{setting}" for setting in names_of(NetworkSettings))

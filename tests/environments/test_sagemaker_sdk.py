@@ -111,12 +111,19 @@ def test_the_estimator_s_request(aws: FakeAws, sdk: Path, tmp_path: Path) -> Non
     }
 
 
-def test_the_estimator_s_request_for_spot(aws: FakeAws, sdk: Path, tmp_path: Path) -> None:
-    build = start_build(aws, sdk, tmp_path, SD_SPOT="true")
+def test_the_estimator_s_request_for_spot_in_a_network(
+    aws: FakeAws, sdk: Path, tmp_path: Path
+) -> None:
+    network = {"SD_SUBNETS": '["subnet-1", "subnet-2"]', "SD_SECURITY_GROUPS": '["sg-1"]'}
+    build = start_build(aws, sdk, tmp_path, SD_SPOT="true", **network)
     said, _ = build.communicate()
     assert build.returncode == 0, said
     (request,) = aws.named("CreateTrainingJob")
     assert request["EnableManagedSpotTraining"] is True
+    assert request["VpcConfig"] == {
+        "Subnets": ["subnet-1", "subnet-2"],
+        "SecurityGroupIds": ["sg-1"],
+    }
     assert request["StoppingCondition"] == {
         "MaxRuntimeInSeconds": 3600,
         "MaxWaitTimeInSeconds": 3600,

@@ -54,6 +54,7 @@ _ROLE = {"RoleName": "RoleName"}
 _METHOD = {"RestApiId": "restApiId", "ResourceId": "resourceId", "HttpMethod": "httpMethod"}
 _SCALING = "application-autoscaling"
 _BLOCK = "PublicAccessBlockConfiguration"
+_TAGS = {"Tags": Elsewhere(shape="TagSpecification", member="Tags")}
 _REPOSITORY = {"RepositoryName": "repositoryName"}
 
 # The template reference's page of each type, beside botocore's model of its service.
@@ -118,6 +119,35 @@ APIS = {
                 "UpdateTimeToLive", "TimeToLiveSpecification", beside={"TableName": "TableName"}
             )
         },
+    ),
+    # Of one resource; the operation takes several.
+    "AWS::EC2::FlowLog": Api(
+        "ec2", "CreateFlowLogs", own=["ResourceId"], filled={"": {"ResourceIds": ["vpc-1"]}}
+    ),
+    "AWS::EC2::RouteTable": Api("ec2", "CreateRouteTable", elsewhere=_TAGS),
+    "AWS::EC2::SecurityGroup": Api(
+        "ec2",
+        "CreateSecurityGroup",
+        renamed={"GroupDescription": "Description"},
+        elsewhere={
+            "SecurityGroupEgress": Elsewhere(
+                "AuthorizeSecurityGroupEgress",
+                beside={"GroupName": "GroupId"},
+                each=True,
+                without=["Description"],
+            )
+        },
+    ),
+    "AWS::EC2::SecurityGroupIngress": Api(
+        "ec2", "AuthorizeSecurityGroupIngress", own=["Description", "SourceSecurityGroupId"]
+    ),
+    "AWS::EC2::Subnet": Api("ec2", "CreateSubnet", own=["MapPublicIpOnLaunch"], elsewhere=_TAGS),
+    "AWS::EC2::SubnetRouteTableAssociation": Api("ec2", "AssociateRouteTable"),
+    "AWS::EC2::VPC": Api(
+        "ec2", "CreateVpc", own=["EnableDnsHostnames", "EnableDnsSupport"], elsewhere=_TAGS
+    ),
+    "AWS::EC2::VPCEndpoint": Api(
+        "ec2", "CreateVpcEndpoint", documents=["PolicyDocument"], elsewhere=_TAGS
     ),
     "AWS::ECR::Repository": Api(
         "ecr",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ACCOUNT = "123456789012"
+HEX = "0123456789abcdef0"
+"""What EC2's ids end in."""
 RANDOM = "AbCdEfGhIj12"
 """What CloudFormation ends a generated name in."""
 WAIT_URL = (
@@ -71,6 +73,13 @@ IDENTITIES = {
     "AWS::CloudWatch::Alarm": _with_arn("AlarmName", "cloudwatch", "alarm:{name}"),
     "AWS::CodeBuild::Project": _with_arn("Name", "codebuild", "project/{name}", 150),
     "AWS::DynamoDB::Table": _with_arn("TableName", "dynamodb", "table/{name}"),
+    "AWS::EC2::FlowLog": Identity("fl-" + HEX),
+    "AWS::EC2::RouteTable": Identity("rtb-" + HEX),
+    "AWS::EC2::SecurityGroup": Identity("sg-" + HEX, {"GroupId": "{ref}"}, named_by="GroupName"),
+    "AWS::EC2::Subnet": Identity("subnet-" + HEX),
+    "AWS::EC2::SubnetRouteTableAssociation": Identity("rtbassoc-" + HEX),
+    "AWS::EC2::VPC": Identity("vpc-" + HEX),
+    "AWS::EC2::VPCEndpoint": Identity("vpce-" + HEX),
     "AWS::ECR::Repository": Identity(
         attributes={"Arn": "arn:aws:ecr:{region}:{account}:repository/{name}"},
         longest=256,
@@ -198,6 +207,8 @@ class PhysicalValues:
         if function == "Fn::Join":
             separator, parts = argument
             return str(separator).join(map(str, self.fill(stack, parts)))
+        if function == "Fn::GetAZs":
+            return [f"{self._place['region']}{letter}" for letter in "abc"]
         if function == "Fn::Split":
             separator, text = argument
             return self.fill(stack, text).split(separator)
@@ -212,6 +223,7 @@ class PhysicalValues:
         pseudo = {
             "AWS::AccountId": ACCOUNT,
             "AWS::Partition": "aws",
+            "AWS::Region": self._place["region"],
             "AWS::StackId": f"arn:aws:cloudformation:{self._place['region']}:{ACCOUNT}:stack/"
             f"{stack}/01234567-89ab-cdef-0123-456789abcdef",
             "AWS::URLSuffix": self._place["suffix"],

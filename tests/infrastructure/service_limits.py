@@ -47,10 +47,18 @@ def _without_whitespace(document: Any) -> int:
     return len(re.sub(r"\s", "", json.dumps(document)))
 
 
+def _refused_by_ec2(described: Any) -> list[int]:
+    """Characters, of a description or those of rules."""
+    texts = described if isinstance(described, str) else [r.get("Description") for r in described]
+    texts = [texts] if isinstance(texts, str) else texts
+    return [len(re.findall(r"[^a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]", text or "")) for text in texts]
+
+
 _CFN = "docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-cloudformation-"
 _LAMBDA = "docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 _GATEWAY = "docs.aws.amazon.com/apigateway/latest/developerguide/"
 _IAM = "docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
+_GROUP = "docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html"
 _S3 = "docs.aws.amazon.com/AmazonS3/latest/userguide/"
 
 LIMITS = (
@@ -65,6 +73,9 @@ LIMITS = (
     Limit("AWS::CodeBuild::Project", "Environment/EnvironmentVariables", 0, 4096,
           "wolfeidau/buildkite-serverless-agent#35: 'EnvironmentVariable should be at most 4096'",
           _of_each_value),
+    Limit("AWS::EC2::SecurityGroup", "GroupDescription", 0, 0, _GROUP, _refused_by_ec2),
+    Limit("AWS::EC2::SecurityGroup", "SecurityGroupEgress", 0, 0, _GROUP, _refused_by_ec2),
+    Limit("AWS::EC2::SecurityGroupIngress", "Description", 0, 0, _GROUP, _refused_by_ec2),
     Limit("AWS::Events::Rule", "Targets", 0, 5,
           "docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html", len),
     Limit("AWS::IAM::Role", "AssumeRolePolicyDocument", 1, 2048, _IAM, _without_whitespace),

@@ -84,6 +84,7 @@ LEAST = {
     "sd.builds.log_days": "1",
     "sd.variants.inf2.compile.timeout_min": "10",
     "sd.variants.g5.startup_timeout_s": "60",
+    "sd.network.vpc": "own",
     **{f"sd.variants.{variant}.download_timeout_s": "60" for variant in VARIANTS},
 }
 MOST = {
@@ -107,6 +108,9 @@ MOST = {
     "sd.variants.inf2.compile.timeout_min": "600",
     "sd.variants.g5.sizes": ",".join(SIZES),
     "sd.variants.inf2.sizes": ",".join(SIZES),
+    "sd.network.vpc": "given",
+    "sd.network.subnets": ",".join(f"subnet-{number:017x}" for number in range(16)),
+    "sd.network.security_groups": ",".join(f"sg-{number:017x}" for number in range(5)),
     "sd.batch.result_days": "365",
     "sd.batch.bulk_pictures": "50000",
     "sd.batch.worker_timeout_s": "870",

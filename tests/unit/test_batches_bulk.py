@@ -1,7 +1,7 @@
 """Batches as training jobs: started once, tried again, stopped, and paid for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from botocore.validate import ParamValidator
 
 from batches.records import CANCELLING, Batch
 from sd_contract.registration import BULK
-from tests.fakes.batch_engines import BULK_FLEET, World, world
+from tests.fakes.batch_engines import BULK_FLEET, FLEET, World, world
 from tests.fakes.batch_queue import Killed
 
 CREATE = (
@@ -134,6 +134,7 @@ def test_a_job_is_the_serving_image_on_the_fleet_with_the_batchs_work(it: World)
     assert job["ResourceConfig"]["InstanceCount"] == 2
     assert job["EnableManagedSpotTraining"]
     assert not job["EnableNetworkIsolation"]
+    assert "VpcConfig" not in job
     assert job["StoppingCondition"] == {
         "MaxRuntimeInSeconds": 86_400,
         "MaxWaitTimeInSeconds": 86_400,
@@ -147,6 +148,16 @@ def test_a_job_whose_pictures_are_to_be_signed_knows_by_whom() -> None:
         told = training(it).jobs[JOB]["Environment"]
         assert told["SD_SIGNING_FUNCTION"] == "signer"
         assert told["SD_PICTURE_BUCKET"] == "pictures"
+
+
+def test_a_job_runs_in_the_fleets_network_if_it_has_one(it: World) -> None:
+    bulk = replace(BULK_FLEET, subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",))
+    it.parameters.documents["/sd/fleets"]["g5"] = replace(FLEET, bulk=bulk).to_json()
+    launch(it)
+    assert training(it).jobs[JOB]["VpcConfig"] == {
+        "Subnets": ["subnet-1", "subnet-2"],
+        "SecurityGroupIds": ["sg-1"],
+    }
 
 
 def test_no_instance_goes_without_a_part(it: World) -> None:

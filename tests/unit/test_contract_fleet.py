@@ -19,6 +19,8 @@ BULK: dict[str, Any] = {
     "environment": {"SD_VARIANT": "g5"},
     "price_usd_per_hour": None,
     "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/1",
+    "subnets": ["subnet-1", "subnet-2"],
+    "security_groups": [],
 }
 FLEET: dict[str, Any] = {
     "serve": ["real-time", "async", "bulk"],
@@ -40,7 +42,16 @@ def test_it_is_written_as_it_is_read(document: dict[str, Any]) -> None:
 
 def test_a_fleet_is_parsed() -> None:
     parsed = parse({**FLEET, "newer": 1, "bulk": {**BULK, "newer": 1}})
-    assert parsed == Fleet(("real-time", "async", "bulk"), "sd-g5-async", BulkFleet(**BULK))
+    bulk = BulkFleet(**{**BULK, "subnets": ("subnet-1", "subnet-2"), "security_groups": ()})
+    assert parsed == Fleet(("real-time", "async", "bulk"), "sd-g5-async", bulk)
+
+
+def test_one_that_an_earlier_deploy_wrote_has_no_network() -> None:
+    """The functions are deployed before the variants write theirs anew."""
+    earlier = {name: BULK[name] for name in BULK if name not in ("subnets", "security_groups")}
+    bulk = parse({**FLEET, "bulk": earlier}).bulk
+    assert bulk
+    assert (bulk.subnets, bulk.security_groups) == ((), ())
 
 
 @pytest.mark.parametrize("key", FLEET)

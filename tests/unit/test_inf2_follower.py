@@ -41,6 +41,8 @@ ENV = {
     "SD_MAX_SECONDS": "3600",
     "SD_KMS_KEY_ARN": "arn:aws:kms:us-east-1:000000000000:key/k",
     "SD_POLL_S": "10",
+    "SD_SUBNETS": "[]",
+    "SD_SECURITY_GROUPS": "[]",
     "AWS_REGION": REGION,
     "CODEBUILD_BUILD_ID": "compile:1",
 }
@@ -222,6 +224,7 @@ OTHER = {
     "time limit": {"StoppingCondition": {"MaxRuntimeInSeconds": 60}},
     "channels": {"InputDataConfig": []},
     "output key": {"OutputDataConfig": {"S3OutputPath": JOB.output_uri}},
+    "network": {"VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}},
     "checkpoints": {"CheckpointConfig": {"S3Uri": "s3://elsewhere"}},
 }
 
