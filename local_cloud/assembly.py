@@ -17,6 +17,7 @@ from local_cloud.ministack.deliveries import correct_deliveries
 from local_cloud.ministack.ecr import install_registry
 from local_cloud.ministack.function_logs import install_function_logs
 from local_cloud.ministack.identity import create_deployer, enter_account
+from local_cloud.ministack.networks import register_network_types
 from local_cloud.ministack.queue_metrics import QueueMetrics
 from local_cloud.ministack.queues import correct_queues
 from local_cloud.ministack.resource_arns import install_resource_arns
@@ -52,6 +53,7 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     register_sagemaker_types(control)
     register_scaling_types(scaling.call)
     register_associations()
+    register_network_types(settings)
     builds = CodeBuildService(settings)
     install_codebuild(builds.start_build, builds.stop_build)
     registry, store = AwsRegistry(settings, registry_accounts()), ImageStore(settings.images)

@@ -111,7 +111,7 @@ class NetworkStack(Stack):
             log_group_name=log.log_group_name,
             deliver_logs_permission_arn=role.role_arn,
         )
-        flow_log.node.add_dependency(role)
+        flow_log.node.add_dependency(role.node.find_child("DefaultPolicy"))
 
 
 def _needed(settings: Settings) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def _check_layers(ecr: Any, repository: str) -> None:
 
 def check_model_data(settings: CloudSettings, container: Definition, role: RoleSession) -> None:
     """BadRequest unless the role finds something where the container's model data should be."""
-    if (uri := _model_uri(container)) is None:
+    if (uri := model_uri(container)) is None:
         return
     bucket, prefix = aws.split_s3_uri(uri)
     s3 = aws.client(settings, "s3", role)
@@ -116,7 +116,7 @@ def plan_container(
     digest = find_image(settings, container["Image"], role)
     model = folder / "model"
     model.mkdir(parents=True)
-    uri = _model_uri(container)
+    uri = model_uri(container)
     try:
         if uri is not None:
             aws.download_prefix(aws.client(settings, "s3", role), uri, model)
@@ -134,6 +134,6 @@ def plan_container(
     )
 
 
-def _model_uri(container: Definition) -> str | None:
+def model_uri(container: Definition) -> str | None:
     source = (container.get("ModelDataSource") or {}).get("S3DataSource")
     return str(source["S3Uri"]) if source else None

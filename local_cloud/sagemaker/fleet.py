@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_cloud.ministack.identity import RoleSession, enter_account
+from local_cloud.ministack.networks import leads_to_s3
 from local_cloud.ministack.telemetry import LogStream
 from local_cloud.sagemaker.container import Container, ContainerFailed
-from local_cloud.sagemaker.definition import plan_container
+from local_cloud.sagemaker.definition import model_uri, plan_container
+from local_cloud.sagemaker.network import MODEL_UNREACHABLE
 from local_cloud.sagemaker.resources import sagemaker_role
 from local_cloud.settings import CloudSettings
 
@@ -145,9 +147,11 @@ class Fleet:
                 "ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_STARTUP_TIMEOUT_S
             )
         )
-        plan = plan_container(
-            self._settings, self._model["PrimaryContainer"], role, self._folder / name, timeout_s
-        )
+        main = self._model["PrimaryContainer"]
+        uri = model_uri(main)
+        if uri and (vpc := self._model.get("VpcConfig")) and not leads_to_s3(vpc):
+            raise ContainerFailed(MODEL_UNREACHABLE.format(uri))
+        plan = plan_container(self._settings, main, role, self._folder / name, timeout_s)
         group = f"/aws/sagemaker/Endpoints/{self._endpoint}"
         stream = f"{self.production_variant}/{name}"
         container = Container(self._settings, plan, LogStream(self._settings, group, stream, role))

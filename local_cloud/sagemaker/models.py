@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from local_cloud.sagemaker.definition import check_definition, check_model_data, find_image
+from local_cloud.sagemaker.network import ZONES, check_network
 from local_cloud.sagemaker.resources import (
     Answer,
     Operations,
@@ -63,6 +64,7 @@ class Models:
         role = sagemaker_role(self._settings, role_arn)
         container = request.get("PrimaryContainer") or {}
         check_definition(container)
+        check_network(self._settings, request.get("VpcConfig"), role, ZONES)
         find_image(self._settings, container["Image"], role)
         check_model_data(self._settings, container, role)
         self._models[name] = {**request, "CreationTime": time.time(), "ModelArn": arn}

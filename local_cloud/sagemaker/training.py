@@ -12,6 +12,7 @@ from local_cloud.api_shapes import BadRequest
 from local_cloud.docker.store import REFERENCE
 from local_cloud.ministack.identity import run_in_account
 from local_cloud.ministack.telemetry import put_event
+from local_cloud.sagemaker.network import check_network
 from local_cloud.sagemaker.resources import (
     Answer,
     Operations,
@@ -95,6 +96,7 @@ class TrainingJobs:
         check_job(request)
         self._refuse_for_quota(request)
         role = sagemaker_role(self._settings, request["RoleArn"])
+        check_network(self._settings, request.get("VpcConfig"), role)
         record = {
             **request,
             "TrainingJobArn": arn,

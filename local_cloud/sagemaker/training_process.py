@@ -21,8 +21,10 @@ from local_cloud.api_shapes import BadRequest
 from local_cloud.docker.command import ContainerCommand, choose_command
 from local_cloud.docker.store import REFERENCE, ImageStore
 from local_cloud.ministack.identity import RoleSession, allowed
+from local_cloud.ministack.networks import leads_to_s3
 from local_cloud.processes import ProcessGroup
 from local_cloud.sagemaker.definition import find_image
+from local_cloud.sagemaker.network import DATA_UNREACHABLE
 from local_cloud.sagemaker.training_instance import TrainingInstance
 from local_cloud.settings import CloudSettings
 
@@ -130,6 +132,8 @@ class TrainingProcess:
         try:
             command = self._command()
             self.on_status("Downloading", "Downloading input data")
+            if (vpc := self.request.get("VpcConfig")) and not leads_to_s3(vpc):
+                return JobOutcome("Failed", "Failed", DATA_UNREACHABLE)
             for number in range(self.request["ResourceConfig"]["InstanceCount"]):
                 instance = TrainingInstance(
                     self.settings, self.request, self.role, command, number, attempt

@@ -130,6 +130,7 @@ class ToyEndpoint:
         role: str = "endpoint",
         variant: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
+        network: dict[str, Any] | None = None,
         **container: Any,
     ) -> str:
         """A model and its endpoint configuration; the name of both. `variant` and `config` are
@@ -139,6 +140,7 @@ class ToyEndpoint:
             ModelName=name,
             ExecutionRoleArn=role_arn(role),
             PrimaryContainer={"Image": IMAGE, "ModelDataSource": model_data(), **container},
+            **({"VpcConfig": network} if network else {}),
         )
         main = {**PRODUCTION_VARIANT, "ModelName": name, **(variant or {})}
         self.sagemaker.create_endpoint_config(

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
+from cfnlint.api import lint_by_config
+from cfnlint.config import ManualArgs
 
 from stacks.settings.network import INTERFACES
 from tests.infrastructure.support import (
     G5_ALONE,
+    REGIONS,
     SIGNING,
     Synthesized,
     synthesize,
@@ -58,6 +61,13 @@ def bulk_of(app: Synthesized, stack: str) -> dict[str, Any]:
     value = app.only(stack, "AWS::SSM::Parameter", fleet)["Properties"]["Value"]
     bulk: dict[str, Any] = json.loads(text_of(value))["bulk"]
     return bulk
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_cfn_lint_has_nothing_against_it_in(region: str, own: Synthesized) -> None:
+    template = str(own.folder / f"{STACK}.template.json")
+    found = lint_by_config(ManualArgs(templates=[template], regions=[region]))
+    assert [f"{each.rule.id} {each.message}" for each in found] == []
 
 
 def test_by_default_nothing_is_in_a_vpc_and_there_is_none(aws: Synthesized) -> None:
