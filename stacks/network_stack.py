@@ -53,7 +53,7 @@ class NetworkStack(Stack):
             description="Models and training jobs: nothing comes in",
             allow_all_outbound=False,
         )
-        # Where to, the routes say.
+        # Where to, the routes say. Instances of one job don't talk to each other here.
         models.add_egress_rule(ec2.Peer.any_ipv4(), HTTPS, "Endpoints of AWS in this network")
         self._reach_s3()
         if services := [*(told.interface_endpoints or ()), *_needed(settings)]:

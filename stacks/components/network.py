@@ -68,6 +68,6 @@ UNSCOPED = (
     ),
     Unscoped(
         "ec2:DeleteNetworkInterfacePermission",
-        "it names a permission, for which AWS has no resource",
+        "its request names a permission, and no interface to narrow it to",
     ),
 )
