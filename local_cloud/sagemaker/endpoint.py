@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class ScalableVariants(Protocol):
 @dataclass
 class Endpoint:
     """An endpoint and what serves it. `fleet` is None until the first one is healthy; `previous` is
-    the one before, while an update bakes."""
+    the one before, while an update bakes, and `share` what the new one has of the traffic."""
 
     name: str
     arn: str
@@ -37,6 +38,7 @@ class Endpoint:
     fleet: Fleet | None = None
     starting: Fleet | None = None
     previous: Fleet | None = None
+    share: float = 1.0
     done: threading.Event = field(default_factory=threading.Event)
     """Set while no creation or update is under way."""
 
@@ -47,6 +49,11 @@ class Endpoint:
         config = self.fleet.config if self.fleet else self.config
         found: Mapping[str, Any] | None = config.get("AsyncInferenceConfig")
         return found
+
+    def next_fleet(self) -> Fleet | None:
+        """The one that takes the next request; None where there is none yet."""
+        previous = self.previous
+        return previous if previous and random.random() >= self.share else self.fleet
 
     def stop(self) -> None:
         """End its containers."""

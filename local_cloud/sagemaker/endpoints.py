@@ -1,8 +1,8 @@
 """SageMaker's endpoints: created, updated blue/green, rolled back, scaled, deleted.
 
-An update bakes: the new fleet takes the traffic, the old one stays for TerminationWaitInSeconds
-and takes it back when an alarm of AutoRollbackConfiguration is in ALARM during the deployment
-(developer guide, deployment-guardrails-configuration).
+An update bakes: the new fleet takes the traffic, at once or by and by, the old one stays for
+TerminationWaitInSeconds and takes it back when an alarm of AutoRollbackConfiguration is in ALARM
+during the deployment (developer guide, deployment-guardrails-configuration).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from local_cloud.ministack.alarms import Alarms
 from local_cloud.ministack.identity import run_in_account
 from local_cloud.sagemaker.container import ContainerFailed
 from local_cloud.sagemaker.endpoint import Endpoint, ScalableVariants, kept_instances
-from local_cloud.sagemaker.fleet import Fleet
+from local_cloud.sagemaker.fleet import Fleet, instances_of
 from local_cloud.sagemaker.models import Models
 from local_cloud.sagemaker.resources import Answer, Operations, Request, invalid, make_arn
 from local_cloud.sagemaker.rollback import AlarmTripped, AutoRollback
+from local_cloud.sagemaker.rollout import Rollout, rollout_of
 from local_cloud.settings import CloudSettings
 
 BAKING_POLL_S = 0.05
@@ -59,11 +60,12 @@ class Endpoints:
     def taking_invocations(self, name: str) -> tuple[Endpoint, Fleet]:
         """BadRequest where there is none of that name, or nothing serves it yet."""
         endpoint = self._endpoints.get(name)
-        if endpoint is None or endpoint.fleet is None:
+        fleet = endpoint.next_fleet() if endpoint else None
+        if endpoint is None or fleet is None:
             # aws/amazon-sagemaker-examples#559.
             account = self._settings.account
             raise BadRequest("ValidationError", f"Endpoint {name} of account {account} not found.")
-        return endpoint, endpoint.fleet
+        return endpoint, fleet
 
     def stop(self) -> None:
         """End every container of every endpoint."""
@@ -76,17 +78,20 @@ class Endpoints:
         if name in self._endpoints:
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = self._models.config(request["EndpointConfigName"])
+        rollout = rollout_of(request.get("DeploymentConfig") or {}, instances_of(config))
         endpoint = self._endpoints[name] = Endpoint(name, arn, config)
-        self._roll_out(endpoint, config, {}, None)
+        self._roll_out(endpoint, config, rollout, {}, None)
         return {"EndpointArn": arn}
 
     def _update_endpoint(self, request: Request) -> Answer:
         endpoint = self._settled(request["EndpointName"])
         config = self._models.config(request["EndpointConfigName"])
         self._check_instance_type(endpoint, config)
-        endpoint.status, endpoint.failure = "Updating", ""
         deployment = request.get("DeploymentConfig") or {}
-        self._roll_out(endpoint, config, deployment, kept_instances(endpoint, request))
+        kept = kept_instances(endpoint, request)
+        rollout = rollout_of(deployment, kept or instances_of(config))
+        endpoint.status, endpoint.failure = "Updating", ""
+        self._roll_out(endpoint, config, rollout, deployment, kept)
         return {"EndpointArn": endpoint.arn}
 
     def _update_capacities(self, request: Request) -> Answer:
@@ -167,6 +172,7 @@ class Endpoints:
         self,
         endpoint: Endpoint,
         config: Mapping[str, Any],
+        rollout: Rollout,
         deployment: Mapping[str, Any],
         instances: int | None,
     ) -> None:
@@ -186,8 +192,8 @@ class Endpoints:
                     # It rolls back by itself and gives no reason
                     # (hashicorp/terraform-provider-aws#48997).
                     self._roll_back(endpoint, fleet, "")
-                elif self._swap(endpoint, fleet):
-                    self._bake(endpoint, deployment, rollback)
+                elif self._swap(endpoint, fleet, rollout.shares[0]):
+                    self._bake(endpoint, rollout, rollback)
                     self._complete(endpoint)
             except (AlarmTripped, ContainerFailed, BadRequest, OSError) as error:
                 self._roll_back(endpoint, fleet, str(error))
@@ -196,25 +202,27 @@ class Endpoints:
 
         run_in_account(self._settings, work, f"endpoint-{endpoint.name}")
 
-    def _swap(self, endpoint: Endpoint, fleet: Fleet) -> bool:
-        """Traffic goes to the new fleet; False where the endpoint is deleted meanwhile."""
+    def _swap(self, endpoint: Endpoint, fleet: Fleet, share: float) -> bool:
+        """So much of the traffic goes to the new fleet, all of it where there is no old one; False
+        where the endpoint is deleted meanwhile."""
         with self._lock:
             if endpoint.status == "Deleting":
                 fleet.stop()
                 return False
+            endpoint.share = share
             endpoint.previous, endpoint.fleet = endpoint.fleet, fleet
             endpoint.starting = None
         return True
 
-    def _bake(
-        self, endpoint: Endpoint, deployment: Mapping[str, Any], rollback: AutoRollback
-    ) -> None:
-        policy = deployment.get("BlueGreenUpdatePolicy") or {}
-        wait_s = policy.get("TerminationWaitInSeconds", 0) * self._settings.time_scale
-        deadline = time.monotonic() + wait_s
-        while endpoint.previous and time.monotonic() < deadline:
-            rollback.check()
-            time.sleep(BAKING_POLL_S)
+    def _bake(self, endpoint: Endpoint, rollout: Rollout, rollback: AutoRollback) -> None:
+        """Each share of the traffic for its time."""
+        for share in rollout.shares:
+            endpoint.share = share
+            wait_s = rollout.wait_s if share < 1 else rollout.termination_s
+            until = time.monotonic() + wait_s * self._settings.time_scale
+            while endpoint.previous and time.monotonic() < until:
+                rollback.check()
+                time.sleep(BAKING_POLL_S)
 
     def _complete(self, endpoint: Endpoint) -> None:
         with self._lock:
@@ -224,7 +232,7 @@ class Endpoints:
             endpoint.config, endpoint.status = endpoint.fleet.config, "InService"
             endpoint.modified = time.time()
         if old:
-            old.stop()
+            old.drain()
 
     def _roll_back(self, endpoint: Endpoint, fleet: Fleet, reason: str) -> None:
         with self._lock:
@@ -234,4 +242,4 @@ class Endpoints:
             endpoint.modified = time.time()
             if endpoint.status != "Deleting":
                 endpoint.status = "InService" if endpoint.fleet else "Failed"
-        fleet.stop()
+        fleet.drain()

@@ -61,8 +61,7 @@ class Fleet:
         self.production_variant: str = self._production_variant["VariantName"]
         self.instance_type: str = self._production_variant["InstanceType"]
         self.execution_role: str = model["ExecutionRoleArn"]
-        initial = int(self._production_variant.get("InitialInstanceCount", 1))
-        self.desired = initial if instances is None else instances
+        self.desired = instances_of(config) if instances is None else instances
         self._settings, self._endpoint, self._model = settings, endpoint, model
         self._folder = settings.endpoints / endpoint / uuid.uuid4().hex[:8]
         self._instances: list[Instance] = []
@@ -120,6 +119,11 @@ class Fleet:
             raise
         for _ in range(-more):
             self._remove()
+
+    def drain(self) -> None:
+        """As `stop`, when it has finished what it has."""
+        self._finish(self._instances)
+        self.stop()
 
     def stop(self) -> None:
         """End the containers and remove their files. Safe to call twice."""
@@ -179,8 +183,21 @@ class Fleet:
         with self._lock:
             gone = min(self._instances, key=lambda one: one.outstanding)
             self._instances.remove(gone)
-        deadline = time.monotonic() + DRAIN_S
-        while gone.outstanding and time.monotonic() < deadline and not self._stopped:
-            time.sleep(0.05)
+        self._finish([gone])
         gone.container.stop()
         shutil.rmtree(self._folder / gone.name, ignore_errors=True)
+
+    def _finish(self, instances: Sequence[Instance]) -> None:
+        """Returns when they have nothing to do any more, or have had their time."""
+        deadline = time.monotonic() + DRAIN_S
+        while True:
+            # First: what has just chosen this fleet counts once it has an instance.
+            time.sleep(0.05)
+            busy = any(one.outstanding for one in instances)
+            if not busy or time.monotonic() > deadline or self._stopped:
+                return
+
+
+def instances_of(config: Mapping[str, Any]) -> int:
+    """How many a configuration begins with."""
+    return int(config["ProductionVariants"][0].get("InitialInstanceCount", 1))

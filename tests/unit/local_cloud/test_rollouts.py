@@ -1,0 +1,164 @@
+"""How an update moves traffic on the local cloud: all at once, by a canary, step by step."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_cloud.api_shapes import BadRequest
+from local_cloud.child import ChildCloud
+from local_cloud.sagemaker.rollout import Rollout, rollout_of
+from tests.fakes.local_account import wait_for
+from tests.fakes.toy_endpoint import ToyEndpoint
+
+OLD, NEW = {"TOY": "old"}, {"TOY": "new"}
+TWO = {"InitialInstanceCount": 2}
+REQUESTS_PER_S = 5
+
+
+def shifting(kind: str, size: tuple[str, int] | None = None, **policy: int) -> dict[str, Any]:
+    """A DeploymentConfig; a `size` is of so many percent or instances."""
+    routing: dict[str, Any] = {"Type": kind, "WaitIntervalInSeconds": policy.pop("wait_s", 600)}
+    if size:
+        member = {"CANARY": "CanarySize", "LINEAR": "LinearStepSize"}[kind]
+        routing[member] = {"Type": size[0], "Value": size[1]}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, **policy}}
+
+
+def percent(value: int) -> tuple[str, int]:
+    return "CAPACITY_PERCENT", value
+
+
+def instances(value: int) -> tuple[str, int]:
+    return "INSTANCE_COUNT", value
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "fleet", "shares"),
+    [
+        ("ALL_AT_ONCE", None, 1, (1.0,)),
+        ("CANARY", percent(25), 4, (0.25, 1.0)),
+        ("CANARY", percent(10), 2, (0.5, 1.0)),
+        ("CANARY", instances(1), 3, (1 / 3, 1.0)),
+        ("LINEAR", percent(50), 2, (0.5, 1.0)),
+        ("LINEAR", percent(30), 10, (0.3, 0.6, 0.9, 1.0)),
+    ],
+)
+def test_traffic_goes_over_by_whole_instances(
+    kind: str, size: tuple[str, int] | None, fleet: int, shares: tuple[float, ...]
+) -> None:
+    asked = shifting(kind, size, wait_s=300, TerminationWaitInSeconds=60)
+    assert rollout_of(asked, fleet) == Rollout(shares, 300, 60)
+
+
+def test_without_a_policy_all_of_it_goes_over_at_once() -> None:
+    assert rollout_of({}, 1) == Rollout((1.0,), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "fleet", "said"),
+    [
+        (shifting("CANARY"), 2, "CanarySize must be given"),
+        (shifting("LINEAR"), 2, "LinearStepSize must be given"),
+        (shifting("CANARY", percent(60)), 10, "CanarySize must be at most 50%"),
+        (shifting("CANARY", percent(10)), 1, "10 (CAPACITY_PERCENT) of 1 is not"),
+        (shifting("CANARY", instances(2)), 3, "2 (INSTANCE_COUNT) of 3 is not"),
+        (shifting("LINEAR", percent(5)), 20, "LinearStepSize must be 10-50%"),
+        (shifting("LINEAR", instances(1)), 20, "LinearStepSize must be 10-50%"),
+        (
+            shifting("LINEAR", percent(50), wait_s=600, MaximumExecutionTimeoutInSeconds=600),
+            2,
+            "600, must be larger than the total waiting time, 600",
+        ),
+        ({"RollingUpdatePolicy": {}}, 2, "BlueGreenUpdatePolicy alone"),
+    ],
+)
+def test_what_sagemaker_would_refuse_is_refused(
+    deployment: dict[str, Any], fleet: int, said: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        rollout_of(deployment, fleet)
+    assert said in str(caught.value)
+
+
+def test_a_refused_update_leaves_the_endpoint_as_it_is(cloud: ChildCloud) -> None:
+    endpoint = ToyEndpoint(cloud, "alone")
+    endpoint.create(Environment=OLD)
+    with pytest.raises(ClientError, match="CanarySize must be at most 50%"):
+        endpoint.update("-new", shifting("CANARY", percent(10)), Environment=NEW)
+    assert endpoint.status() == "InService"
+
+
+def test_a_canary_has_its_share_until_its_time_is_over(cloud: ChildCloud) -> None:
+    endpoint = ToyEndpoint(cloud, "canary")
+    endpoint.create(variant=TWO, Environment=OLD)
+
+    endpoint.update(
+        "-new", shifting("CANARY", percent(50), wait_s=600), variant=TWO, Environment=NEW
+    )
+    wait_for(lambda: endpoint.invoke()["toy"] == "new")
+    seen = Counter(endpoint.invoke()["toy"] for _ in range(100))
+    assert endpoint.status() == "Updating"
+    # Six standard deviations.
+    assert 20 <= seen["new"] <= 80
+
+    assert endpoint.settled()["EndpointConfigName"] == "canary-new"
+    assert {endpoint.invoke()["toy"] for _ in range(20)} == {"new"}
+
+
+@contextmanager
+def client(endpoint: ToyEndpoint) -> Iterator[list[str]]:
+    """Sends REQUESTS_PER_S; what the answers said, errors included."""
+    said: list[str] = []
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.wait(1 / REQUESTS_PER_S):
+            try:
+                said.append(endpoint.invoke()["toy"])
+            except ClientError as error:
+                said.append(str(error))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield said
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_client_sees_nothing_of_an_update_to_a_model_that_can_t_be_served(
+    cloud: ChildCloud,
+) -> None:
+    endpoint = ToyEndpoint(cloud, "unharmed")
+    endpoint.create(variant=TWO, Environment=OLD)
+    with client(endpoint) as said:
+        canary = shifting("CANARY", percent(50))
+        endpoint.update("-bad", canary, variant=TWO, Environment={"TOY": "broken"})
+        described = endpoint.settled()
+        wait_for(lambda: len(said) > REQUESTS_PER_S)
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == (
+        "InService",
+        "unharmed",
+    )
+    assert "did not pass the ping health check" in described["FailureReason"]
+    assert set(said) == {"old"}
+
+
+def test_what_an_old_fleet_is_about_when_it_ends_is_answered(cloud: ChildCloud) -> None:
+    endpoint = ToyEndpoint(cloud, "drained")
+    endpoint.create(Environment=OLD)
+    answers: list[str] = []
+    asked = threading.Thread(target=lambda: answers.append(endpoint.invoke(sleep=1.8)["toy"]))
+    asked.start()
+    endpoint.update("-new", shifting("ALL_AT_ONCE"), Environment=NEW)
+    asked.join()
+    assert answers == ["old"]
+    assert endpoint.settled()["EndpointConfigName"] == "drained-new"
