@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ministack.services import cloudwatch
+from ministack.services.cloudformation import provisioners
 
 from local_cloud.ministack.identity import repeat_in_account
 from local_cloud.ministack.telemetry import HIGH_RESOLUTION_S
@@ -46,12 +47,24 @@ ACTIONS = {
 
 
 def check_kind(alarm: Alarm) -> None:
-    """ValueError for an alarm on a band or on a metric that is calculated."""
+    """ValueError for an alarm on a band."""
     if alarm.get("ComparisonOperator") not in COMPARISONS or not alarm.get("MetricName"):
         raise ValueError(
             f"{alarm.get('AlarmName')}: only alarms on one metric with one of "
             f"{', '.join(COMPARISONS)} can be had here"
         )
+
+
+def metrics_of_difference(metrics: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of an alarm that calculates, the MetricStats of its one expression: the first one less the
+    others (CloudWatch user guide, using-metric-math). ValueError for any other expression, and
+    where the periods aren't the same."""
+    (expression,) = (each["Expression"] for each in metrics if "Expression" in each)
+    by_id = {each["Id"]: each["MetricStat"] for each in metrics if "MetricStat" in each}
+    names = expression.split(" - ")
+    if not by_id.keys() >= {*names} or len({int(each["Period"]) for each in by_id.values()}) > 1:
+        raise ValueError(f"{expression}: only a - b - c, of metrics of one period, can be had here")
+    return [by_id[name] for name in names]
 
 
 def evaluated_values(
@@ -86,7 +99,11 @@ def evaluated_values(
 def evaluated_state(alarm: Alarm, points: Points, now: float, second: float = 1.0) -> str:
     """The alarm's state, by the same arguments as `evaluated_values` (CloudWatch user guide, how
     alarms treat missing data: only where the range has fewer data points than the alarm needs)."""
-    values = evaluated_values(alarm, points, now, second)
+    return state_by(alarm, evaluated_values(alarm, points, now, second))
+
+
+def state_by(alarm: Alarm, values: Sequence[float | None]) -> str:
+    """The alarm's state by its `evaluated_values`."""
     wanted = int(alarm["EvaluationPeriods"])
     needed = int(alarm.get("DatapointsToAlarm") or wanted)
     found = [value for value in values if value is not None][:wanted]
@@ -107,6 +124,22 @@ def evaluated_state(alarm: Alarm, points: Points, now: float, second: float = 1.
     return "ALARM" if breaching >= needed else "OK"
 
 
+def current_values(alarm: Alarm, now: float, second: float) -> list[float | None]:
+    """`evaluated_values` of what MiniStack has. What is calculated has a value in the periods in
+    which all of its metrics have one."""
+    if not alarm.get("Metrics"):
+        return evaluated_values(alarm, series_of(alarm), now, second)
+    columns = [
+        evaluated_values(one, series_of(one), now, second)
+        for each in metrics_of_difference(alarm["Metrics"])
+        for one in [{**alarm, "Statistic": each["Stat"], **each["Metric"]}]
+    ]
+    return [
+        None if any(value is None for value in values) else values[0] - sum(values[1:])
+        for values in zip(*columns, strict=True)
+    ]
+
+
 class Alarms:
     """The account's alarms, evaluated when somebody looks at them, and all of them once in AWS's
     ten seconds after `start`. `clock` is the epoch's."""
@@ -114,6 +147,7 @@ class Alarms:
     def __init__(self, settings: CloudSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings, self._second, self._clock = settings, settings.time_scale, clock
         self._evaluated: dict[str, int] = {}
+        self._calculated: dict[str, Sequence[Mapping[str, Any]]] = {}
         self._acted: dict[str, tuple[str, float]] = {}
         self._actions: dict[str, Action] = {}
         self._lock = threading.RLock()
@@ -121,13 +155,23 @@ class Alarms:
     def install(self) -> None:
         """In place of MiniStack's own evaluation."""
         cloudwatch._evaluate_alarm = self._made
-        describe = cloudwatch._describe_alarms
+        describe, put = cloudwatch._describe_alarms, provisioners._cw_metric_alarm_put
+
+        def put_calculated(name: str, properties: Mapping[str, Any]) -> Any:
+            """MiniStack refuses an alarm that calculates: it gets one on the first metric."""
+            if metrics := properties.get("Metrics"):
+                first = metrics_of_difference(metrics)[0]
+                self._calculated[name] = metrics
+                alone = {key: value for key, value in properties.items() if key != "Metrics"}
+                properties = {**alone, **first["Metric"], "Period": first["Period"]}
+            return put(name, properties)
 
         def described(*arguments: Any) -> Any:
             self.evaluate_all()
             return describe(*arguments)
 
         cloudwatch._describe_alarms = described
+        provisioners._cw_metric_alarm_put = put_calculated
 
     def start(self, actions: Mapping[str, Action]) -> Callable[[], None]:
         """Evaluate from now on, on a thread; what is given ends it. `actions` are what alarms may
@@ -171,7 +215,7 @@ class Alarms:
             self._evaluated[alarm["AlarmArn"]] = turn
             now = turn * interval
             old = alarm["StateValue"]
-            new = evaluated_state(alarm, series_of(alarm), now, self._second)
+            new = state_by(alarm, current_values(alarm, now, self._second))
             if old == new:
                 return
             reason = f"Threshold Crossed: {alarm['MetricName']} is {new} at {now:.0f}"
@@ -182,6 +226,8 @@ class Alarms:
 
     def _made(self, alarm: dict[str, Any]) -> None:
         """One was put: it is looked at when its first minute is over."""
+        if metrics := self._calculated.pop(alarm["AlarmName"], None):
+            alarm["Metrics"] = metrics
         try:
             check_kind(alarm)
         except ValueError:
@@ -206,7 +252,7 @@ class Alarms:
         for arn in wanted:
             for begin, action in self._actions.items():
                 if arn.startswith(begin):
-                    values = evaluated_values(alarm, series_of(alarm), now, self._second)
+                    values = current_values(alarm, now, self._second)
                     newest = next((value for value in values if value is not None), None)
                     if newest is not None:
                         action(arn, alarm, newest)

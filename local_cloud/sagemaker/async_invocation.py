@@ -140,7 +140,8 @@ class EndpointWorker:
             answer = forward(name, instance.container.port, headers, body, request.timeout_s)
         # No other common one is published for these (developer guide, async-inference-monitor).
         common = invocation_metrics(answer, answer.seconds)
-        common = [metric for metric in common if metric.name != "OverheadLatency"]
+        unpublished = ("OverheadLatency", "InvocationModelErrors")
+        common = [metric for metric in common if metric.name not in unpublished]
         put_invocation_metrics(name, fleet, common)
         if answer.status == 0:
             raise InvocationFailed(f"ClientError: {answer.body.decode()}")

@@ -133,13 +133,19 @@ class InvokeEndpoint:
 
 
 def invocation_metrics(answer: ContainerAnswer, total_s: float) -> list[Metric]:
-    """Those of SageMaker's that the alarms and the benchmark look at; latencies in microseconds."""
+    """Those of SageMaker's that the alarms and the benchmark look at; latencies in microseconds.
+
+    An error by its status is one that "the model returned"; InvocationModelErrors "includes 4XX/5XX
+    status codes, low-level socket errors, malformed HTTP responses, and request timeouts"
+    (developer guide, monitoring-cloudwatch).
+    """
     model_us = answer.seconds * 1e6
-    server_error = answer.status == 0 or answer.status >= 500
     return [
         Metric("ModelLatency", model_us, "Microseconds"),
         Metric("OverheadLatency", max(total_s * 1e6 - model_us, 0.0), "Microseconds"),
-        Metric("Invocation5XXErrors", float(server_error), "Count"),
+        Metric("Invocation4XXErrors", float(400 <= answer.status < 500), "None"),
+        Metric("Invocation5XXErrors", float(answer.status >= 500), "None"),
+        Metric("InvocationModelErrors", float(not 200 <= answer.status < 300), "None"),
     ]
 
 

@@ -17,6 +17,7 @@ from stacks.catalogue.images import cuda_of, published_in
 from stacks.settings.names import Names
 from stacks.settings.problems import Notice, Problem
 from stacks.settings.reading import below
+from stacks.settings.rollout import RolloutSettings
 from stacks.settings.rules import (
     Rule,
     flag,
@@ -73,7 +74,7 @@ class VariantSettings:
 
     `seconds_per_step` is the time of one image and denoising step at the first size; the front
     door refuses what would not finish within the gateway's limit by it. Time-outs are SageMaker's.
-    `auto_rollback` lets an alarm on the new fleet send an update back.
+    `auto_rollback` lets alarms on the new fleet send an update back, `rollout` says how it goes.
     Without `base_image_digest` a build takes what the tag of `base_image` stands for by then, and
     records its digest; AWS moves its tags, so it can't be known at synth.
     """
@@ -92,6 +93,7 @@ class VariantSettings:
     instance_type: str
     ami: str
     auto_rollback: bool = setting(flag())
+    rollout: RolloutSettings = field(metadata={"section": RolloutSettings})
     serve: tuple[str, ...] = setting(SERVE)
     scaling: ScalingSettings = field(metadata={"section": ScalingSettings})
     async_: AsyncSettings = field(metadata={"section": AsyncSettings})
@@ -159,6 +161,8 @@ class VariantSettings:
             allowed = f"at most {MOST_ENVIRONMENT_CHARACTERS} characters, with commas between them"
             yield self.problem("sizes", allowed, f"{len(self.sizes)} sizes")
         yield from self.scaling.problems(below(self.path("scaling")))
+        if REAL_TIME in self.serve:
+            yield from self.rollout.problems(below(self.path("rollout")), self.scaling)
         most_steps = int(GATEWAY_S / self.seconds_per_step)
         if self.steps > most_steps:
             # The front door would refuse every request that leaves its steps out.

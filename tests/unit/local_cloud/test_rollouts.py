@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -150,6 +152,137 @@ def test_a_client_sees_nothing_of_an_update_to_a_model_that_can_t_be_served(
     )
     assert "did not pass the ping health check" in described["FailureReason"]
     assert set(said) == {"old"}
+
+
+def of_fleet(config: str) -> list[dict[str, str]]:
+    values = {
+        "EndpointName": config.split("-")[0],
+        "VariantName": "AllTraffic",
+        "EndpointConfigName": config,
+    }
+    return [{"Name": name, "Value": value} for name, value in values.items()]
+
+
+def watched_by(deployment: dict[str, Any], *alarms: str) -> dict[str, Any]:
+    named = [{"AlarmName": name} for name in alarms]
+    return {**deployment, "AutoRollbackConfiguration": {"Alarms": named}}
+
+
+def test_a_slower_model_is_sent_back_by_its_canary(cloud: ChildCloud) -> None:
+    """While a client, whom a few answers took longer, sees no error."""
+    endpoint = ToyEndpoint(cloud, "slower")
+    endpoint.create(variant=TWO, Environment=OLD)
+    cloud.client("cloudwatch").put_metric_alarm(
+        AlarmName="slower-new-slow",
+        Namespace="AWS/SageMaker",
+        MetricName="ModelLatency",
+        Dimensions=of_fleet("slower-new"),
+        ExtendedStatistic="p50",
+        Period=60,
+        EvaluationPeriods=2,
+        Threshold=0.25e6,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        TreatMissingData="notBreaching",
+    )
+    with client(endpoint) as said:
+        canary = watched_by(shifting("CANARY", percent(50), wait_s=3600), "slower-new-slow")
+        endpoint.update("-new", canary, variant=TWO, Environment={**NEW, "SLOW": "0.5"})
+        described = endpoint.settled()
+        assert set(said) == {"old", "new"}
+        said.clear()
+        wait_for(lambda: len(said) > REQUESTS_PER_S)
+    assert "Alarm slower-new-slow is in ALARM" in described["FailureReason"]
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "slower")
+    # One may have been on its way.
+    assert set(said[1:]) == {"old"}
+
+
+def alarm(name: str, metrics: list[tuple[str, str]], expression: str) -> dict[str, Any]:
+    """A template's, on three of a minute."""
+    dimensions = of_fleet(name.rsplit("-", 1)[0])
+    queries: list[dict[str, Any]] = [
+        {
+            "Id": id,
+            "ReturnData": False,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "AWS/SageMaker",
+                    "MetricName": metric,
+                    "Dimensions": dimensions,
+                },
+                "Period": 60,
+                "Stat": "Sum",
+            },
+        }
+        for id, metric in metrics
+    ]
+    properties = {
+        "AlarmName": name,
+        "Metrics": [{"Id": "sought", "Expression": expression, "ReturnData": True}, *queries],
+        "EvaluationPeriods": 1,
+        "Threshold": 3,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+    return {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}
+
+
+ERRORS = [
+    ("errors", "InvocationModelErrors"),
+    ("client", "Invocation4XXErrors"),
+    ("server", "Invocation5XXErrors"),
+]
+
+
+def stack_of(cloud: ChildCloud, name: str, resource: dict[str, Any]) -> str:
+    """Its status, once there is one that lasts."""
+    cloudformation = cloud.client("cloudformation")
+    template = json.dumps({"Resources": {"Alarm": resource}})
+    cloudformation.create_stack(StackName=name, TemplateBody=template)
+
+    def status() -> str:
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        return str(found["StackStatus"])
+
+    wait_for(lambda: not status().endswith("_IN_PROGRESS"))
+    return status()
+
+
+def test_requests_without_an_answer_are_told_from_those_that_fail(cloud: ChildCloud) -> None:
+    """By InvocationModelErrors less both of the others; a time-out has no status."""
+    endpoint = ToyEndpoint(cloud, "mute")
+    endpoint.create(Environment=OLD)
+    name = "mute-new-unanswered"
+    made = stack_of(cloud, "mute", alarm(name, ERRORS, "errors - client - server"))
+    assert made == "CREATE_COMPLETE"
+    endpoint.update(
+        "-new", watched_by(shifting("ALL_AT_ONCE", TerminationWaitInSeconds=3600), name),
+        Environment=NEW,
+    )  # fmt: skip
+    wait_for(lambda: endpoint.invoke()["toy"] == "new")
+    for _ in range(10):
+        for status in (400, 500):
+            with pytest.raises(ClientError):
+                endpoint.invoke(status=status)
+    cloudwatch = cloud.client("cloudwatch")
+    (described,) = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    assert described["StateValue"] != "ALARM"
+
+    def unanswered() -> None:
+        with pytest.raises(ClientError, match="timed out"):
+            endpoint.invoke(sleep=2.5)
+
+    with ThreadPoolExecutor(5) as pool:
+        for asked in [pool.submit(unanswered) for _ in range(5)]:
+            asked.result()
+    failed = endpoint.settled()
+    assert failed["EndpointConfigName"] == "mute"
+    assert f"Alarm {name} is in ALARM" in failed["FailureReason"]
+
+
+def test_an_alarm_on_anything_but_a_difference_is_refused(cloud: ChildCloud) -> None:
+    other = alarm("x-y", ERRORS, "errors / client")
+    assert stack_of(cloud, "quotient", other).startswith("ROLLBACK")
 
 
 def test_what_an_old_fleet_is_about_when_it_ends_is_answered(cloud: ChildCloud) -> None:
