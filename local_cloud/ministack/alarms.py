@@ -134,10 +134,12 @@ def current_values(alarm: Alarm, now: float, second: float) -> list[float | None
         for each in metrics_of_difference(alarm["Metrics"])
         for one in [{**alarm, "Statistic": each["Stat"], **each["Metric"]}]
     ]
-    return [
-        None if any(value is None for value in values) else values[0] - sum(values[1:])
-        for values in zip(*columns, strict=True)
-    ]
+    return [_difference(values) for values in zip(*columns, strict=True)]
+
+
+def _difference(values: Sequence[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return found[0] - sum(found[1:]) if len(found) == len(values) else None
 
 
 class Alarms:

@@ -21,7 +21,7 @@ from local_cloud.sagemaker.fleet import Fleet, instances_of
 from local_cloud.sagemaker.models import Models
 from local_cloud.sagemaker.resources import Answer, Operations, Request, invalid, make_arn
 from local_cloud.sagemaker.rollback import AlarmTripped, AutoRollback
-from local_cloud.sagemaker.rollout import Rollout, rollout_of
+from local_cloud.sagemaker.traffic import TrafficShift, traffic_shift
 from local_cloud.settings import CloudSettings
 
 BAKING_POLL_S = 0.05
@@ -78,9 +78,9 @@ class Endpoints:
         if name in self._endpoints:
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = self._models.config(request["EndpointConfigName"])
-        rollout = rollout_of(request.get("DeploymentConfig") or {}, instances_of(config))
+        shift = traffic_shift(request.get("DeploymentConfig") or {}, instances_of(config))
         endpoint = self._endpoints[name] = Endpoint(name, arn, config)
-        self._roll_out(endpoint, config, rollout, {}, None)
+        self._roll_out(endpoint, config, shift, {}, None)
         return {"EndpointArn": arn}
 
     def _update_endpoint(self, request: Request) -> Answer:
@@ -89,9 +89,9 @@ class Endpoints:
         self._check_instance_type(endpoint, config)
         deployment = request.get("DeploymentConfig") or {}
         kept = kept_instances(endpoint, request)
-        rollout = rollout_of(deployment, kept or instances_of(config))
+        shift = traffic_shift(deployment, kept or instances_of(config))
         endpoint.status, endpoint.failure = "Updating", ""
-        self._roll_out(endpoint, config, rollout, deployment, kept)
+        self._roll_out(endpoint, config, shift, deployment, kept)
         return {"EndpointArn": endpoint.arn}
 
     def _update_capacities(self, request: Request) -> Answer:
@@ -172,7 +172,7 @@ class Endpoints:
         self,
         endpoint: Endpoint,
         config: Mapping[str, Any],
-        rollout: Rollout,
+        shift: TrafficShift,
         deployment: Mapping[str, Any],
         instances: int | None,
     ) -> None:
@@ -192,8 +192,8 @@ class Endpoints:
                     # It rolls back by itself and gives no reason
                     # (hashicorp/terraform-provider-aws#48997).
                     self._roll_back(endpoint, fleet, "")
-                elif self._swap(endpoint, fleet, rollout.shares[0]):
-                    self._bake(endpoint, rollout, rollback)
+                elif self._swap(endpoint, fleet, shift.shares[0]):
+                    self._bake(endpoint, shift, rollback)
                     self._complete(endpoint)
             except (AlarmTripped, ContainerFailed, BadRequest, OSError) as error:
                 self._roll_back(endpoint, fleet, str(error))
@@ -214,11 +214,11 @@ class Endpoints:
             endpoint.starting = None
         return True
 
-    def _bake(self, endpoint: Endpoint, rollout: Rollout, rollback: AutoRollback) -> None:
+    def _bake(self, endpoint: Endpoint, shift: TrafficShift, rollback: AutoRollback) -> None:
         """Each share of the traffic for its time."""
-        for share in rollout.shares:
+        for share in shift.shares:
             endpoint.share = share
-            wait_s = rollout.wait_s if share < 1 else rollout.termination_s
+            wait_s = shift.wait_s if share < 1 else shift.termination_s
             until = time.monotonic() + wait_s * self._settings.time_scale
             while endpoint.previous and time.monotonic() < until:
                 rollback.check()

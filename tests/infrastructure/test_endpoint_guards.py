@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud.ministack.alarms import evaluated_state
-from local_cloud.sagemaker.rollout import rollout_of
+from local_cloud.sagemaker.traffic import traffic_shift
 from stacks.components.rollout import ALARM_DELAY_S, INSTANCES_S
 from tests.infrastructure.support import ENDPOINT_STACKS as STACKS
 from tests.infrastructure.support import G5_ALONE, Resource, Synthesized, synthesize, text_of
@@ -225,7 +225,7 @@ def test_the_traffic_goes_over_as_the_setting_says(
     starts_s = policy["MaximumExecutionTimeoutInSeconds"] - shares * wait_s
     assert starts_s == INSTANCES_S + 900 + 900
     # With four instances each share is one more.
-    assert len(rollout_of(deployment, 4).shares) == shares
+    assert len(traffic_shift(deployment, 4).shares) == shares
 
 
 def test_one_deploy_may_go_without_the_rollback(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from local_cloud.api_shapes import BadRequest
 from local_cloud.child import ChildCloud
-from local_cloud.sagemaker.rollout import Rollout, rollout_of
+from local_cloud.sagemaker.traffic import TrafficShift, traffic_shift
 from tests.fakes.local_account import wait_for
 from tests.fakes.toy_endpoint import ToyEndpoint
 
@@ -56,11 +56,11 @@ def test_traffic_goes_over_by_whole_instances(
     kind: str, size: tuple[str, int] | None, fleet: int, shares: tuple[float, ...]
 ) -> None:
     asked = shifting(kind, size, wait_s=300, TerminationWaitInSeconds=60)
-    assert rollout_of(asked, fleet) == Rollout(shares, 300, 60)
+    assert traffic_shift(asked, fleet) == TrafficShift(shares, 300, 60)
 
 
 def test_without_a_policy_all_of_it_goes_over_at_once() -> None:
-    assert rollout_of({}, 1) == Rollout((1.0,), 0, 0)
+    assert traffic_shift({}, 1) == TrafficShift((1.0,), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_sagemaker_would_refuse_is_refused(
     deployment: dict[str, Any], fleet: int, said: str
 ) -> None:
     with pytest.raises(BadRequest) as caught:
-        rollout_of(deployment, fleet)
+        traffic_shift(deployment, fleet)
     assert said in str(caught.value)
 
 

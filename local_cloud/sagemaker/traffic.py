@@ -14,7 +14,7 @@ SIZES = {"CANARY": ("CanarySize", 0, 50), "LINEAR": ("LinearStepSize", 10, 50)}
 
 
 @dataclass(frozen=True)
-class Rollout:
+class TrafficShift:
     """Seconds are AWS's. `shares` of the traffic go to the new fleet, one after the other and for
     `wait_s` each; the last is all of it, and the old fleet stays for `termination_s` more."""
 
@@ -23,19 +23,19 @@ class Rollout:
     termination_s: float = 0.0
 
 
-def rollout_of(deployment: Mapping[str, Any], instances: int) -> Rollout:
+def traffic_shift(deployment: Mapping[str, Any], instances: int) -> TrafficShift:
     """What a DeploymentConfig asks for with a new fleet of so many instances. BadRequest."""
     if "RollingUpdatePolicy" in deployment:
         raise invalid("The local cloud updates endpoints by a BlueGreenUpdatePolicy alone.")
     policy = deployment.get("BlueGreenUpdatePolicy")
     if policy is None:
-        return Rollout()
+        return TrafficShift()
     routing = policy["TrafficRoutingConfiguration"]
     shares = _shares(routing, instances)
-    rollout = Rollout(
+    shift = TrafficShift(
         shares, routing["WaitIntervalInSeconds"], policy.get("TerminationWaitInSeconds", 0)
     )
-    waits_s = rollout.wait_s * (len(shares) - 1) + rollout.termination_s
+    waits_s = shift.wait_s * (len(shares) - 1) + shift.termination_s
     limit_s = policy.get("MaximumExecutionTimeoutInSeconds")
     if limit_s is not None and limit_s <= waits_s:
         # botocore: it "should be larger than the total waiting time". Nothing here takes longer.
@@ -43,7 +43,7 @@ def rollout_of(deployment: Mapping[str, Any], instances: int) -> Rollout:
             f"MaximumExecutionTimeoutInSeconds, {limit_s}, must be larger than the total waiting "
             f"time, {waits_s:g}."
         )
-    return rollout
+    return shift
 
 
 def _shares(routing: Mapping[str, Any], instances: int) -> tuple[float, ...]:
