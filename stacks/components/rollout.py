@@ -49,7 +49,6 @@ class Rollout:
                 **{**several, **on},
             )
 
-        limit_s = slow_s(variant)
         self.alarms = [
             alarm(
                 "NewFleetFailing",
@@ -70,14 +69,14 @@ class Rollout:
             alarm(
                 "NewFleetSlow",
                 "slow",
-                f"half of the newest fleet's requests take {limit_s:.3g} s and more",
+                "half of the newest fleet's requests are slower than rollout.slow_factor allows",
                 namespace=NAMESPACE,
                 metric_name="ModelLatency",
                 dimensions=dimensions,
                 extended_statistic="p50",
                 period=PERIOD_S,
                 evaluation_periods=SLOW_PERIODS,
-                threshold=round(limit_s * 1e6),
+                threshold=round(slow_s(variant) * 1e6),
             ),
         ]
         self.deployment = _deployment(variant, self.alarms)

@@ -88,8 +88,13 @@ def test_what_differs_locally_follows_from_the_profile(
         "SdDjlStack/AWS::SageMaker::Model/PrimaryContainer/Environment/OPTION_ACCELERATION",
         "SdInf2Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_COMPILE_BACKEND",
         *(
-            f"Sd{variant}Stack/AWS::SSM::Parameter/Value/Fn::Join"
+            f"Sd{variant}Stack/{place}"
             for variant in ("G5", "Djl", "Inf2")
+            for place in (
+                "AWS::SSM::Parameter/Value/Fn::Join",
+                # Of the latency: the seconds of a step are the variant's own.
+                "AWS::CloudWatch::Alarm/Threshold",
+            )
         ),
     }
 
