@@ -28,6 +28,7 @@ from local_cloud.settings import CloudSettings
 DEFAULT_STARTUP_TIMEOUT_S = 600
 # How long an instance that is taken away may finish what it has: as long as InvokeEndpoint waits.
 DRAIN_S = 60.0
+DRAIN_POLL_S = 0.05
 CAPACITY = (
     "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. "
     "Please retry using a different ML instance type or after some time."
@@ -122,6 +123,8 @@ class Fleet:
 
     def drain(self) -> None:
         """As `stop`, when it has finished what it has."""
+        # What has just chosen this fleet counts once it has an instance.
+        time.sleep(DRAIN_POLL_S)
         self._finish(self._instances)
         self.stop()
 
@@ -190,12 +193,10 @@ class Fleet:
     def _finish(self, instances: Sequence[Instance]) -> None:
         """Returns when they have nothing to do any more, or have had their time."""
         deadline = time.monotonic() + DRAIN_S
-        while True:
-            # First: what has just chosen this fleet counts once it has an instance.
-            time.sleep(0.05)
-            busy = any(one.outstanding for one in instances)
-            if not busy or time.monotonic() > deadline or self._stopped:
+        while any(one.outstanding for one in instances):
+            if time.monotonic() > deadline or self._stopped:
                 return
+            time.sleep(DRAIN_POLL_S)
 
 
 def instances_of(config: Mapping[str, Any]) -> int:
