@@ -6,6 +6,7 @@ import sys
 from aws_cdk import Annotations, App, Validations
 from cdk_nag import AwsSolutionsChecks
 
+from stacks.alarms_stack import AlarmsStack
 from stacks.api_stack import ApiStack
 from stacks.artifacts_stack import ArtifactsStack
 from stacks.batch_stack import BatchStack
@@ -22,10 +23,13 @@ from stacks.storage_stack import StorageStack
 def compose(app: App, settings: Settings) -> None:
     """Adds the stacks; a variant's depends on all it needs, so deploying it brings them along."""
     name = settings.names.stack
+    alarms = AlarmsStack(app, name("Alarms"), settings=settings)
     storage = StorageStack(app, name("Storage"), settings=settings)
     artifacts = ArtifactsStack(app, name("Artifacts"), settings=settings, storage=storage)
     api = ApiStack(app, name("Api"), settings=settings, storage=storage)
     network = _network(app, settings)
+    for first in (artifacts, api):
+        first.add_stack_dependency(alarms)
     batch = (
         BatchStack(app, name("Batch"), settings=settings, storage=storage, api=api, network=network)
         if settings.batch.enabled

@@ -9,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from sd_contract.limits import GATEWAY_S
+from stacks.components.api_alarms import ApiAlarms
 from stacks.components.content_credentials import ContentCredentials
 from stacks.components.expiring_bucket import expiring_bucket
 from stacks.components.grants import grant, grant_named, grant_objects
@@ -81,6 +82,9 @@ class ApiStack(Stack):
             front_door=front_door.function,
             batches=self._batches(settings) if settings.batch.enabled else None,
             settings=api,
+        )
+        ApiAlarms(
+            self, "Alarms", names=settings.names, front_door=front_door.function, api=inference
         )
         self.api, self.pictures = inference.api, pictures
         # With batches and without: what their stack still uses can't be taken away.

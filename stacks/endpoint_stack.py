@@ -11,6 +11,7 @@ from stacks.batch_stack import BatchStack
 from stacks.compile_stack import CompileStack
 from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.async_endpoint import AsyncEndpoint
+from stacks.components.endpoint_alarms import AsyncEndpointAlarms, EndpointAlarms
 from stacks.components.endpoint_check import Endpoint, EndpointCheck
 from stacks.components.image_build import ImageBuild
 from stacks.components.network import Network
@@ -73,6 +74,16 @@ class EndpointStack(Stack):
             manifest=served.manifest if compiled else None,
             log_days=settings.api.log_days,
         )
+        if endpoint := endpoints.get(variant.endpoint_name):
+            EndpointAlarms(
+                self,
+                "Alarms",
+                variant=variant,
+                endpoint=endpoint.endpoint,
+                slow_factor=settings.alarms.slow_factor,
+            )
+        if variant.async_endpoint_name in endpoints:
+            AsyncEndpointAlarms(self, "AsyncAlarms", variant=variant)
         if built:
             # Without an endpoint nothing else has waited for it.
             check.resource.node.add_dependency(built.ready)

@@ -78,7 +78,7 @@ class StorageStack(Stack):
         }
         # One for all builds, and here: the error of a deploy that is rolled back links to it.
         log = LogGroup(self, "BuildLog", days=settings.builds.log_days, keep=True)
-        self.kept = Storage(bucket, key, log)
+        self.kept = Storage(bucket, key, log, settings.names)
         CfnOutput(self, "ModelBucket", value=bucket.bucket_name)
         CfnOutput(self, "BuildLogGroup", value=log.log_group_name)
         for value in (

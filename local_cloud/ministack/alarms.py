@@ -18,6 +18,7 @@ from ministack.services.cloudformation import provisioners
 
 from local_cloud.ministack.identity import repeat_in_account
 from local_cloud.ministack.telemetry import HIGH_RESOLUTION_S
+from local_cloud.ministack.topics import where_topics_let
 from local_cloud.settings import CloudSettings
 
 Alarm = Mapping[str, Any]
@@ -157,6 +158,9 @@ class Alarms:
     def install(self) -> None:
         """In place of MiniStack's own evaluation."""
         cloudwatch._evaluate_alarm = self._made
+        cloudwatch._dispatch_alarm_actions = where_topics_let(
+            self._settings, cloudwatch._dispatch_alarm_actions
+        )
         describe, put = cloudwatch._describe_alarms, provisioners._cw_metric_alarm_put
 
         def put_calculated(name: str, properties: Mapping[str, Any]) -> Any:

@@ -9,15 +9,18 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
 from sd_contract.manifest import NAME
+from stacks.settings import Names
 
 
 @dataclass(frozen=True)
 class Storage:
-    """The model bucket, the key of all that is in it, and the log of all builds."""
+    """The model bucket, the key of all that is in it, and the log of all builds, of the copy of the
+    app that has these names."""
 
     bucket: s3.Bucket
     encryption_key: kms.IKey
     build_log: logs.ILogGroup
+    names: Names
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The five functions of lambda/batches: who calls each, and what each may do."""
 
 from aws_cdk import ArnFormat, Duration, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -17,6 +16,7 @@ from constructs import Construct
 from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
 from stacks.api_stack import ApiStack
+from stacks.components.alarms import Alarm, Metric, Trouble
 from stacks.components.content_credentials import may_sign
 from stacks.components.grants import grant, grant_listing, grant_named, grant_objects
 from stacks.components.inference_api import STAGE
@@ -58,12 +58,30 @@ class BatchFunctions(Construct):
         # Longer than the worker takes: what it dies with comes back after that.
         self._visibility = Duration.seconds(worker_s + VISIBLE_AFTER_S)
         self._lost = self._dead_letters(
-            "Lost", "an event of a batch was lost", "ApproximateNumberOfMessagesVisible"
+            "Lost",
+            Trouble(
+                f"{names.prefix}: an event of a batch could not be handled, so the batch may stand "
+                "still",
+                (
+                    "Receive the message from the queue in this alarm's dimension: it is the event",
+                    "Read the log of the function that it was for, at the message's time",
+                    "Mend that and send the event again (aws lambda invoke), or cancel the batch "
+                    "and send it again; then delete the message",
+                ),
+            ),
+            "ApproximateNumberOfMessagesVisible",
         )
         # The worker takes them out again, so they are seen in passing alone.
         dead_units = self._dead_letters(
             "DeadUnits",
-            "a picture of a batch was given up",
+            Trouble(
+                f"{names.prefix}: a picture of a batch was given up",
+                (
+                    "The batch's error file has its line and what happened",
+                    "Read the worker's log at that time: what it was tried at, 20 times",
+                    "If the endpoint was away or throttled, send the lines of the error file again",
+                ),
+            ),
             "NumberOfMessagesReceived",
             fifo=True,
         )
@@ -113,16 +131,41 @@ class BatchFunctions(Construct):
             )
 
     def _hear_of_jobs(self) -> None:
-        """The end of every training job of batches."""
-        events.Rule(
+        """The end of every training job of batches. A failure has a rule of its own, which
+        EventBridge counts."""
+        self._hear_of("JobEnded", "Completed", "Stopped")
+        failed = self._hear_of("JobFailed", "Failed")
+        Alarm(
             self,
-            "JobEnded",
+            "JobFailedAlarm",
+            names=self._settings.names,
+            trouble=Trouble(
+                f"{self._settings.names.prefix}: a batch's training job has failed",
+                (
+                    "aws sagemaker list-training-jobs --status-equals Failed --name-contains "
+                    f"{self._settings.names.bulk_jobs} and describe-training-job: FailureReason",
+                    "Read its log in /aws/sagemaker/TrainingJobs, a stream that begins with its "
+                    "name",
+                    "It is tried three times by itself. If the last one fails as well, mend what "
+                    "the log says and send the lines of the batch's error file again",
+                ),
+            ),
+            # With the rule's name alone, of the default bus (EventBridge's guide, eb-monitoring).
+            metric=Metric("AWS/Events", "TriggeredRules", {"RuleName": failed.rule_name}),
+            threshold=1,
+            period_s=300,
+        )
+
+    def _hear_of(self, id: str, *statuses: str) -> events.Rule:
+        return events.Rule(
+            self,
+            id,
             event_pattern=events.EventPattern(
                 source=["aws.sagemaker"],
                 detail_type=["SageMaker Training Job State Change"],
                 detail={
                     "TrainingJobName": [{"prefix": self._settings.names.bulk_jobs}],
-                    "TrainingJobStatus": ["Completed", "Failed", "Stopped"],
+                    "TrainingJobStatus": list(statuses),
                 },
             ),
             targets=[
@@ -179,7 +222,9 @@ class BatchFunctions(Construct):
             **({"SD_SIGNING_FUNCTION": names.signer} if told.c2pa.on else {}),
         }
 
-    def _dead_letters(self, id: str, what: str, metric: str, *, fifo: bool = False) -> sqs.Queue:
+    def _dead_letters(
+        self, id: str, trouble: Trouble, metric: str, *, fifo: bool = False
+    ) -> sqs.Queue:
         queue = sqs.Queue(
             self,
             id,
@@ -190,21 +235,14 @@ class BatchFunctions(Construct):
             retention_period=Duration.days(14),
         )
         acknowledge(queue, "it is a dead-letter queue itself", "AwsSolutions-SQS3")
-        cloudwatch.CfnAlarm(
+        Alarm(
             self,
             f"{id}Alarm",
-            alarm_description=f"{self._settings.names.prefix}: {what}",
-            namespace="AWS/SQS",
-            metric_name=metric,
-            dimensions=[
-                cloudwatch.CfnAlarm.DimensionProperty(name="QueueName", value=queue.queue_name)
-            ],
-            statistic="Sum",
-            period=300,
-            evaluation_periods=1,
-            threshold=0,
-            comparison_operator="GreaterThanThreshold",
-            treat_missing_data="notBreaching",
+            names=self._settings.names,
+            trouble=trouble,
+            metric=Metric("AWS/SQS", metric, {"QueueName": queue.queue_name}),
+            threshold=1,
+            period_s=300,
         )
         return queue
 

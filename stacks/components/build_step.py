@@ -180,7 +180,7 @@ class BuildStep(Construct):
             )
 
     def _run(self, key: str, spec: BuildSpec, output: Output, storage: Storage, jobs: str) -> None:
-        trigger = BuildTrigger.of(self, log_group=storage.build_log)
+        trigger = BuildTrigger.of(self, log_group=storage.build_log, names=storage.names)
         trigger.may_build(self.project)
         output.grant_seeing(trigger.role)
         if jobs:

@@ -11,8 +11,10 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
+from stacks.components.alarms import Alarm, Metric, Trouble
 from stacks.components.grants import LIST_TRAINING_JOBS, grant, grant_named, grant_unscoped
 from stacks.components.python_function import PythonFunction
+from stacks.settings import Names
 
 # A deploy waits for a build no longer, so nobody needs the event any more.
 EVENT_LIVES = Duration.hours(12)
@@ -26,13 +28,13 @@ class BuildTrigger(PythonFunction):
     """
 
     @classmethod
-    def of(cls, scope: Construct, *, log_group: logs.ILogGroup) -> "BuildTrigger":
+    def of(cls, scope: Construct, *, log_group: logs.ILogGroup, names: Names) -> "BuildTrigger":
         """`log_group` is that of all builds."""
         stack = Stack.of(scope)
         found = stack.node.try_find_child("BuildTrigger")
-        return found if isinstance(found, BuildTrigger) else cls(stack, log_group)
+        return found if isinstance(found, BuildTrigger) else cls(stack, log_group, names)
 
-    def __init__(self, stack: Stack, log_group: logs.ILogGroup) -> None:
+    def __init__(self, stack: Stack, log_group: logs.ILogGroup, names: Names) -> None:
         self._dead_letters = sqs.Queue(
             stack,
             "LostBuildEvents",
@@ -42,6 +44,30 @@ class BuildTrigger(PythonFunction):
         )
         acknowledge(
             self._dead_letters, "it is a dead-letter queue; nothing reads it", "AwsSolutions-SQS3"
+        )
+        Alarm(
+            stack,
+            "LostBuildEventsAlarm",
+            names=names,
+            trouble=Trouble(
+                f"{stack.stack_name}: the end of a build was not heard of, and its deploy may wait "
+                "for it in vain",
+                (
+                    "See whether the build has ended (CodeBuild's console) and whether the deploy "
+                    "waits still",
+                    "Read the build trigger's log at that time: what went wrong with the event",
+                    "Cancel the deploy (aws cloudformation cancel-update-stack, or delete-stack "
+                    "of a first one), mend that and deploy again: what is built stays; then purge "
+                    "the queue LostBuildEvents",
+                ),
+            ),
+            metric=Metric(
+                "AWS/SQS",
+                "ApproximateNumberOfMessagesVisible",
+                {"QueueName": self._dead_letters.queue_name},
+            ),
+            threshold=1,
+            period_s=300,
         )
         super().__init__(
             stack,

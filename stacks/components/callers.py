@@ -5,6 +5,7 @@ from typing import Any
 from aws_cdk import Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
@@ -21,11 +22,13 @@ _NO_USER_POOL = {
 
 
 class Callers(Construct):
-    """`key_source` is the API's; `method_options` are each method's that goes to the front door."""
+    """`key_source` is the API's; `method_options` are each method's that goes to the front door;
+    `function` reads the key, where it may come in either header."""
 
     def __init__(self, scope: Construct, id: str, *, settings: ApiSettings) -> None:
         super().__init__(scope, id)
         self._authorization = settings.authorization
+        self.function: lambda_.IFunction | None = None
         self.key_source = apigateway.ApiKeySourceType.HEADER
         self.method_options: dict[str, Any] = {"api_key_required": True}
         if settings.authorization == "keys":
@@ -53,6 +56,7 @@ class Callers(Construct):
             memory_mb=128,
             log_days=settings.log_days,
         )
+        self.function = function.function
         return apigateway.RequestAuthorizer(
             self,
             "Keys",

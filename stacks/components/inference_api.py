@@ -32,7 +32,8 @@ BATCH_PATHS = ("/files", "/files/{proxy+}", "/batches", "/batches/{proxy+}")
 
 
 class InferenceApi(Construct):
-    """`url` ends in /v1 without a slash; `key_id` names the one API key."""
+    """`url` ends in /v1 without a slash; `key_id` names the one API key; `authorizer` is the
+    function that reads it of requests, where one does."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class InferenceApi(Construct):
         super().__init__(scope, id)
         logs = settings.gateway_logs != "off"
         callers = Callers(self, "Callers", settings=settings)
+        self.authorizer = callers.function
         self.api = apigateway.RestApi(
             self,
             "Api",

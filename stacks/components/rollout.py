@@ -14,6 +14,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from stacks.components.alarms import Trouble, dimensions_of
 from stacks.components.sagemaker_model import PRODUCTION_VARIANT
 from stacks.settings import VariantSettings
 from stacks.settings.rollout import ALL_AT_ONCE, CANARY
@@ -35,7 +36,13 @@ class Rollout:
     """`alarms` are made in `scope`; `deployment` is the endpoint's."""
 
     def __init__(self, scope: Construct, variant: VariantSettings, config: str) -> None:
-        dimensions = dimensions_of(variant, config)
+        dimensions = dimensions_of(
+            {
+                "EndpointName": variant.endpoint_name,
+                "VariantName": PRODUCTION_VARIANT,
+                "EndpointConfigName": config,
+            }
+        )
 
         def alarm(id: str, end: str, what: str, **on: Any) -> cloudwatch.CfnAlarm:
             several: Mapping[str, Any] = {"evaluation_periods": 1, "threshold": FAILED_REQUESTS}
@@ -43,7 +50,9 @@ class Rollout:
                 scope,
                 id,
                 alarm_name=f"{config}-{end}",
-                alarm_description=f"{variant.endpoint_name}: {what}",
+                alarm_description=str(
+                    Trouble(f"{variant.endpoint_name}: {what}", _steps(variant.container_logs[0]))
+                ),
                 comparison_operator="GreaterThanOrEqualToThreshold",
                 treat_missing_data="notBreaching",
                 **{**several, **on},
@@ -76,32 +85,25 @@ class Rollout:
                 extended_statistic="p50",
                 period=PERIOD_S,
                 evaluation_periods=SLOW_PERIODS,
-                threshold=round(slow_s(variant) * 1e6),
+                threshold=round(variant.rollout.slow_factor * usual_s(variant) * 1e6),
             ),
         ]
         self.deployment = _deployment(variant, self.alarms)
 
 
-def dimensions_of(
-    variant: VariantSettings, config: str | None = None
-) -> list[cloudwatch.CfnAlarm.DimensionProperty]:
-    """Of the endpoint's metrics, or of those of one of its configurations."""
-    values: Mapping[str, str] = {
-        "EndpointName": variant.endpoint_name,
-        "VariantName": PRODUCTION_VARIANT,
-        **({"EndpointConfigName": config} if config else {}),
-    }
-    return [
-        cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value)
-        for name, value in values.items()
-    ]
+def _steps(log: str) -> tuple[str, str, str]:
+    return (
+        "Nothing, while an update is under way: it goes back by itself",
+        f"Read what the new containers have logged, {log}",
+        "Mend the cause, or where the change may be slower raise rollout.slow_factor, and deploy",
+    )
 
 
-def slow_s(variant: VariantSettings) -> float:
-    """The median latency from which new containers are too slow: by what is registered of a picture
-    of the default steps, and as many of them at an instance as scaling lets there be."""
+def usual_s(variant: VariantSettings) -> float:
+    """A request's latency, by what is registered of a picture of the default steps, and as many of
+    them at an instance as scaling lets there be."""
     at_once = max(1.0, variant.scaling.target_concurrency)
-    return variant.rollout.slow_factor * variant.steps * variant.seconds_per_step * at_once
+    return variant.steps * variant.seconds_per_step * at_once
 
 
 def watched_s(variant: VariantSettings) -> int:

@@ -1,18 +1,11 @@
 """A real-time SageMaker endpoint."""
 
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from stacks.components.endpoint_scaling import scale_by_load
-from stacks.components.rollout import (
-    FAILED_REQUESTS,
-    NAMESPACE,
-    PERIOD_S,
-    Rollout,
-    dimensions_of,
-)
+from stacks.components.rollout import Rollout
 from stacks.components.sagemaker_model import SageMakerModel
 from stacks.settings import VariantSettings
 
@@ -36,21 +29,6 @@ class SageMakerEndpoint(Construct):
                 variant.scaling.min_instances,
                 sagemaker.CfnEndpointConfig.RoutingConfigProperty(routing_strategy=variant.routing),
             ),
-        )
-        # For people to watch and attach actions to.
-        cloudwatch.CfnAlarm(
-            self,
-            "Failing",
-            alarm_description=f"{variant.endpoint_name}: requests fail in the container",
-            namespace=NAMESPACE,
-            metric_name="Invocation5XXErrors",
-            dimensions=dimensions_of(variant),
-            statistic="Sum",
-            period=PERIOD_S,
-            evaluation_periods=2,
-            threshold=FAILED_REQUESTS,
-            comparison_operator="GreaterThanOrEqualToThreshold",
-            treat_missing_data="notBreaching",
         )
         config = self.config.attr_endpoint_config_name
         rollout = Rollout(self, variant, config)

@@ -11,6 +11,7 @@ from typing import Any
 
 from stacks.catalogue.images import BaseImage
 from stacks.catalogue.prices import Price, price_of
+from stacks.settings.alarms import AlarmSettings
 from stacks.settings.api import ApiSettings
 from stacks.settings.batch import BatchSettings
 from stacks.settings.builds import BuildSettings
@@ -28,6 +29,7 @@ __all__ = [
     "KINDS",
     "LOG_DAYS",
     "ROOT",
+    "AlarmSettings",
     "ApiSettings",
     "BatchSettings",
     "BuildSettings",
@@ -40,7 +42,7 @@ __all__ = [
     "load",
 ]
 
-SECTIONS = ("models", "kinds", "variants", "api", "batch", "builds", "network")
+SECTIONS = ("models", "kinds", "variants", "api", "alarms", "batch", "builds", "network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class Settings:
     variant_names: tuple[str, ...]
     """Of those that aren't on offer as well: one that was dropped may still be deployed."""
     api: ApiSettings
+    alarms: AlarmSettings
     batch: BatchSettings
     builds: BuildSettings
     network: NetworkSettings
@@ -90,6 +93,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     for variant in variants:
         problems += variant.problems(region)
     api = read_section(ApiSettings, raw.get("api"), below("sd.api"), problems)
+    alarms = read_section(AlarmSettings, raw.get("alarms"), below("sd.alarms"), problems)
     batch = read_section(BatchSettings, raw.get("batch"), below("sd.batch"), problems)
     builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
     network = read_section(NetworkSettings, raw.get("network"), below("sd.network"), problems)
@@ -101,7 +105,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
             problems += variant.engine_problems(batch.enabled)
     if network:
         problems += network.problems(region)
-    if problems or not (api and batch and builds and network):
+    if problems or not (api and alarms and batch and builds and network):
         raise SettingsError(problems)
     return Settings(
         region,
@@ -110,6 +114,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         tuple(variants),
         tuple(raw["variants"]),
         api,
+        alarms,
         batch,
         builds,
         network,
@@ -130,6 +135,7 @@ def _paths(raw: Mapping[str, Any]) -> Iterator[str]:
     for name in models if isinstance(models, Mapping) else ():
         yield from (f"models.{name}.{setting}" for setting in names_of(ModelSettings))
     yield from (f"api.{setting}" for setting in names_of(ApiSettings))
+    yield from (f"alarms.{setting}" for setting in names_of(AlarmSettings))
     yield from (f"batch.{setting}" for setting in names_of(BatchSettings))
     yield from (f"builds.{setting}" for setting in names_of(BuildSettings))
     yield from (f"network.{setting}" for setting in names_of(NetworkSettings))

@@ -16,7 +16,7 @@ PREFIX = text(
 )
 VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")
 # Stacks of the app itself: Sd<Name>Stack.
-TAKEN = ("api", "artifacts", "batch", "network", "storage")
+TAKEN = ("alarms", "api", "artifacts", "batch", "network", "storage")
 # What ends an asynchronous endpoint's name: no variant's, or it were that of another prefix's.
 ASYNC = "async"
 
@@ -83,6 +83,11 @@ class Names:
     def signer(self) -> str:
         """Of the function that signs pictures, which the batches' find by its name."""
         return f"{self.prefix}-signer"
+
+    @property
+    def alarms(self) -> str:
+        """Of the topic that alarms find by its name."""
+        return f"{self.prefix}-alarms"
 
     @property
     def bulk_jobs(self) -> str:

@@ -186,7 +186,7 @@ def test_units_come_in_their_order_one_at_a_time_and_back_when_the_worker_dies(
 def test_what_is_given_up_or_lost_is_heard_of(aws: Synthesized) -> None:
     alarms = {
         text_of(alarm["Properties"]["Dimensions"][0]["Value"]): alarm["Properties"]
-        for alarm in aws.resources(STACK, ALARM).values()
+        for alarm in aws.resources(STACK, ALARM, {"Namespace": "AWS/SQS"}).values()
     }
     name, queue = units(aws)
     dead = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
@@ -199,8 +199,8 @@ def test_what_is_given_up_or_lost_is_heard_of(aws: Synthesized) -> None:
         f"<{lost}.QueueName>": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Sum"),
     }
     for alarm in alarms.values():
-        assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (0, 1)
-        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (1, 1)
+        assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
     # Of whatever is called and not waited for.
     for called in ("checker", "async_results", "job_events"):
         target = function(aws, called)[1]["DeadLetterConfig"]["TargetArn"]
@@ -215,18 +215,24 @@ def test_an_endpoint_s_answers_and_a_job_s_end_reach_their_functions(aws: Synthe
         assert each["Properties"]["Protocol"] == "lambda"
         assert text_of(each["Properties"]["Endpoint"]) == f"<{answered}.Arn>"
         assert each["Properties"]["RedrivePolicy"]
-    rule = aws.only(STACK, "AWS::Events::Rule")["Properties"]
-    assert rule["EventPattern"] == {
-        "source": ["aws.sagemaker"],
-        "detail-type": ["SageMaker Training Job State Change"],
-        "detail": {
-            "TrainingJobName": [{"prefix": "sd-bulk-"}],
-            "TrainingJobStatus": ["Completed", "Failed", "Stopped"],
-        },
-    }
-    (target,) = rule["Targets"]
-    assert text_of(target["Arn"]) == f"<{ended}.Arn>"
-    assert target["DeadLetterConfig"]
+    rules = [rule["Properties"] for rule in aws.resources(STACK, "AWS::Events::Rule").values()]
+    heard_of: list[str] = []
+    for rule in rules:
+        statuses = rule["EventPattern"]["detail"]["TrainingJobStatus"]
+        heard_of += statuses
+        assert rule["EventPattern"] == {
+            "source": ["aws.sagemaker"],
+            "detail-type": ["SageMaker Training Job State Change"],
+            "detail": {
+                "TrainingJobName": [{"prefix": "sd-bulk-"}],
+                "TrainingJobStatus": statuses,
+            },
+        }
+        (target,) = rule["Targets"]
+        assert text_of(target["Arn"]) == f"<{ended}.Arn>"
+        assert target["DeadLetterConfig"]
+    # Each once.
+    assert sorted(heard_of) == ["Completed", "Failed", "Stopped"]
 
 
 def test_the_gateway_may_call_the_function_that_it_knows_by_its_name(aws: Synthesized) -> None:
@@ -271,11 +277,11 @@ FREE_AT_REST = {
 }
 
 
-def test_nothing_costs_while_no_batch_runs_but_two_alarms(aws: Synthesized) -> None:
+def test_nothing_costs_while_no_batch_runs_but_three_alarms(aws: Synthesized) -> None:
     """An alarm is ten cents a month (CloudWatch pricing)."""
     types = [resource["Type"] for resource in aws.templates[STACK]["Resources"].values()]
     assert set(types) - FREE_AT_REST == {ALARM}
-    assert types.count(ALARM) == 2
+    assert types.count(ALARM) == 3
     table = aws.only(STACK, "AWS::DynamoDB::Table")["Properties"]
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     for _, resource in (function(aws, name) for name in NAMES):

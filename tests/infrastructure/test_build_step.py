@@ -22,7 +22,7 @@ from stacks.components.build_step import (
 )
 from stacks.components.image_build import MODEL_ASSETS, context_files
 from stacks.content import content_key
-from stacks.settings import KINDS
+from stacks.settings import KINDS, Names
 from tests.infrastructure.support import Stacks, Synthesized, text_of
 
 RUN, READY = "Custom::BuildStep", "AWS::CloudFormation::WaitCondition"
@@ -53,7 +53,7 @@ def template(folder: Path, key: str, **changes: Any) -> Stacks:
         key=key,
         spec=BuildSpec(**{**spec, **changes}),
         output=output,
-        storage=Storage(bucket, kms.Key(stack, "Key"), log),
+        storage=Storage(bucket, kms.Key(stack, "Key"), log, Names("sd")),
         jobs=jobs,
     )
     app.synth()

@@ -290,6 +290,6 @@ def _api_name(copy: Synthesized) -> str:
 def test_another_copy_imports_nothing_of_this_one(tmp_path: Path) -> None:
     demo = synthesize(tmp_path, **{"sd.prefix": "demo"}, **G5_ALONE)
     assert set(demo.templates) == {
-        f"Demo{n}Stack" for n in ("Api", "Artifacts", "Batch", "G5", "Storage")
+        f"Demo{n}Stack" for n in ("Alarms", "Api", "Artifacts", "Batch", "G5", "Storage")
     }
     assert not re.search(r"\bSd[A-Z]|sd-g5|/sd/", str(demo.templates))

@@ -15,6 +15,7 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesize
 
 STACKS = (
+    "SdAlarmsStack",
     "SdApiStack",
     "SdArtifactsStack",
     "SdBatchStack",
@@ -85,6 +86,11 @@ def test_what_differs_locally_follows_from_the_profile(
             for variant in ("G5", "Djl", "Inf2")
             for name in ("SD_DEFAULT_GUIDANCE", "SD_DTYPE", "SD_SIZES")
         ),
+        # Slow is by the variant's own time.
+        *(
+            f"Sd{variant}Stack/AWS::CloudWatch::Alarm/Threshold"
+            for variant in ("G5", "Djl", "Inf2")
+        ),
         "SdDjlStack/AWS::SageMaker::Model/PrimaryContainer/Environment/OPTION_ACCELERATION",
         "SdInf2Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_COMPILE_BACKEND",
         *(
@@ -135,6 +141,8 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
         *(("AWS::SageMaker::Endpoint", f"sd-{v}") for v in ("g5", "djl", "inf2")),
         *(("AWS::SSM::Parameter", f"/sd/variants/{v}") for v in ("g5", "djl", "inf2")),
         *(("AWS::SSM::Parameter", f"/sd/fleets/{v}") for v in ("g5", "djl", "inf2")),
+        # By every alarm, whose stacks come and go without the topic's.
+        ("AWS::SNS::Topic", "sd-alarms"),
         # By the API, whose stack comes first, and by itself.
         ("AWS::Lambda::Function", "sd-batches"),
         ("AWS::Lambda::Function", "sd-batches-checker"),
@@ -165,8 +173,9 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
         ),
         ("SdBatchStack", {"SdApiStack", "SdStorageStack"}),
         ("SdInf2CompileStack", {"SdArtifactsStack", "SdStorageStack"}),
-        ("SdApiStack", set()),
-        ("SdArtifactsStack", {"SdStorageStack"}),
+        ("SdApiStack", {"SdAlarmsStack"}),
+        ("SdArtifactsStack", {"SdAlarmsStack", "SdStorageStack"}),
+        ("SdAlarmsStack", set()),
         ("SdStorageStack", set()),
     ],
 )
@@ -180,6 +189,7 @@ def test_another_synthesis_gives_the_same_templates(aws: Synthesized, tmp_path: 
     """Content keys come from content: not from times, or what Python left in __pycache__."""
     again = synthesize(tmp_path, **G5_ALONE)
     assert set(again.templates) == {
+        "SdAlarmsStack",
         "SdApiStack",
         "SdArtifactsStack",
         "SdBatchStack",
