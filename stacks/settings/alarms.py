@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stacks.settings.rules import flag, list_of, number, optional, setting, text
+from stacks.settings.rules import list_of, number, optional, setting, text
 
 SUBSCRIBER = text(
     r"[^@\s,:/]+@[^@\s,:/]+\.[^@\s,:/]+|https://[^\s,]+",
@@ -14,8 +14,7 @@ SUBSCRIBER = text(
 class AlarmSettings:
     """`subscribers` are asked once, by SNS, whether they want to be told. `slow_factor` times a
     variant's usual time is what its p90 may be: its default picture's, with as many requests at
-    the instance as `scaling.target_concurrency`. `dashboard` makes one of CloudWatch's."""
+    the instance as `scaling.target_concurrency`."""
 
     subscribers: tuple[str, ...] | None = setting(optional(list_of(SUBSCRIBER)))
     slow_factor: float = setting(number(1, 20))
-    dashboard: bool = setting(flag())
