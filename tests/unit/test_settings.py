@@ -673,3 +673,14 @@ def test_keys_of_cdk_s_own_and_of_other_apps_pass() -> None:
 def test_the_registry_is_the_region_s_own(region: str, registry: str) -> None:
     image = BaseImage.parse("huggingface-pytorch-inference:1", region)
     assert image.uri == f"{registry}/huggingface-pytorch-inference:1"
+
+
+@pytest.mark.parametrize(
+    "subscribers", ["you", "you@example", "http://hooks.example.com/x", "a@b.com,a@b.com"]
+)
+def test_who_is_told_of_alarms_is_a_mail_address_or_https(subscribers: str) -> None:
+    said = mistakes(context({"alarms.subscribers": subscribers}))
+    assert "a mail address, or an https:// address" in said["sd.alarms.subscribers"]
+    assert loaded().alarms.subscribers is None
+    both = "you@example.com,https://hooks.example.com/x?key=1"
+    assert loaded({"alarms.subscribers": both}).alarms.subscribers == tuple(both.split(","))
