@@ -20,14 +20,21 @@ from local_cloud.ministack.identity import create_deployer, enter_account
 from local_cloud.ministack.networks import register_network_types
 from local_cloud.ministack.queue_metrics import QueueMetrics
 from local_cloud.ministack.queues import correct_queues
+from local_cloud.ministack.regions import install_offerings
 from local_cloud.ministack.resource_arns import install_resource_arns
-from local_cloud.ministack.routes import SageMakerRoutes, install_sagemaker, install_scaling
+from local_cloud.ministack.routes import (
+    SageMakerRoutes,
+    install_sagemaker,
+    install_scaling,
+    install_service_quotas,
+)
 from local_cloud.ministack.transactions import correct_transactions
 from local_cloud.ministack.web_acls import register_associations
 from local_cloud.sagemaker.cloudformation import register_sagemaker_types
 from local_cloud.sagemaker.control import SageMakerControl
 from local_cloud.sagemaker.runtime import InvokeEndpoint
 from local_cloud.sagemaker.scaling import VariantCapacities
+from local_cloud.service_quotas import ServiceQuotas, instance_types
 from local_cloud.settings import CloudSettings
 
 
@@ -50,6 +57,9 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
         )
     )
     install_scaling(scaling.call)
+    install_service_quotas(ServiceQuotas(settings).call)
+    types = {name.removeprefix("ml.") for name in instance_types(settings.region)}
+    install_offerings(settings, types)
     register_sagemaker_types(control)
     register_scaling_types(scaling.call)
     register_associations()

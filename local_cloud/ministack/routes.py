@@ -110,6 +110,17 @@ class SageMakerRoutes:
 
 def install_scaling(call: Control) -> None:
     """Route Application Auto Scaling's requests to this, with IAM in front of them."""
+    _install_json("application-autoscaling", "AnyScaleFrontendService", call)
+
+
+def install_service_quotas(call: Control) -> None:
+    """The same for Service Quotas."""
+    _install_json("servicequotas", "ServiceQuotasV20190624", call)
+
+
+def _install_json(name: str, target: str, call: Control) -> None:
+    """`name` is the service's in IAM's actions, hosts and credentials; `target` begins the header
+    that says the operation."""
 
     async def handle(
         _method: str, _path: str, headers: dict[str, str], body: bytes, _query: Mapping[str, Any]
@@ -118,13 +129,11 @@ def install_scaling(call: Control) -> None:
         result: Response = await run_reentrant(
             answering(lambda request: call(operation, request)),
             json.loads(body or b"{}"),
-            thread_name="application-autoscaling",
+            thread_name=name,
         )
         return result
 
-    _install(
-        "application-autoscaling", "AnyScaleFrontendService.", r"application-autoscaling\.", handle
-    )
+    _install(name, f"{target}.", rf"{name}\.", handle)
 
 
 def install_sagemaker(routes: SageMakerRoutes) -> None:

@@ -22,6 +22,7 @@ from local_cloud.sagemaker.models import Models
 from local_cloud.sagemaker.resources import Answer, Operations, Request, invalid, make_arn
 from local_cloud.sagemaker.rollback import AlarmTripped, AutoRollback
 from local_cloud.sagemaker.traffic import TrafficShift, traffic_shift
+from local_cloud.service_quotas import exceeded, limit
 from local_cloud.settings import CloudSettings
 
 BAKING_POLL_S = 0.05
@@ -79,6 +80,7 @@ class Endpoints:
             raise invalid(f'Cannot create already existing endpoint "{arn}".')
         config = self._models.config(request["EndpointConfigName"])
         shift = traffic_shift(request.get("DeploymentConfig") or {}, instances_of(config))
+        self._refuse_for_quota(config, None)
         endpoint = self._endpoints[name] = Endpoint(name, arn, config)
         self._roll_out(endpoint, config, shift, {}, None)
         return {"EndpointArn": arn}
@@ -87,8 +89,9 @@ class Endpoints:
         endpoint = self._settled(request["EndpointName"])
         config = self._models.config(request["EndpointConfigName"])
         self._check_instance_type(endpoint, config)
-        deployment = request.get("DeploymentConfig") or {}
         kept = kept_instances(endpoint, request)
+        self._refuse_for_quota(config, kept)
+        deployment = request.get("DeploymentConfig") or {}
         shift = traffic_shift(deployment, kept or instances_of(config))
         endpoint.status, endpoint.failure = "Updating", ""
         self._roll_out(endpoint, config, shift, deployment, kept)
@@ -146,6 +149,19 @@ class Endpoints:
                 f"from {fleet.instance_type} to {new}, and the variant is a target for automatic "
                 "scaling: deregister it first."
             )
+
+    def _refuse_for_quota(self, config: Mapping[str, Any], instances: int | None) -> None:
+        """Where a fault of service_quotas.py says how many instances of a type there may be: an
+        update's stand beside those that serve."""
+        (variant,) = config["ProductionVariants"]
+        kind = variant["InstanceType"]
+        if (allowed := limit(self._settings, f"{kind} for endpoint usage")) is None:
+            return
+        fleets = [endpoint.fleet for endpoint in self.serving()]
+        used = sum(fleet.desired for fleet in fleets if fleet and fleet.instance_type == kind)
+        wanted = instances if instances is not None else variant["InitialInstanceCount"]
+        if used + wanted > allowed:
+            raise exceeded(f"{kind} for endpoint usage", allowed, used, wanted)
 
     def _describe_endpoint(self, request: Request) -> Answer:
         return self.endpoint(request["EndpointName"]).described()

@@ -23,6 +23,7 @@ from local_cloud.sagemaker.resources import (
     sagemaker_role,
 )
 from local_cloud.sagemaker.training_process import JobOutcome, TrainingProcess
+from local_cloud.service_quotas import exceeded, limit
 from local_cloud.settings import CloudSettings
 
 CAPACITY = (
@@ -193,27 +194,21 @@ class TrainingJobs:
         return self._jobs[name]
 
     def _refuse_for_quota(self, request: Request) -> None:
-        """The fault "training-quota" says how many instances of a type there may be; none if it
-        says nothing."""
-        if (quota := self._settings.fault("training-quota")) is None:
+        """Where a fault of service_quotas.py says how many instances of a type there may be."""
+        kind, wanted = instances(request)
+        if (allowed := limit(self._settings, kind)) is None:
             return
-        limit, (kind, wanted) = int(quota or 0), instances(request)
         running = [job.described for job in self._jobs.values() if not job.ended]
         used = sum(count for what, count in map(instances, running) if what == kind)
-        if used + wanted > limit:
-            raise BadRequest(
-                "ResourceLimitExceeded",
-                f"The account-level service limit '{kind} job usage' is {limit} Instances, with "
-                f"current utilization of {used} Instances and a request delta of {wanted} "
-                "Instances. Please use AWS Service Quotas to request an increase for this quota.",
-            )
+        if used + wanted > allowed:
+            raise exceeded(kind, allowed, used, wanted)
 
 
 def instances(request: Request) -> tuple[str, int]:
     """By what quota a job's instances count, and how many they are."""
     resources = request["ResourceConfig"]
     kind = "spot training" if request.get("EnableManagedSpotTraining") else "training"
-    return f"{resources['InstanceType']} for {kind}", resources["InstanceCount"]
+    return f"{resources['InstanceType']} for {kind} job usage", resources["InstanceCount"]
 
 
 def check_job(request: Request) -> None:
