@@ -14,10 +14,16 @@ from stacks.build_scripts.upload import File
 
 # Opens a URL; raises urllib's HTTPError and URLError.
 Transport = Callable[[str], BinaryIO]
+# The hub's answers for what is private, gated or not there.
+GONE = (401, 403, 404)
 
 
 class HubError(Exception):
     """The text says what to do."""
+
+
+class NotOnHub(HubError):
+    """It isn't to be had, however often one asks."""
 
 
 def open_url(url: str) -> BinaryIO:
@@ -45,22 +51,28 @@ class Hub:
 
     def files(self) -> list[File]:
         """Raises HubError."""
+        return [_file(entry) for entry in self.described()["siblings"]]
+
+    def described(self) -> dict[str, Any]:
+        """What the hub says of the repository at that commit. Raises HubError."""
         where = f"{self.url}/api/models/{self.model_id}/revision/{self.revision}?blobs=true"
 
-        def ask() -> Any:
+        def ask() -> dict[str, Any]:
             with self.transport(where) as response:
-                return json.load(response)
+                answer: dict[str, Any] = json.load(response)
+                return answer
 
         try:
             answer = retry(f"the file list of {self.name}", ask, self.say, self.pause)
         except urllib.error.HTTPError as error:
             with error:
-                raise HubError(_explain(self.name, error.code)) from error
+                kind = NotOnHub if error.code in GONE else HubError
+                raise kind(_explain(self.name, error.code)) from error
         except (OSError, HTTPException) as error:
             raise HubError(f"{self.url} can't be reached: {error}") from error
         if answer.get("sha") != self.revision:
             raise HubError(f"{self.name}: the hub answered for {answer.get('sha')!r}")
-        return [_file(entry) for entry in answer["siblings"]]
+        return answer
 
     def open(self, path: str) -> BinaryIO:
         return self.transport(f"{self.url}/{self.model_id}/resolve/{self.revision}/{quote(path)}")
@@ -74,7 +86,7 @@ def _file(entry: dict[str, Any]) -> File:
 
 
 def _explain(name: str, status: int) -> str:
-    if status in (401, 403, 404):
+    if status in GONE:
         return (
             f"{name} is not to be had from the hub (HTTP {status}): it was removed, is private, or "
             "asks for its terms to be accepted; name another in sd.models, by id and revision"

@@ -1,0 +1,1 @@
+"""What the person who runs the app asks an account: before a deploy, and after the last destroy."""

@@ -1,0 +1,1 @@
+"""Whether a deploy can succeed, found out before it begins. Reads, never writes."""
