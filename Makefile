@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
-.PHONY: up smoke test lint unit e2e bench openapi clean help
+.PHONY: up smoke preflight teardown test lint unit e2e bench openapi clean help
 
 help:           ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -28,6 +28,13 @@ up: $(READY)    ## boot the local cloud, deploy SdG5Stack to it, make a picture,
 smoke: $(READY) ## the same, check the picture, end
 	@$(PY) -m local_cloud smoke
 
+# As for the CDK CLI: STACK may be several, CONTEXT is "-c name=value …".
+preflight: $(READY) ## whether a deploy to AWS can succeed, of all stacks or STACK=SdG5Stack; reads, never writes
+	@$(PY) -m operations preflight $(STACK) $(CONTEXT)
+
+teardown: $(READY) ## what is left on AWS after `npx cdk destroy --all`; REMOVE=app or all takes it away
+	@$(PY) -m operations teardown $(if $(REMOVE),--remove $(REMOVE)) $(CONTEXT)
+
 lint: $(READY)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -35,7 +42,7 @@ lint: $(READY)
 	@$(VENV)/bin/vermin --quiet --target=3.10- --violations --no-parse-comments model_assets \
 	  $(addprefix stacks/build_scripts/,cpu_compile.py environment.py retry.py s3_folder.py upload.py)
 	@$(VENV)/bin/vermin --quiet --target=3.11- --violations --no-parse-comments app.py api_client.py \
-	  stacks lambda local_cloud benchmark tests
+	  stacks lambda local_cloud benchmark operations tests
 	@PYTHONPATH=.:lambda:model_assets $(VENV)/bin/lint-imports
 
 unit: $(READY)

@@ -31,9 +31,31 @@ def correct_cloudformation() -> None:
     stacks._topological_sort = waits_last
     actions, resources = handlers._ACTION_HANDLERS, provisioners._RESOURCE_HANDLERS
     actions["DescribeStackResource"] = resources_under_way(actions["DescribeStackResource"])
+    for action in ("DescribeStackResources", "ListStackResources"):
+        actions[action] = resources_of_deleted(actions[action])
     resources[LOG_GROUP]["create"] = existing_group_is_an_error(resources[LOG_GROUP]["create"])
     for verb, properties in (("create", 1), ("update", 2)):
         resources[STAGE][verb] = logging_needs_a_role(resources[STAGE][verb], properties)
+
+
+def resources_of_deleted(describe: Handler) -> Handler:
+    """Those of a deleted stack by its id, with what has become of each (API reference,
+    ListStackResources: up to 90 days). MiniStack forgets them."""
+
+    def wrapped(params: Mapping[str, Any]) -> Response:
+        stack = handlers._resolve_stack(helpers._p(params, "StackName")) or {}
+        if stack.get("StackStatus") != "DELETE_COMPLETE":
+            return describe(params)
+        events = _stack_events.get(stack["StackId"], [])
+        last = {event["LogicalResourceId"]: event for event in events}
+        last.pop(stack["StackName"], None)
+        known, stack["_resources"] = stack["_resources"], last
+        try:
+            return describe(params)
+        finally:
+            stack["_resources"] = known
+
+    return wrapped
 
 
 def resources_under_way(describe: Handler) -> Handler:

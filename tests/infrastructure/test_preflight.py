@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from local_cloud.child import ChildCloud
+from operations.__main__ import main
 from operations.preflight.checks import Preflight
 from operations.preflight.finding import Finding, Verdict
 from operations.preflight.leftovers import stuck
@@ -296,3 +297,21 @@ def test_a_price_that_nobody_knows_is_told(cloud: ChildCloud, plan: Plan) -> Non
     settings = replace(settings, prices=dict.fromkeys(settings.prices))
     found = bad(run(cloud, plan, settings=settings))
     assert found == [(f"cost of sd-{name}", Verdict.UNKNOWN) for name in ("g5", "djl", "inf2")]
+
+
+def test_the_command_prints_all_of_it_and_its_status_says_whether_something_will_fail(
+    cloud: ChildCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    command = ["preflight", "SdG5Stack", "-c", "profile=local"]
+    command += ["-c", "sd.variants.djl=", "-c", "sd.variants.inf2="]
+    with fault(cloud, *quota(IMAGES, 0)):
+        assert main(command) == 1
+    said = capsys.readouterr().out
+    assert f"will fail   {IMAGES}: 0, builds 1\n            → ask for at least 1" in said
+    assert "ok          cost of sd-g5: 1 x ml.g5.xlarge, $1.41 an hour" in said
+    assert "1 will fail, 0 can't tell" in said
+    assert "inf2" not in said
+    assert main(["preflight", "SdNoneStack", *command[2:]]) == 2
+    assert "SdNoneStack is none of the app's stacks" in capsys.readouterr().err

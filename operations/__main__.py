@@ -1,0 +1,69 @@
+"""`python -m operations preflight|teardown`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import boto3
+from botocore.config import Config
+
+from operations.account import Clients, Unanswered
+from operations.preflight.command import preflight
+from operations.preflight.plan import NoSuchStack
+from operations.teardown.command import teardown
+from stacks.settings import ROOT, SettingsError, load
+
+# An account that isn't reached is soon known.
+CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
+
+
+def clients_of(region: str) -> Clients:
+    session = boto3.Session(region_name=region)
+    return lambda service: session.client(service, config=CONFIG)
+
+
+def default_region(session: boto3.Session) -> str:
+    """As the CDK CLI chooses it."""
+    return os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m operations", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    before = commands.add_parser("preflight", help="whether a deploy can succeed; reads only")
+    before.add_argument("stack", nargs="*", help="default: all of the app's")
+    after = commands.add_parser("teardown", help="what is left after cdk destroy --all")
+    after.add_argument(
+        "--remove",
+        choices=("app", "all"),
+        default="",
+        help="take it away: what is the app's, or what other apps may use as well",
+    )
+    for command in commands.choices.values():
+        command.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
+    options = parser.parse_args(arguments)
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    for pair in options.context:
+        name, _, value = pair.partition("=")
+        context[name] = value
+    session = boto3.Session()
+    try:
+        settings = load(context, default_region(session))
+        if options.command == "teardown":
+            clients = clients_of(settings.region)
+            return teardown(clients, settings.names, settings.region, options.remove)
+        return preflight(
+            settings, context, options.stack, clients_of, session.get_partition_for_region
+        )
+    except (SettingsError, NoSuchStack) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Unanswered as error:
+        sys.exit(f"AWS said no: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What `cdk destroy --all` leaves, and taking it away."""
