@@ -90,14 +90,15 @@ class Preflight:
             return set()
         storage = self.settings.names.stack("Storage")
         kept = self.clients("cloudformation").describe_stack_resources(StackName=storage)
-        (bucket,) = (
+        buckets = [
             resource["PhysicalResourceId"]
             for resource in kept["StackResources"]
-            if resource["ResourceType"] == "AWS::S3::Bucket"
-        )
+            if resource["ResourceType"] == "AWS::S3::Bucket" and "PhysicalResourceId" in resource
+        ]
         s3 = self.clients("s3")
         return {
             build.manifest
+            for bucket in buckets
             for build in self.plan.builds
             if is_there(partial(s3.head_object, Bucket=bucket, Key=build.manifest))
         }

@@ -12,7 +12,7 @@ SUBJECT = "cost"
 
 
 def cost(fleets: Iterable[Fleet], prices: Mapping[str, Price | None]) -> Iterator[Finding]:
-    """`prices` by endpoint. An asynchronous endpoint's first instance goes when nothing waits."""
+    """`prices` by endpoint; of the instances that are there while nothing is asked of them."""
     fleets, total = [*fleets], 0.0
     for fleet in fleets:
         subject = f"{SUBJECT} of {fleet.endpoint}"
@@ -20,11 +20,12 @@ def cost(fleets: Iterable[Fleet], prices: Mapping[str, Price | None]) -> Iterato
             advice = "python -m benchmark prices --refresh --region <region>, or price_usd_per_hour"
             yield unknown(subject, f"no price of {fleet.instance_type} is known", advice)
             continue
-        hourly = price.usd_per_hour * fleet.first
+        hourly = price.usd_per_hour * fleet.idle
         total += hourly
-        grows = f", up to {fleet.most} of them" if fleet.most > fleet.first else ""
-        found = f"{fleet.first} x {fleet.instance_type}, ${hourly:.2f} an hour{grows}"
+        grows = f", {price.usd_per_hour:.2f} for each of up to {fleet.most}"
+        found = f"{fleet.idle} x {fleet.instance_type}, ${hourly:.2f} an hour"
+        found += grows if fleet.most > fleet.idle else ""
         yield ok(subject, f"{found} ({price.source}, {price.date})")
     if fleets and all(prices[fleet.endpoint] for fleet in fleets):
         found = f"${total:.2f} an hour, ${total * MONTH_H:,.0f} a month, used or not"
-        yield ok(f"{SUBJECT} of all endpoints", f"{found}; builds and requests come on top")
+        yield ok(f"{SUBJECT} of all endpoints", f"{found}; what is drawn and built comes on top")

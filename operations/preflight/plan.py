@@ -33,12 +33,14 @@ class Build:
 
 @dataclass(frozen=True)
 class Fleet:
-    """An endpoint's instances: `first` when it is made, up to `most` as it scales."""
+    """An endpoint's instances: `first` when it is made, `idle` while nothing is asked of it, up to
+    `most` as it scales."""
 
     stack: str
     endpoint: str
     instance_type: str
     first: int
+    idle: int
     most: int
 
 
@@ -115,18 +117,32 @@ def _builds(stack: str, template: Template) -> Iterator[Build]:
 
 def _fleets(stack: str, template: Template) -> Iterator[Fleet]:
     configs = dict(_resources(template, "AWS::SageMaker::EndpointConfig"))
-    targets = _resources(template, "AWS::ApplicationAutoScaling::ScalableTarget")
-    most = {target["ResourceId"].split("/")[1]: _most(target) for _, target in targets}
-    for _, endpoint in _resources(template, "AWS::SageMaker::Endpoint"):
-        (config,) = endpoint["EndpointConfigName"]["Fn::GetAtt"][:1]
+    # Of the one that the target's ResourceId has the name of.
+    scaled = {
+        logical_id: _capacities(target)
+        for _, target in _resources(template, "AWS::ApplicationAutoScaling::ScalableTarget")
+        for logical_id in _references(target["ResourceId"])
+    }
+    for logical_id, endpoint in _resources(template, "AWS::SageMaker::Endpoint"):
+        config, _ = endpoint["EndpointConfigName"]["Fn::GetAtt"]
         (variant,) = configs[config]["ProductionVariants"]
-        name, first = endpoint["EndpointName"], variant["InitialInstanceCount"]
-        yield Fleet(stack, name, variant["InstanceType"], first, most.get(name, first))
+        first = variant["InitialInstanceCount"]
+        idle, most = scaled.get(logical_id, (first, first))
+        name, instance_type = endpoint["EndpointName"], variant["InstanceType"]
+        yield Fleet(stack, name, instance_type, first, idle, most)
 
 
-def _most(target: Template) -> int:
+def _references(joined: Template) -> list[str]:
+    """The resources whose attributes a Fn::Join has."""
+    parts = joined["Fn::Join"][1]
+    return [part["Fn::GetAtt"][0] for part in parts if isinstance(part, dict)]
+
+
+def _capacities(target: Template) -> tuple[int, int]:
+    """The least of now and the most of any time."""
     actions = (each["ScalableTargetAction"] for each in target.get("ScheduledActions", ()))
-    return max(each["MaxCapacity"] for each in (target, *actions))
+    most = max(each["MaxCapacity"] for each in (target, *actions))
+    return target["MinCapacity"], most
 
 
 def _named(stack: str, template: Template) -> Iterator[Named]:

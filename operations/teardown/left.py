@@ -46,7 +46,8 @@ def standing(clients: Clients, names: Names) -> dict[str, str]:
 def left(clients: Clients, names: Names) -> list[Left]:
     """What is this app's, in the order of its removal. CloudFormation tells of a deleted stack for
     90 days; of what is older only what has a fixed name is found."""
-    found = {(each.type, each.name): each for each in _kept(clients, names)}
+    kept = _skipped(clients, lambda stack: _ours(stack, names))
+    found = {(each.type, each.name): each for each in kept}
     for each in _named(clients, names):
         found.setdefault((each.type, each.name), each)
     there = [each for each in found.values() if KINDS[each.type].exists(clients, each.name)]
@@ -72,10 +73,6 @@ def _ours(stack: str, names: Names) -> bool:
     """Of this prefix and no longer one, of which an app's are "SdX…" or "Sd-X…"."""
     before, after = names.stack("|").split("|")
     return re.fullmatch(f"{before}[A-Z][a-z0-9]*(Compile)?{after}", stack) is not None
-
-
-def _kept(clients: Clients, names: Names) -> Iterator[Left]:
-    yield from _skipped(clients, lambda name: _ours(name, names))
 
 
 def _skipped(clients: Clients, wanted: Callable[[str], bool]) -> Iterator[Left]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
@@ -13,16 +14,18 @@ import pytest
 from local_cloud.child import ChildCloud
 from operations.__main__ import main
 from operations.preflight.checks import Preflight
+from operations.preflight.cost import cost
 from operations.preflight.finding import Finding, Verdict
 from operations.preflight.leftovers import stuck
 from operations.preflight.plan import Fleet, NoSuchStack, Plan, read_plan
 from operations.preflight.quotas import Quotas, endpoint_quotas
 from stacks.components.weights import weights_key
 from stacks.settings import Settings, load
+from stacks.settings.scaling import SCHEDULE_EXAMPLE
 from tests.fakes.accounts import SOUND_MODEL, WithoutCredentials, clients_with, hub
 from tests.fakes.local_account import client_of_user, fault, wait_for
 from tests.fakes.toy_endpoint import ToyEndpoint, make_toy
-from tests.infrastructure.support import CONTEXT, Synthesized
+from tests.infrastructure.support import CONTEXT, G5_ALONE, Synthesized, synthesize
 
 BOOTSTRAP = "/cdk-bootstrap/hnb659fds/version"
 ENDPOINTS = "ml.g5.xlarge for endpoint usage"
@@ -234,7 +237,7 @@ def test_what_others_endpoints_use_isn_t_free(cloud: ChildCloud, plan: Plan) -> 
 def test_an_endpoint_that_is_deployed_may_roll_beside_itself(cloud: ChildCloud) -> None:
     toy = ToyEndpoint(cloud, "ours")
     assert toy.create()["EndpointStatus"] == "InService"
-    fleet = Fleet("OursStack", "ours", "ml.g5.xlarge", 1, 1)
+    fleet = Fleet("OursStack", "ours", "ml.g5.xlarge", 1, 1, 1)
     clients = cloud.client
     try:
         for limit, verdict in ((1, Verdict.UNKNOWN), (2, Verdict.OK)):
@@ -290,6 +293,20 @@ def test_what_may_not_be_read_can_t_be_told(cloud: ChildCloud, plan: Plan) -> No
     assert bad(run(cloud, plan, clients=clients)) == [
         (f"quotas of {what}", Verdict.UNKNOWN) for what in ("endpoints", "jobs", "builds")
     ]
+
+
+def test_an_endpoint_that_sleeps_costs_nothing_meanwhile(tmp_path: Path) -> None:
+    serve = {
+        "sd.variants.g5.serve": "real-time,async",
+        "sd.variants.g5.async.max_instances": "3",
+        "sd.variants.g5.scaling.schedule": json.dumps([SCHEDULE_EXAMPLE]),
+    }
+    scaled = synthesize(tmp_path, **G5_ALONE, **serve)
+    awake, asleep = read_plan(tmp_path).fleets
+    assert awake == Fleet("SdG5Stack", "sd-g5", "ml.g5.xlarge", 1, 1, 4)
+    assert asleep == Fleet("SdG5Stack", "sd-g5-async", "ml.g5.xlarge", 1, 0, 3)
+    found = cost([asleep], {"sd-g5-async": scaled.settings.prices["g5"]})
+    assert "0 x ml.g5.xlarge, $0.00 an hour, 1.41 for each of up to 3" in next(found).found
 
 
 def test_a_price_that_nobody_knows_is_told(cloud: ChildCloud, plan: Plan) -> None:
