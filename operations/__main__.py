@@ -26,7 +26,7 @@ def clients_of(region: str) -> Clients:
 
 def default_region(session: boto3.Session) -> str:
     """As the CDK CLI chooses it."""
-    return os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
+    return str(os.environ.get("AWS_REGION") or session.region_name or "us-east-1")
 
 
 def main(arguments: Sequence[str]) -> int:

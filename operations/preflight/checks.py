@@ -1,7 +1,7 @@
 """All checks of a deploy, in the order in which they are of use."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -57,34 +57,39 @@ class Preflight:
             "cdk bootstrap",
             lambda: bootstrap(clients("ssm"), account, settings.region, plan.bootstrap),
         )
+        known = True
         try:
             stacks = statuses(clients("cloudformation"), plan.stacks)
             done = self._done(settings.names.stack("Storage") in stacks)
+            yield from stuck(stacks)
+            yield from findings("names", lambda: in_the_way(clients, plan, stacks))
         except Unanswered as error:
-            advice = "cloudformation:DescribeStacks and s3:GetObject would; taken for: nothing"
-            yield unknown("earlier deploys", str(error), advice)
-            stacks, done = {}, set()
-        yield from stuck(stacks)
-        yield from findings("names", lambda: in_the_way(clients, plan, stacks))
-        builds = [build for build in plan.builds if build.manifest not in done]
-        jobs = [*self._jobs(builds)]
-        hosting = (("hosting", fleet.instance_type) for fleet in plan.fleets)
-        training = (("training", instance_type) for _, instance_type, *_ in jobs)
-        types = [*hosting, *training]
-        yield from findings(
-            "instance types", lambda: offers(clients("ec2"), settings.region, types)
-        )
+            known, done = False, set()
+            needs = "cloudformation:DescribeStacks, cloudformation:DescribeStackResources and "
+            needs += "s3:GetObject of the model bucket tell"
+            yield unknown("earlier deploys", str(error), needs)
         quotas = Quotas(clients("service-quotas"))
         yield from findings(
             "quotas of endpoints",
-            lambda: endpoint_quotas(quotas, clients("sagemaker"), plan.fleets, stacks),
+            lambda: endpoint_quotas(quotas, clients("sagemaker"), plan.fleets),
         )
+        builds = [build for build in plan.builds if build.manifest not in done]
+        for finding in self._wanted(builds, quotas):
+            yield finding if known else _unless_built(finding)
+
+    def _wanted(self, builds: Collection[Build], quotas: Quotas) -> Iterator[Finding]:
+        """By what is still to be built, and by batches."""
+        clients, jobs = self.clients, [*self._jobs(builds)]
+        hosting = [("hosting", fleet.instance_type) for fleet in self.plan.fleets]
+        types = hosting + [("training", instance_type) for _, instance_type, *_ in jobs]
+        region = self.settings.region
+        yield from findings("instance types", lambda: offers(clients("ec2"), region, types))
         yield from findings("quotas of jobs", lambda: job_quotas(quotas, jobs))
         yield from findings("quotas of builds", lambda: build_quotas(quotas, builds))
         yield from self._base_images(builds)
         yield from self._models(builds)
 
-    def _done(self, stored: bool) -> Collection[str]:
+    def _done(self, stored: bool) -> set[str]:
         """Manifests that earlier deploys have left: what has one isn't built again."""
         if not stored:
             return set()
@@ -151,3 +156,12 @@ class Preflight:
             for variant in self.settings.variants
             for name in (variant.endpoint_name, variant.async_endpoint_name)
         }
+
+
+def _unless_built(finding: Finding) -> Finding:
+    """Where nobody knows what earlier deploys have made: nothing fails for want of what isn't
+    needed."""
+    if finding.verdict is not Verdict.FAILS:
+        return finding
+    found = f"{finding.found}; of no matter if an earlier deploy has built what needs it"
+    return replace(finding, verdict=Verdict.UNKNOWN, found=found)

@@ -67,17 +67,16 @@ def in_use(sagemaker: Any) -> Mapping[str, Mapping[str, int]]:
     return used
 
 
-def endpoint_quotas(
-    quotas: Quotas, sagemaker: Any, fleets: Iterable[Fleet], deployed: Iterable[str]
-) -> Iterator[Finding]:
-    """`deployed` are the stacks there are: an update starts as many instances as there are beside
-    them (blue/green), if it has to replace any."""
+def endpoint_quotas(quotas: Quotas, sagemaker: Any, fleets: Iterable[Fleet]) -> Iterator[Finding]:
+    """An update starts as many instances as there are beside them (blue/green), if it has to
+    replace any."""
     by_type: dict[str, list[Fleet]] = {}
     for fleet in fleets:
         by_type.setdefault(fleet.instance_type, []).append(fleet)
     if not by_type:
         return
-    in_account, there = in_use(sagemaker), set(deployed)
+    in_account = in_use(sagemaker)
+    there = {name for used in in_account.values() for name in used}
     for instance_type, wanting in by_type.items():
         quota = f"{instance_type} for endpoint usage"
         if (limit := quotas.sagemaker.get(quota)) is None:
@@ -85,8 +84,9 @@ def endpoint_quotas(
             continue
         used = in_account.get(instance_type, {})
         free = limit - sum(used.values())
-        new = sum(fleet.first for fleet in wanting if fleet.stack not in there)
-        rolled = sum(used.get(fleet.endpoint, 0) for fleet in wanting if fleet.stack in there)
+        new = sum(fleet.first for fleet in wanting if fleet.endpoint not in there)
+        # One that has another type so far starts anew with this one.
+        rolled = sum(used.get(f.endpoint, f.first) for f in wanting if f.endpoint in there)
         found = f"{limit:g}, in use {sum(used.values())}, this deploy starts {new}"
         if new > free:
             advice = ask_for(quota, SAGEMAKER, limit + new - free)

@@ -41,7 +41,7 @@ class NotRemoved(Exception):
 
 def _key_exists(clients: Clients, key: str) -> bool:
     answer = answer_or_none(lambda: clients("kms").describe_key(KeyId=key))
-    return bool(answer) and answer["KeyMetadata"]["KeyState"] != "PendingDeletion"
+    return answer is not None and str(answer["KeyMetadata"]["KeyState"]) != "PendingDeletion"
 
 
 def _gateway_role(clients: Clients, _: str) -> bool:

@@ -243,7 +243,7 @@ def test_an_endpoint_that_is_deployed_may_roll_beside_itself(cloud: ChildCloud) 
         for limit, verdict in ((1, Verdict.UNKNOWN), (2, Verdict.OK)):
             with fault(cloud, *quota(ENDPOINTS, limit)):
                 quotas = Quotas(clients("service-quotas"))
-                (found,) = endpoint_quotas(quotas, clients("sagemaker"), [fleet], ["OursStack"])
+                (found,) = endpoint_quotas(quotas, clients("sagemaker"), [fleet])
             assert found.verdict is verdict
     finally:
         cloud.client("sagemaker").delete_endpoint(EndpointName="ours")
@@ -293,6 +293,24 @@ def test_what_may_not_be_read_can_t_be_told(cloud: ChildCloud, plan: Plan) -> No
     assert bad(run(cloud, plan, clients=clients)) == [
         (f"quotas of {what}", Verdict.UNKNOWN) for what in ("endpoints", "jobs", "builds")
     ]
+
+
+def test_nothing_false_is_said_where_earlier_deploys_can_t_be_seen(
+    cloud: ChildCloud, plan: Plan
+) -> None:
+    nobody = client_of_user(cloud, "preflight-unseeing", "cloudformation")
+    allowed, ssm = cloud.client, cloud.client("ssm")
+
+    def clients(service: str) -> Any:
+        return nobody if service == "cloudformation" else allowed(service)
+
+    ssm.put_parameter(Name="/sd/variants/g5", Value="{}", Type="String")
+    try:
+        with fault(cloud, *quota(IMAGES, 0)):
+            found = bad(run(cloud, plan, clients=clients))
+    finally:
+        ssm.delete_parameter(Name="/sd/variants/g5")
+    assert found == [("earlier deploys", Verdict.UNKNOWN), (IMAGES, Verdict.UNKNOWN)]
 
 
 def test_an_endpoint_that_sleeps_costs_nothing_meanwhile(tmp_path: Path) -> None:
