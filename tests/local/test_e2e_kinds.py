@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from operations.teardown.command import teardown
+from operations.teardown.left import left
+from stacks.settings import Names
 from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
 from tests.local.support import Served, builds, deploy, log_streams, manifest, training_jobs
 from tests.local.up_cloud import UpCloud
@@ -95,7 +98,9 @@ def stacks(up: UpCloud) -> dict[str, Any]:
     }
 
 
-def test_another_copy_lives_beside_the_first_and_goes_without_touching_it(up: UpCloud) -> None:
+def test_another_copy_lives_beside_the_first_and_goes_without_touching_it(
+    up: UpCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
     deploy(up, "SdG5Stack")
     before, drawn, served = stacks(up), picture(up, "g5"), Served.of(up, "g5")
     try:
@@ -119,6 +124,16 @@ def test_another_copy_lives_beside_the_first_and_goes_without_touching_it(up: Up
             ssm.delete_parameter(Name="/sd/variants/lie")
     finally:
         up.destroy("--all", *COPY)
+    # What the destroy keeps of it goes by `make teardown`, until nothing is left.
+    assert {each.of for each in left(up.client, Names("sd-x"))} == {
+        "Sd-XApiStack",
+        "Sd-XBatchStack",
+        "Sd-XStorageStack",
+    }
+    assert teardown(up.client, Names("sd-x"), "us-east-1", "app") == 0
+    said = capsys.readouterr().out
+    assert "Nothing is left of sd-x in account 000000000000, us-east-1." in said
+    assert left(up.client, Names("sd-x")) == []
     assert stacks(up) == before
     assert picture(up, "g5") == drawn
     assert Served.of(up, "g5") == served
