@@ -10,6 +10,7 @@ from constructs import Construct
 
 from sd_contract.limits import GATEWAY_S
 from stacks.components.api_alarms import ApiAlarms
+from stacks.components.budget import Budget
 from stacks.components.content_credentials import ContentCredentials
 from stacks.components.expiring_bucket import expiring_bucket
 from stacks.components.grants import grant, grant_named, grant_objects
@@ -66,6 +67,8 @@ class ApiStack(Stack):
             },
         )
         self._grant(front_door.role, settings.names, pictures)
+        if settings.budget.usd_per_month is not None:
+            Budget(self, "Budget", settings=settings.budget)
         if api.c2pa.on:
             ContentCredentials(
                 self,

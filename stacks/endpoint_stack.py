@@ -13,10 +13,12 @@ from stacks.components.artifacts import ServedModel, ServingImage
 from stacks.components.async_endpoint import AsyncEndpoint
 from stacks.components.endpoint_alarms import AsyncEndpointAlarms, EndpointAlarms
 from stacks.components.endpoint_check import Endpoint, EndpointCheck
+from stacks.components.idle_guard import IdleGuard
 from stacks.components.image_build import ImageBuild
 from stacks.components.network import Network
 from stacks.components.sagemaker_endpoint import SageMakerEndpoint
 from stacks.components.sagemaker_model import SageMakerModel
+from stacks.running_costs import running_costs
 from stacks.serving_environment import fleet, registration, serving_environment
 from stacks.settings import Settings, VariantSettings
 from stacks.storage_stack import StorageStack
@@ -87,12 +89,19 @@ class EndpointStack(Stack):
         if built:
             # Without an endpoint nothing else has waited for it.
             check.resource.node.add_dependency(built.ready)
-        ssm.CfnParameter(
+        real_time = endpoints.get(variant.endpoint_name)
+        registered = ssm.CfnParameter(
             self,
             "Registration",
             name=f"{settings.names.registrations}/{variant.name}",
             type="String",
-            value=registration(settings, variant, served, check.built),
+            value=registration(
+                settings,
+                variant,
+                served,
+                check.built,
+                real_time.config.attr_endpoint_config_name if real_time else None,
+            ),
             description=f"What the front door knows of {variant.endpoint_name}",
         )
         if batch:
@@ -108,6 +117,20 @@ class EndpointStack(Stack):
         for name, endpoint in endpoints.items():
             output = "EndpointName" if name == variant.endpoint_name else "AsyncEndpointName"
             CfnOutput(self, output, value=endpoint.endpoint.attr_endpoint_name)
+        if real_time and variant.guarded:
+            IdleGuard(
+                self,
+                "IdleGuard",
+                settings=settings,
+                variant=variant,
+                endpoint=real_time.endpoint,
+                config=real_time.config,
+                registration=registered,
+            )
+        if endpoints:
+            per_hour, per_month = running_costs(settings, variant)
+            CfnOutput(self, "CostPerHour", value=per_hour)
+            CfnOutput(self, "CostPerMonth", value=per_month)
         CfnOutput(self, "ArtifactKey", value=served.artifact_key)
         CfnOutput(self, "ImageUri", value=image.uri)
         CfnOutput(self, "ApiUrl", value=api.url)

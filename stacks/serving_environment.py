@@ -30,10 +30,14 @@ def serving_environment(variant: VariantSettings, artifact_key: str) -> dict[str
 
 
 def registration(
-    settings: Settings, variant: VariantSettings, served: ServedModel, built: str
+    settings: Settings,
+    variant: VariantSettings,
+    served: ServedModel,
+    built: str,
+    endpoint_config: str | None,
 ) -> str:
     """A Registration as JSON, at most 4096 characters. `built` is JSON that is known in the deploy
-    alone."""
+    alone, as `endpoint_config` is, which is of the real-time endpoint."""
     price, model = settings.prices.get(variant.name), settings.models[variant.model]
     registered = Registration(
         name=variant.name,
@@ -58,8 +62,10 @@ def registration(
         artifact_key=served.artifact_key,
         default=variant.name == settings.api.default_model,
         serve=settings.batch.served(variant.serve),
+        endpoint_config=endpoint_config,
     ).document()
-    del registered["built"]
+    # Nor is whether it is stopped a deploy's to say.
+    del registered["built"], registered["stopped"]
     text = json.dumps(registered, separators=(",", ":"))
     return f'{text[:-1]},"built":{built}}}'
 

@@ -18,9 +18,9 @@ from benchmark.errors import BenchmarkError
 from benchmark.figures.spot import Course, SpotFleet, batches_of, expected
 from benchmark.figures.stats import cost_per_million
 from benchmark.options import BulkOptions
+from stacks.catalogue.prices import HOURS_PER_MONTH
 
 DATA: Mapping[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "bulk.json").read_text())
-HOURS_PER_MONTH = 730.0
 NEURON = {"ml.inf2.xlarge": "ml.trn1.2xlarge"}
 """One chip with two NeuronCores-v2 each: the same graphs. Training jobs have no inf2."""
 WORKER_GB = 0.5

@@ -15,8 +15,8 @@ from enum import Enum
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import CostOptions
+from stacks.catalogue.prices import HOURS_PER_MONTH
 
-HOURS_PER_MONTH = 730.0
 WEEKS_PER_MONTH = HOURS_PER_MONTH / (24 * 7)
 MOST_PER_DAY = 10_000_000
 ALIKE = 0.05

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from front_door.errors import (
@@ -12,6 +12,7 @@ from front_door.errors import (
     EndpointDied,
     EndpointNotFound,
     EndpointOverloaded,
+    EndpointStopped,
     EndpointThrottled,
     EndpointTimeout,
     EndpointUnavailable,
@@ -62,6 +63,10 @@ FAILURES: dict[type[Exception], _Answer] = {
         503, "server_error", "model_overloaded", "The model's queue is full; try again.", 5
     ),
     # A new endpoint or container takes minutes.
+    # Not before somebody has seen to it.
+    EndpointStopped: _Answer(
+        503, "server_error", "model_stopped", "The model is stopped. To start it: {start}"
+    ),
     EndpointNotFound: _Answer(
         503,
         "server_error",
@@ -168,6 +173,8 @@ def error_response(request_id: str, error: Exception, *, invoked: bool) -> dict[
     else:
         kinds = (answer for kind, answer in FAILURES.items() if isinstance(error, kind))
         answer = next(kinds, INTERNAL)
+    if isinstance(error, EndpointStopped):
+        answer = replace(answer, message=answer.message.format(start=error.start))
     body = {"message": answer.message, "type": answer.type, "param": param, "code": answer.code}
     response = _response(request_id, answer.status, {"error": body})
     if answer.retry_after_s is not None:
@@ -175,7 +182,8 @@ def error_response(request_id: str, error: Exception, *, invoked: bool) -> dict[
     if isinstance(error, MethodNotAllowed):
         response["headers"]["Allow"] = error.allowed
     drawn = invoked and not (isinstance(error, FrontDoorError) and error.not_drawn)
-    if (answer.status < 500 and answer.status not in _AGAIN) or drawn:
+    stays = answer.status < 500 and answer.status not in _AGAIN
+    if stays or drawn or isinstance(error, EndpointStopped):
         response["headers"]["x-should-retry"] = "false"
     return response
 

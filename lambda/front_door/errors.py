@@ -13,6 +13,7 @@ FrontDoorError
 ├── EndpointThrottled       nobody's mistake; the same request may succeed later
 ├── EndpointUnavailable
 │   ├── EndpointNotFound
+│   │   └── EndpointStopped
 │   ├── EndpointAtZero
 │   ├── EndpointOverloaded
 │   └── EndpointDied
@@ -22,7 +23,8 @@ FrontDoorError
 ├── SigningError
 └── StorageError
 
-All but a RequestError's text is for the log, never for the caller.
+All but a RequestError's text, and the command that starts a stopped endpoint, is for the log, never
+for the caller.
 
 (A wrong environment is sd_contract's ConfigError.)
 """
@@ -104,6 +106,14 @@ class EndpointNotFound(EndpointUnavailable):
     """There is no endpoint of that name in service: still being made, or gone with its variant."""
 
     passing = False
+
+
+class EndpointStopped(EndpointNotFound):
+    """The endpoint was taken out of service; `start` is the command that brings it back."""
+
+    def __init__(self, why: str, start: str) -> None:
+        self.start = start
+        super().__init__(why)
 
 
 class EndpointAtZero(EndpointUnavailable):

@@ -14,6 +14,7 @@ from front_door.edit_pictures import load_edit
 from front_door.endpoint import SageMakerRuntime
 from front_door.errors import (
     EndpointNotFound,
+    EndpointStopped,
     EndpointThrottled,
     EndpointUnavailable,
     MethodNotAllowed,
@@ -94,7 +95,11 @@ class FrontDoor:
                 answer = self._invoke(generation, estimated_s, log)
             except EndpointNotFound:
                 self.registry.refresh()
-                self.registry.resolve(fields.model)  # ModelNotFound: it went with its variant
+                # ModelNotFound: it went with its variant.
+                stopped = self.registry.resolve(fields.model).stopped
+                if stopped:
+                    why = f"{variant.endpoint_name}: {stopped.why}, since {stopped.since}"
+                    raise EndpointStopped(why, stopped.start) from None
                 raise
         self.picture_times.learn(generation, answer)
         log.drawn(generation, answer)

@@ -34,6 +34,16 @@ class Built:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """An endpoint that was taken out of service: `since` (ISO 8601), `why`, and the command that
+    brings it back."""
+
+    since: str
+    why: str
+    start: str
+
+
+@dataclass(frozen=True)
 class Registration:
     """`seconds_per_step`: of one image and denoising step at `sizes[0]`. The price is of one
     instance; it, its date and its source are None together. `built` is None for a stack older than
@@ -65,6 +75,11 @@ class Registration:
     serve: tuple[str, ...] = (REAL_TIME,)
     """SERVES that it has, in their order. Without "real-time" no endpoint answers `endpoint_name`,
     and its pictures are made in batches."""
+    endpoint_config: str | None = None
+    """Of its real-time endpoint's: all it takes to make a stopped one again."""
+    stopped: Stopped | None = None
+    """Written by what stops it (lambda/idle_guard), and gone once it is started. No deploy writes
+    it: whether there is an endpoint SageMaker knows, and this says why not."""
 
     @property
     def batches(self) -> bool:
@@ -95,6 +110,11 @@ class Registration:
         return cls(**values)
 
 
+def start_command(variant: str, prefix: str, region: str) -> str:
+    """What brings a stopped endpoint back, in a checkout of the app."""
+    return f".venv/bin/python endpoints.py start {variant} --prefix {prefix} --region {region}"
+
+
 _PRICE = ("price_usd_per_hour", "price_date", "price_source")
 
 
@@ -111,6 +131,12 @@ def _built(value: Any) -> Built:
     if not isinstance(digest, str | None) or not isinstance(quality, dict | None):
         raise TypeError(value)
     return Built(digest, quality)
+
+
+def _stopped(value: Any) -> Stopped:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return Stopped(*(word(value.get(name)) for name in ("since", "why", "start")))
 
 
 def _serve(value: Any) -> tuple[str, ...]:
@@ -141,6 +167,16 @@ _BUILT: Kind = (
         },
     },
 )
+_STOPPED: Kind = (
+    'an object of "since", "why" and "start", texts',
+    _stopped,
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["since", "why", "start"],
+        "properties": {name: {"type": "string"} for name in ("since", "why", "start")},
+    },
+)
 KINDS: Mapping[Any, Kind] = {
     str: TEXT,
     int: WHOLE,
@@ -158,6 +194,7 @@ KINDS: Mapping[Any, Kind] = {
         },
     ),
     Built | None: or_null(_BUILT, ", or null"),
+    Stopped | None: or_null(_STOPPED, ", or null"),
     tuple[str, ...]: SERVE,
 }
 """By the type of a Registration's field."""

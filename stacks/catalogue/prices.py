@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILE = Path(__file__).parent / "prices.json"
+HOURS_PER_MONTH = 730.0
+"""A twelfth of a year, as AWS's pricing pages count."""
 
 
 class PriceFileError(ValueError):

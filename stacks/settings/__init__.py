@@ -14,6 +14,7 @@ from stacks.catalogue.prices import Price, price_of
 from stacks.settings.alarms import AlarmSettings
 from stacks.settings.api import ApiSettings
 from stacks.settings.batch import BatchSettings
+from stacks.settings.budget import BudgetSettings
 from stacks.settings.builds import BuildSettings
 from stacks.settings.context import merge, stray_problems
 from stacks.settings.models import ROOT, ModelSettings, read_models
@@ -42,7 +43,7 @@ __all__ = [
     "load",
 ]
 
-SECTIONS = ("models", "kinds", "variants", "api", "alarms", "batch", "builds", "network")
+SECTIONS = ("models", "kinds", "variants", "api", "alarms", "batch", "builds", "network", "budget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,7 @@ class Settings:
     batch: BatchSettings
     builds: BuildSettings
     network: NetworkSettings
+    budget: BudgetSettings
     prices: Mapping[str, Price | None]
     """By variant's name, of those on offer."""
     bulk_prices: Mapping[str, Price | None]
@@ -97,6 +99,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     batch = read_section(BatchSettings, raw.get("batch"), below("sd.batch"), problems)
     builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
     network = read_section(NetworkSettings, raw.get("network"), below("sd.network"), problems)
+    budget = read_section(BudgetSettings, raw.get("budget"), below("sd.budget"), problems)
     if api:
         problems += api.problems()
         problems += default_problems(api.default_model, raw.get("variants"))
@@ -105,7 +108,9 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
             problems += variant.engine_problems(batch.enabled)
     if network:
         problems += network.problems(region)
-    if problems or not (api and alarms and batch and builds and network):
+    if budget:
+        problems += budget.problems()
+    if problems or not (api and alarms and batch and builds and network and budget):
         raise SettingsError(problems)
     return Settings(
         region,
@@ -118,6 +123,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         batch,
         builds,
         network,
+        budget,
         prices={v.name: price_of(v.instance_type, region, v.price_usd_per_hour) for v in variants},
         bulk_prices={
             v.name: price_of(v.bulk.instance_type, region, v.bulk.price_usd_per_hour)
@@ -139,3 +145,4 @@ def _paths(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"batch.{setting}" for setting in names_of(BatchSettings))
     yield from (f"builds.{setting}" for setting in names_of(BuildSettings))
     yield from (f"network.{setting}" for setting in names_of(NetworkSettings))
+    yield from (f"budget.{setting}" for setting in names_of(BudgetSettings))

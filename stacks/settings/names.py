@@ -105,6 +105,11 @@ class Names:
         """Of what is told of batches."""
         return f"{self.prefix}.batches"
 
+    @property
+    def endpoint_events(self) -> str:
+        """Of what is told of endpoints that are stopped and started."""
+        return f"{self.prefix}.endpoints"
+
     def jobs(self, variant: str) -> str:
         """What the names of a variant's training jobs begin with."""
         return f"{self.prefix}-compile-{variant}-"

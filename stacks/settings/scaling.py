@@ -12,6 +12,7 @@ from stacks.settings.reading import Where
 from stacks.settings.rules import Rule, flag, number, optional, setting, text, whole
 
 INSTANCES = whole(1, 100)
+SOME_OR_NONE = whole(0, 100)
 COOL_DOWN_S = whole(0, 3_600)
 # Of its days, one says which and the other is "?" (user guide, scheduled-scaling-using-cron).
 CRON = text(r"\S+ \S+ (\? \S+ [^?\s]+|[^?\s]+ \S+ \?) \S+", 'six fields, one of the days "?"')
@@ -20,8 +21,8 @@ SCHEDULE_EXAMPLE = {"cron": "0 8 ? * MON-FRI *", "timezone": "Europe/Vienna", "m
 
 @dataclass(frozen=True)
 class Scheduled:
-    """From that time on, `min` to `max` instances; `cron` has Application Auto Scaling's six
-    fields."""
+    """From that time on, `min` to `max` instances, or with 0 and 0 none: the endpoint is stopped.
+    `cron` has Application Auto Scaling's six fields, which are EventBridge Scheduler's."""
 
     cron: str
     timezone: str
@@ -32,8 +33,8 @@ class Scheduled:
 def _scheduled(value: Mapping[str, Any]) -> Scheduled:
     if not isinstance(value, Mapping) or value.keys() != SCHEDULE_EXAMPLE.keys():
         raise TypeError
-    least, most = INSTANCES.parse(value["min"]), INSTANCES.parse(value["max"])
-    if least > most or value["timezone"] not in available_timezones():
+    least, most = SOME_OR_NONE.parse(value["min"]), SOME_OR_NONE.parse(value["max"])
+    if least > most or (most and not least) or value["timezone"] not in available_timezones():
         raise ValueError
     return Scheduled(CRON.parse(value["cron"]), value["timezone"], least, most)
 
@@ -47,7 +48,7 @@ def _schedule(value: object) -> tuple[Scheduled, ...]:
 
 SCHEDULE = Rule(
     f"a list of objects such as {json.dumps(SCHEDULE_EXAMPLE)}: {CRON.allowed}, an IANA time "
-    f"zone, and min at most max, each {INSTANCES.allowed}",
+    f"zone, and min at most max, each {INSTANCES.allowed}, or both 0",
     _schedule,
 )
 
@@ -57,7 +58,9 @@ class ScalingSettings:
     """Of the real-time endpoint. With `max_instances` at `min_instances` it doesn't scale, but for
     what `schedule` says; else to `target_concurrency` requests at an instance, those waiting in it
     included. After a change it waits for `scale_out_s` or `scale_in_s`: a new instance takes its
-    minutes to answer, and one that went is missed for as long.
+    minutes to answer, and one that went is missed for as long. Where the schedule has zeros it
+    stops and starts the endpoint, which then can't scale: SageMaker forgets how as it goes
+    (developer guide, endpoint-delete-with-scaling).
 
     SageMaker changes the instance type of an endpoint that doesn't scale alone (developer guide,
     endpoint-scaling-update): that takes two deploys, the first with scaling off.
@@ -75,13 +78,27 @@ class ScalingSettings:
         return self.max_instances > self.min_instances
 
     @property
+    def stops(self) -> bool:
+        """Whether the schedule stops the endpoint."""
+        return any(each.max == 0 for each in self.schedule)
+
+    @property
     def on(self) -> bool:
-        return self.by_load or bool(self.schedule)
+        return self.by_load or (bool(self.schedule) and not self.stops)
 
     def problems(self, where: Where) -> Iterator[Problem]:
         if self.max_instances < self.min_instances:
             allowed = f"at least {where('min_instances')}, which is {self.min_instances}"
             yield Problem(where("max_instances"), self.max_instances, allowed)
+        only = (self.min_instances, self.max_instances)
+        ranges = {(each.min, each.max) for each in self.schedule if each.max}
+        if self.stops and (self.by_load or ranges - {only}):
+            allowed = (
+                f"with zeros, which stop the endpoint, min and max else {self.min_instances}, as "
+                f"{where('min_instances')} and {where('max_instances')}: SageMaker forgets how one "
+                "that is stopped scales"
+            )
+            yield Problem(where("schedule"), [vars(each) for each in self.schedule], allowed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,8 @@ class VariantSettings:
     `seconds_per_step` is the time of one image and denoising step at the first size; the front
     door refuses what would not finish within the gateway's limit by it. Time-outs are SageMaker's.
     `auto_rollback` lets alarms on the new fleet send an update back, `rollout` says how it goes.
+    `idle_stop_h` hours without a request stop the real-time endpoint, or take one that scales to
+    the least it may have.
     Without `base_image_digest` a build takes what the tag of `base_image` stands for by then, and
     records its digest; AWS moves its tags, so it can't be known at synth.
     """
@@ -98,6 +100,7 @@ class VariantSettings:
     scaling: ScalingSettings = field(metadata={"section": ScalingSettings})
     async_: AsyncSettings = field(metadata={"section": AsyncSettings})
     bulk: BulkSettings
+    idle_stop_h: float | None = setting(optional(number(0.25, 168)))
     price_usd_per_hour: float | None = setting(optional(number(0.001, 1_000)))
     base_image: str = setting(text(r"[a-z0-9-]+:[\w.-]+", "repository:tag of an AWS container"))
     base_image_digest: str | None = setting(
@@ -133,6 +136,11 @@ class VariantSettings:
         return tuple(log(self.name) for engine, log in named.items() if engine in self.serve)
 
     @property
+    def guarded(self) -> bool:
+        """Whether something stops its real-time endpoint by itself."""
+        return REAL_TIME in self.serve and (self.idle_stop_h is not None or self.scaling.stops)
+
+    @property
     def at_once(self) -> int:
         """Requests that a container draws together."""
         return 1
@@ -163,6 +171,8 @@ class VariantSettings:
         yield from self.scaling.problems(below(self.path("scaling")))
         if REAL_TIME in self.serve:
             yield from self.rollout.problems(below(self.path("rollout")), self.scaling)
+        if self.idle_stop_h is not None and REAL_TIME not in self.serve:
+            yield self.problem("idle_stop_h", f"empty without {REAL_TIME} in {self.path('serve')}")
         most_steps = int(GATEWAY_S / self.seconds_per_step)
         if self.steps > most_steps:
             # The front door would refuse every request that leaves its steps out.

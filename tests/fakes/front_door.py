@@ -70,6 +70,8 @@ REGISTRATION: dict[str, Any] = {
     "default": False,
     "built": {"base_image_digest": "sha256:ba5e", "quality": {"pictures_db_min": 27.1}},
     "serve": ["real-time", "bulk"],
+    "endpoint_config": "SdG5Stack-Config-1",
+    "stopped": None,
 }
 
 

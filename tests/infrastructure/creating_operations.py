@@ -258,6 +258,12 @@ APIS = {
         documents=["PolicyDocument"],
     ),
     "AWS::SSM::Parameter": Api("ssm", "PutParameter"),
+    "AWS::Budgets::Budget": Api(
+        "budgets",
+        "CreateBudget",
+        filled={"": {"AccountId": "123456789012"}, "Budget": {"BudgetName": "generated"}},
+    ),
+    "AWS::Scheduler::Schedule": Api("scheduler", "CreateSchedule"),
     "AWS::SageMaker::Endpoint": Api(
         "sagemaker",
         "CreateEndpoint",

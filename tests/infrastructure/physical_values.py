@@ -113,6 +113,7 @@ IDENTITIES = {
         80,
         "QueueName",
     ),
+    "AWS::Scheduler::Schedule": Identity(longest=64, named_by="Name"),
     "AWS::SSM::Parameter": Identity(longest=2048, named_by="Name"),
     "AWS::SageMaker::Endpoint": _sagemaker("endpoint", "EndpointName"),
     "AWS::SageMaker::EndpointConfig": _sagemaker("endpoint-config", "EndpointConfigName"),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from aws_cdk.assertions import Match
 
 from djl.options import DjlOptions
-from sd_contract.registration import Registration
+from sd_contract.registration import Registration, Stopped, start_command
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from stacks.serving_environment import registration
@@ -152,8 +153,12 @@ def test_djl_does_as_the_settings_say(aws: Synthesized, local: Synthesized, tmp_
 
 def test_the_front_door_understands_the_registration(aws: Synthesized, variant: str) -> None:
     text = registered(aws, variant)
-    assert len(text) <= 4096  # what a standard parameter holds
     found = Registration.from_json(text)
+    # With the longest mark, and still within what a standard parameter holds.
+    start = start_command("v" * 16, "p" * 16, "ap-southeast-2")
+    stopped = Stopped("2026-11-25T12:00:00+00:00", "no request for 168.25 h", start)
+    assert len(replace(found, stopped=stopped).to_json()) + 63 <= 4096
+    assert re.fullmatch(r"<\w+Config\w+\.EndpointConfigName>", found.endpoint_config or "")
     assert found.name == variant
     assert found.endpoint_name == f"sd-{variant}"
     assert found.default is (variant == "g5")
@@ -173,5 +178,5 @@ def test_the_front_door_understands_the_registration(aws: Synthesized, variant: 
 def test_a_variant_without_a_price_is_registered_without_one(aws: Synthesized) -> None:
     unpriced = dataclasses.replace(aws.settings, prices={})
     served: Any = SimpleNamespace(artifact_key="k", revision="r")
-    document = json.loads(registration(unpriced, unpriced.variant("g5"), served, "{}"))
+    document = json.loads(registration(unpriced, unpriced.variant("g5"), served, "{}", "c"))
     assert [value for name, value in document.items() if name.startswith("price_")] == [None] * 3

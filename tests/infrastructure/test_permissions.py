@@ -17,6 +17,8 @@ UNSCOPED = {
     "ecr:GetAuthorizationToken": "the token is the account's",
     "cloudwatch:PutMetricData": "metrics have no ARN; a condition names the namespace",
     "sagemaker:ListTrainingJobs": "lists names",
+    "cloudwatch:GetMetricStatistics": "metrics have no ARN",
+    "application-autoscaling:DescribeScalableTargets": "lists targets",
 }
 JOBS = r"(sd-compile-inf2-(\w{12}|\?{12})-\?{8}|sd-bulk-\?{32}-\?)"
 # Where a name is known at run time only.

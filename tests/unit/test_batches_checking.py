@@ -250,6 +250,18 @@ def test_an_engine_that_the_model_has_not(world: World) -> None:
     assert "real-time, bulk" in error["message"]
 
 
+STOPPED = {"since": "2026-11-25T12:00:00+00:00", "why": "by hand", "start": "start g5"}
+
+
+def test_a_stopped_endpoint_is_sent_nothing_to_wait_for(world: World) -> None:
+    world.deploy("g5", stopped=STOPPED)
+    [error] = world.create({"prompt": "fox"})["errors"]["data"]
+    assert (error["param"], error["code"]) == ("model", "model_stopped")
+    assert error["message"].endswith("To start it: start g5")
+    # What needs no endpoint goes on.
+    assert world.create({"prompt": "fox"}, metadata={"engine": "bulk"})["engine"] == "bulk"
+
+
 def test_a_model_whose_stack_is_older_than_batches(world: World) -> None:
     world.ssm.delete_parameter(Name="/sd/fleets/g5")
     [error] = world.create({"prompt": "fox"})["errors"]["data"]

@@ -37,7 +37,7 @@ def settings(profile: str) -> Settings:
 def registered(profile: str, name: str) -> Registration:
     app = settings(profile)
     built = '{"base_image_digest":"sha256:0","quality":null}'
-    return Registration.from_json(registration(app, app.variant(name), SERVED, built))
+    return Registration.from_json(registration(app, app.variant(name), SERVED, built, "c"))
 
 
 @pytest.mark.parametrize("profile", CONTEXTS)

@@ -65,6 +65,7 @@ def test_codes_are_those_that_are_seen() -> None:
     seen = {code for *_, code in MISTAKES} | {answer[2] for _, _, answer, *_ in FAILURES}
     # test_front_door_handler's, _errors', _edits'
     seen |= {"response_too_large", "model_overloaded", "invalid_picture", "batches_only"}
+    seen |= {"model_stopped"}  # test_front_door_trouble's
     # test_batches_api's, test_batches_openai_client's
     seen |= {"file_not_found", "batch_not_found", "not_uploaded", "wrong_purpose"}
     seen |= {"batch_ended", "idempotency_key_reused"}

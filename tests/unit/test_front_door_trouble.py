@@ -28,6 +28,7 @@ from tests.fakes.front_door import (
     no_answer,
     no_endpoint,
     post,
+    registration,
 )
 
 
@@ -57,6 +58,15 @@ def gone() -> Trouble:
     return World(runtime=FakeRuntime(fails=no_endpoint()), ssm=registrations), PICTURE
 
 
+COMMAND = "python endpoints.py start g5"
+STOPPED = {"since": "2026-11-25T12:00:00+00:00", "why": "no request for 2 h", "start": COMMAND}
+
+
+def stopped() -> Trouble:
+    kept = FakeParameterStore({"g5": registration(stopped=STOPPED)})
+    return World(runtime=FakeRuntime(fails=no_endpoint()), ssm=kept), PICTURE
+
+
 def large_pictures_sent() -> Trouble:
     kept = FakeObjectStore(objects={KEPT: {"Body": bytes(5_000_000)}})
     return World(s3=kept), edit({"prompt": "x", "image": KEPT})
@@ -71,6 +81,7 @@ CASES: dict[str, Callable[[], Trouble]] = {
     # As tests/unit/local_cloud/test_front_door.py has of a real update.
     "the endpoint is updating": lambda: (World(), PICTURE),
     "it is not in service: being made, or failed": fails(no_endpoint()),
+    "it is stopped": stopped,
     "it has no instance: scaled to zero, one may be starting": fails(
         client_error("ValidationError", NO_CAPACITY)
     ),
@@ -126,3 +137,18 @@ def test_trouble_is_told_as_documented(name: str) -> None:
     if status != 200:
         response = httpx2.Response(status, headers=headers)
         assert OpenAI(api_key="key")._should_retry(response) == {"yes": True, "no": False}[again]
+
+
+def test_who_meets_a_stopped_model_is_told_the_command_and_the_log_why() -> None:
+    world, event = stopped()
+    _, headers, body = world.send(event)
+    assert body["error"]["message"] == f"The model is stopped. To start it: {COMMAND}"
+    assert headers["x-should-retry"] == "false"
+    assert "no request for 2 h, since 2026-11-25T12:00:00+00:00" in world.logged[-1]["detail"]
+
+
+def test_a_mark_alone_stops_nothing() -> None:
+    """Whether there is an endpoint SageMaker says: a mark may be older than its start."""
+    kept = FakeParameterStore({"g5": registration(stopped=STOPPED)})
+    status, _, _ = World(ssm=kept).send(PICTURE)
+    assert status == 200

@@ -684,3 +684,47 @@ def test_who_is_told_of_alarms_is_a_mail_address_or_https(subscribers: str) -> N
     assert loaded().alarms.subscribers is None
     both = "you@example.com,https://hooks.example.com/x?key=1"
     assert loaded({"alarms.subscribers": both}).alarms.subscribers == tuple(both.split(","))
+
+
+CLOSED = {**OFFICE, "min": 0, "max": 0}
+OPEN = {**OFFICE, "min": 1, "max": 1}
+
+
+def test_office_hours_stop_the_endpoint_and_scale_nothing() -> None:
+    g5 = loaded({"variants.g5.scaling.schedule": json.dumps([OPEN, CLOSED])}).variant("g5")
+    assert (g5.scaling.stops, g5.scaling.on, g5.guarded) == (True, False, True)
+
+
+@pytest.mark.parametrize("bounds", [{"min": 0, "max": 1}, {"min": 0}, {"max": 0}])
+def test_an_office_is_closed_or_open(bounds: dict[str, int]) -> None:
+    schedule = json.dumps([{**OFFICE, **bounds}])
+    assert "or both 0" in said("variants.g5.scaling.schedule", schedule)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "most"), [([OPEN, CLOSED], "4"), ([OFFICE, CLOSED], "1")], ids=["load", "clock"]
+)
+def test_what_is_stopped_can_t_scale(schedule: list[dict[str, Any]], most: str) -> None:
+    name, value = "variants.g5.scaling.schedule", json.dumps(schedule)
+    text = said(name, value, {"variants.g5.scaling.max_instances": most})
+    assert "SageMaker forgets how one that is stopped scales" in text
+
+
+def test_idle_hours_are_off_and_of_a_real_time_endpoint(defaults: Settings) -> None:
+    assert [variant.idle_stop_h for variant in defaults.variants] == [None] * 3
+    assert not any(variant.guarded for variant in defaults.variants)
+    assert loaded({"variants.g5.idle_stop_h": "1.5"}).variant("g5").guarded
+    assert "from 0.25 to 168" in said("variants.g5.idle_stop_h", "0")
+    without = said("variants.g5.idle_stop_h", "2", {"variants.g5.serve": "bulk"})
+    assert "empty without real-time in sd.variants.g5.serve" in without
+
+
+def test_a_budget_has_a_sum_and_somebody_to_tell(defaults: Settings) -> None:
+    assert defaults.budget.usd_per_month is None
+    both = loaded({"budget.usd_per_month": "500", "budget.mails": "a@example.com,b@example.com"})
+    assert both.budget.mails == ("a@example.com", "b@example.com")
+    for alone in ({"budget.usd_per_month": "500"}, {"budget.mails": "a@example.com"}):
+        assert "together, or neither" in mistakes(context(alone))["sd.budget"]
+    assert "a mail address" in said("budget.mails", "nobody", {"budget.usd_per_month": "5"})
+    eleven = ",".join(f"a{number}@example.com" for number in range(11))
+    assert "at most 10" in said("budget.mails", eleven, {"budget.usd_per_month": "5"})

@@ -115,6 +115,9 @@ class Planner:
         engine = wanted or _engine(fleet.serve, checked.images > self.bulk_pictures or bool(slow))
         if engine == REAL_TIME and slow:
             return slow
+        if engine == REAL_TIME and variant.stopped:
+            message = f"model: {variant.name!r} is stopped. To start it: {variant.stopped.start}"
+            return [LineError(None, Problem("model", message, "model_stopped"))]
         price = variant.price_usd_per_hour
         if engine == BULK:
             price = fleet.bulk.price_usd_per_hour if fleet.bulk else None

@@ -1,0 +1,1 @@
+"""Takes an endpoint out of service that nobody uses, or by the clock, and brings it back."""
