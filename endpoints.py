@@ -61,6 +61,12 @@ def main(
     found, its = variants[asked.variant], switch(variants[asked.variant])
     try:
         if asked.action == "stop":
+            if _scales(clients("application-autoscaling", **place), found.endpoint_name):
+                print(
+                    f"{found.endpoint_name} scales, and SageMaker would forget how: deploy it "
+                    "first with max_instances as min_instances and no schedule"
+                )
+                return 1
             its.stop("by hand")
             print(f"{found.endpoint_name} is stopped. To start it: {its.start_command}")
             return 0
@@ -86,6 +92,14 @@ def _until_in_service(its: Switch, pause: Callable[[float], None]) -> int:
         pause(ASKED_EVERY_S)
     print("It is still not in service: SageMaker's console says more.")
     return 1
+
+
+def _scales(autoscaling: Any, endpoint: str) -> bool:
+    pages = autoscaling.get_paginator("describe_scalable_targets").paginate(
+        ServiceNamespace="sagemaker"
+    )
+    ids = [target["ResourceId"] for page in pages for target in page["ScalableTargets"]]
+    return any(each.startswith(f"endpoint/{endpoint}/") for each in ids)
 
 
 def _registered(ssm: Any, folder: str) -> list[Registration]:

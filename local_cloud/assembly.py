@@ -11,6 +11,7 @@ from local_cloud.docker.registry import AwsRegistry, registry_accounts
 from local_cloud.docker.store import ImageStore
 from local_cloud.ministack.alarms import Alarms
 from local_cloud.ministack.api_gateway import correct_api_gateway
+from local_cloud.ministack.budgets import register_budgets
 from local_cloud.ministack.codebuild import install_codebuild
 from local_cloud.ministack.corrections import correct_cloudformation
 from local_cloud.ministack.deliveries import correct_deliveries
@@ -64,6 +65,7 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     register_scaling_types(scaling.call)
     register_associations()
     register_network_types(settings)
+    register_budgets(settings.account)
     builds = CodeBuildService(settings)
     install_codebuild(builds.start_build, builds.stop_build)
     registry, store = AwsRegistry(settings, registry_accounts()), ImageStore(settings.images)

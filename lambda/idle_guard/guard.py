@@ -53,7 +53,7 @@ class Guard:
         now = datetime.fromtimestamp(self.switch.now(), UTC)
         since = now - timedelta(hours=self.idle_h)
         # Of a start, an update and a scaling, too: whoever did that is about to use it.
-        if described["LastModifiedTime"] > since or self._requests(since, now):
+        if described["LastModifiedTime"] > since or self.requests(since, now):
             return
         if self.scales:
             self._to_the_least(described)
@@ -63,7 +63,7 @@ class Guard:
         except NotYet as later:
             log.info("%s", later)
 
-    def _requests(self, since: datetime, until: datetime) -> float:
+    def requests(self, since: datetime, until: datetime) -> float:
         """None are no data points: SageMaker sends no zeros."""
         answer = self.cloudwatch.get_metric_statistics(
             Namespace="AWS/SageMaker",

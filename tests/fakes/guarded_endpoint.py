@@ -38,6 +38,7 @@ class GuardedEndpoint:
     modified: float = START
     instances: int = 1
     least: int = 1
+    scales: bool = False
     failure: str = ""
     requests: list[float] = field(default_factory=list)
     documents: dict[str, dict[str, Any]] = field(default_factory=lambda: {PARAMETER: registered()})
@@ -114,8 +115,10 @@ class GuardedEndpoint:
         return {}
 
     def DescribeScalableTargets(self, **asked: Any) -> dict[str, Any]:
-        assert asked["ResourceIds"] == ["endpoint/sd-g5/variant/main"]
-        return {"ScalableTargets": [{"MinCapacity": self.least}]}
+        name = "endpoint/sd-g5/variant/main"
+        assert asked.get("ResourceIds", [name]) == [name]
+        own = [{"ResourceId": name, "MinCapacity": self.least}] if self.scales else []
+        return {"ScalableTargets": own}
 
     def GetMetricStatistics(self, **asked: Any) -> dict[str, Any]:
         assert {each["Name"]: each["Value"] for each in asked["Dimensions"]} == {

@@ -107,6 +107,7 @@ def test_a_metric_that_can_t_be_read_stops_nothing(it: GuardedEndpoint) -> None:
 
 def test_one_that_scales_goes_to_the_least_it_may_have_just_now(it: GuardedEndpoint) -> None:
     guard = it.guard(idle_h="1", scales="true")
+    it.scales = True
     it.instances, it.least, it.time = 4, 2, START + 2 * HOUR
     guard.handle({"action": "check"})
     assert (it.instances, changed(it)) == (2, ["UpdateEndpointWeightsAndCapacities"])
@@ -228,6 +229,15 @@ def test_the_command_stops_and_starts_it(
     assert "1.41 USD an hour (1 x ml.g5.xlarge, of 2026-11-22)" in said
     assert said.endswith("It is in service.\n")
     assert it.came_back == ("InService", CONFIG)
+
+
+def test_the_command_leaves_one_that_scales(
+    it: GuardedEndpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    it.scales = True
+    assert by_hand(it, "stop", "g5") == 1
+    assert "SageMaker would forget how" in capsys.readouterr().out
+    assert changed(it) == []
 
 
 def test_the_command_says_why_one_does_not_come_up(
