@@ -140,6 +140,11 @@ class UpCloud:
         words = shlex.split(self.facts["deploy_command"])
         return dict(word.split("=", 1) for word in words if re.match(r"AWS_\w+=", word))
 
+    def environment(self) -> dict[str, str]:
+        """Of a command that is to talk to it, as its user has it."""
+        own = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        return {**own, **self._deploy_variables()}
+
     def _line(self, stack: str, context: Sequence[str]) -> str:
         line = self.facts["deploy_command"].format(stack=stack)
         return " ".join([line, *(f"-c {shlex.quote(pair)}" for pair in context)])
