@@ -16,6 +16,7 @@ from idle_guard.guard import Guard
 from idle_guard.switch import Switch
 from local_cloud.child import ChildCloud
 from tests.fakes.front_door import registration
+from tests.fakes.local_account import allow, arn, client_of_user
 from tests.fakes.toy_endpoint import ToyEndpoint
 from tests.unit.local_cloud.test_cloudformation import Stack, toy_stack
 from tests.unit.local_cloud.test_front_door import failure
@@ -31,6 +32,19 @@ class Registered:
         self.toy = ToyEndpoint(cloud, name)
         self.ssm, self.parameter = cloud.client("ssm"), f"/idle/variants/{name}"
         self.told: list[str] = []
+        # What stacks/components/idle_guard.py lets it, and IAM enforced.
+        endpoint = arn("sagemaker", f"endpoint/{name}")
+        changes = "sagemaker:DescribeEndpoint sagemaker:CreateEndpoint sagemaker:DeleteEndpoint"
+        rights = (
+            allow(changes, endpoint),
+            allow("sagemaker:CreateEndpoint", arn("sagemaker", f"endpoint-config/{name}")),
+            allow("ssm:GetParameter ssm:PutParameter", arn("ssm", f"parameter{self.parameter}")),
+            allow("cloudwatch:GetMetricStatistics"),
+        )
+        self.clients = {
+            service: client_of_user(cloud, f"guard-{service}", service, *rights)
+            for service in ("sagemaker", "ssm", "cloudwatch", "application-autoscaling")
+        }
 
     def deploy(self) -> None:
         self.toy.create()
@@ -42,12 +56,9 @@ class Registered:
         def tell(what: str, _detail: Any) -> None:
             self.told.append(what)
 
-        clients = self.cloud.client
-        switch = Switch(
-            clients("sagemaker"), self.ssm, self.parameter, "start it", tell, lambda: self.now
-        )
-        scaling = clients("application-autoscaling")
-        return Guard(switch, clients("cloudwatch"), scaling, "AllTraffic", 2.0, scales=False)
+        sagemaker, ssm, cloudwatch, scaling = self.clients.values()
+        switch = Switch(sagemaker, ssm, self.parameter, "start it", tell, lambda: self.now)
+        return Guard(switch, cloudwatch, scaling, "AllTraffic", 2.0, scales=False)
 
     def check(self) -> None:
         self.guard.handle({"action": "check"})
