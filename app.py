@@ -4,7 +4,7 @@ import os
 import sys
 
 from aws_cdk import Annotations, App, Validations
-from cdk_nag import AwsSolutionsChecks
+from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
 from stacks.alarms_stack import AlarmsStack
 from stacks.api_stack import ApiStack
@@ -64,7 +64,7 @@ def compose(app: App, settings: Settings) -> None:
         )
     for notice in settings.notices:
         Annotations.of(stacks[notice.variant]).add_warning_v2(notice.id, notice.text)
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
 
 
 def _network(app: App, settings: Settings) -> Network | None:

@@ -51,6 +51,7 @@ class ApiStack(Stack):
             memory_mb=1024,
             log_days=api.log_days,
             tracing=api.tracing,
+            no_dead_letters="The gateway waits for its answer.",
             environment={
                 "SD_VARIANT_PREFIX": settings.names.registrations,
                 "SD_DEFAULT_MODEL": api.default_model,

@@ -65,6 +65,13 @@ class BatchStack(Stack):
         success, error = (
             sns.Topic(self, name, enforce_ssl=True) for name in ("Answered", "Failed")
         )
+        for topic in (success, error):
+            acknowledge(
+                topic,
+                "What passes says where in S3 an answer lies, and no more; with a key of the "
+                "account each variant's role that writes here would need it too.",
+                "CKV_AWS_26",
+            )
         self.exchange = BatchExchange(bucket, BATCHES, ANSWERS, success, error)
         functions.hear_of_answers(success, error)
         functions.answer(api)
@@ -110,6 +117,12 @@ class BatchStack(Stack):
             "State of batches, which expires with their results within days; what a batch has made "
             "lies in S3, and its results can be counted again from there.",
             "AwsSolutions-DDB3",
+            "CKV_AWS_28",
+        )
+        acknowledge(
+            table,
+            "Encrypted with DynamoDB's own key: counts, times and names of objects, no prompts.",
+            "CKV_AWS_119",
         )
         return table
 

@@ -60,6 +60,13 @@ class StorageStack(Stack):
             "by the roles of this app alone; access by anyone else shows in CloudTrail data events "
             "where the account records them.",
             "AwsSolutions-S1",
+            "CKV_AWS_18",
+        )
+        acknowledge(
+            bucket,
+            "Content keys are its versions: what differs lies elsewhere, and all of it can be "
+            "made again.",
+            "CKV_AWS_21",
         )
         self.repositories = {
             name: ecr.Repository(
@@ -76,6 +83,13 @@ class StorageStack(Stack):
             )
             for name, kind in KINDS.items()
         }
+        for repository in self.repositories.values():
+            acknowledge(
+                repository,
+                "Encrypted with ECR's own keys: AWS's public containers and this app's code. What "
+                "is worth a key, the weights, lies in the bucket.",
+                "CKV_AWS_136",
+            )
         # One for all builds, and here: the error of a deploy that is rolled back links to it.
         log = LogGroup(self, "BuildLog", days=settings.builds.log_days, keep=True)
         self.kept = Storage(bucket, key, log, settings.names)

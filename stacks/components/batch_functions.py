@@ -21,6 +21,7 @@ from stacks.components.content_credentials import may_sign
 from stacks.components.grants import grant, grant_listing, grant_named, grant_objects
 from stacks.components.inference_api import STAGE
 from stacks.components.python_function import PythonFunction
+from stacks.components.queue import Queue
 from stacks.settings import Settings
 
 TABLE = ("GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
@@ -85,15 +86,12 @@ class BatchFunctions(Construct):
             "NumberOfMessagesReceived",
             fifo=True,
         )
-        self._queue = sqs.Queue(
+        self._queue = Queue(
             self,
             "Units",
             fifo=True,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
             visibility_timeout=self._visibility,
-            retention_period=Duration.days(14),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dead_units, max_receive_count=TRIES),
+            dead_letters=sqs.DeadLetterQueue(queue=dead_units, max_receive_count=TRIES),
         )
         self._checker_name = f"{names.batches}-checker"
         self._environment = self._variables(api)
@@ -194,8 +192,10 @@ class BatchFunctions(Construct):
             log_days=api.log_days,
             tracing=api.tracing,
             environment=self._environment,
-            # Of what is called and not waited for; the gateway and the queue hear themselves.
+            # Of what is called and not waited for.
             dead_letters=self._lost if id in ("Checker", "Answered", "Ended") else None,
+            no_dead_letters="The gateway waits for its answer, or the queue hands a message out "
+            "again and puts it among its own dead letters.",
         )
 
     def _variables(self, api: ApiStack) -> dict[str, str]:
@@ -222,19 +222,8 @@ class BatchFunctions(Construct):
             **({"SD_SIGNING_FUNCTION": names.signer} if told.c2pa.on else {}),
         }
 
-    def _dead_letters(
-        self, id: str, trouble: Trouble, metric: str, *, fifo: bool = False
-    ) -> sqs.Queue:
-        queue = sqs.Queue(
-            self,
-            id,
-            fifo=fifo or None,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            visibility_timeout=self._visibility,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(queue, "it is a dead-letter queue itself", "AwsSolutions-SQS3")
+    def _dead_letters(self, id: str, trouble: Trouble, metric: str, *, fifo: bool = False) -> Queue:
+        queue = Queue(self, id, fifo=fifo, visibility_timeout=self._visibility)
         Alarm(
             self,
             f"{id}Alarm",
@@ -246,12 +235,18 @@ class BatchFunctions(Construct):
         )
         return queue
 
-    def _feed(self, dead_units: sqs.Queue) -> None:
+    def _feed(self, dead_units: Queue) -> None:
         """One unit at a time: a picture takes seconds, and each is answered for alone."""
         for queue in (self._queue, dead_units):
             self.worker.function.add_event_source(
                 sources.SqsEventSource(queue, batch_size=1, report_batch_item_failures=True)
             )
+        acknowledge(
+            self.worker.function,
+            "A destination is for streams (botocore's lambda model, DestinationConfig); what a "
+            "queue's consumer fails at goes to the queue's dead letters.",
+            "Serverless-LambdaEventSourceMappingDestination",
+        )
 
     def _grant_common(self) -> None:
         checker = Stack.of(self).format_arn(

@@ -7,13 +7,12 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from stacks.acknowledge import acknowledge
 from stacks.components.alarms import Alarm, Metric, Trouble
 from stacks.components.grants import LIST_TRAINING_JOBS, grant, grant_named, grant_unscoped
 from stacks.components.python_function import PythonFunction
+from stacks.components.queue import Queue
 from stacks.settings import Names
 
 # A deploy waits for a build no longer, so nobody needs the event any more.
@@ -35,16 +34,7 @@ class BuildTrigger(PythonFunction):
         return found if isinstance(found, BuildTrigger) else cls(stack, log_group, names)
 
     def __init__(self, stack: Stack, log_group: logs.ILogGroup, names: Names) -> None:
-        self._dead_letters = sqs.Queue(
-            stack,
-            "LostBuildEvents",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(
-            self._dead_letters, "it is a dead-letter queue; nothing reads it", "AwsSolutions-SQS3"
-        )
+        self._dead_letters = Queue(stack, "LostBuildEvents")
         Alarm(
             stack,
             "LostBuildEventsAlarm",

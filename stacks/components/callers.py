@@ -55,6 +55,7 @@ class Callers(Construct):
             timeout=Duration.seconds(5),
             memory_mb=128,
             log_days=settings.log_days,
+            no_dead_letters="The gateway waits for its answer.",
         )
         self.function = function.function
         return apigateway.RequestAuthorizer(

@@ -62,6 +62,8 @@ class ContentCredentials(Construct):
             memory_mb=1024,
             log_days=settings.log_days,
             tracing=settings.tracing,
+            no_dead_letters="Who has a picture signed waits for the answer; CloudFormation, which "
+            "doesn't, gives up with the deploy.",
             environment={
                 "SD_SIGNING_KEY": signing.signing_key or "",
                 "SD_PICTURE_BUCKET": pictures.bucket_name,

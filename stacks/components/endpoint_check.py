@@ -49,6 +49,7 @@ class EndpointCheck(Construct):
             timeout=Duration.minutes(3),
             memory_mb=256,
             log_days=log_days,
+            no_dead_letters="CloudFormation calls it, and gives up with the deploy that asked.",
         )
         bucket, key = served.storage.bucket, served.storage.encryption_key
         objects = [image.record, *([manifest] if manifest else [])]

@@ -155,6 +155,27 @@ class InferenceApi(Construct):
                 "request that passes, with the key's id; the stage's metrics count the refused.",
                 "AwsSolutions-APIG1",
                 "AwsSolutions-APIG6",
+                "Serverless-APIGWAccessLogging",
+                "CKV_AWS_76",
+            )
+        acknowledge(
+            stage,
+            "Each key is throttled by its plan (sd.api.rate_per_s, burst). A limit of the stage "
+            "would be one for all: any caller could use up everybody's.",
+            "Serverless-APIGWDefaultThrottling",
+        )
+        acknowledge(
+            stage,
+            "Pictures are drawn anew for each request, by POST, which the gateway doesn't cache by "
+            "default; the rest is small. A cache costs by the hour.",
+            "CKV_AWS_120",
+        )
+        if not settings.tracing:
+            acknowledge(
+                stage,
+                "X-Ray costs by the request and is its owner's choice (sd.api.tracing).",
+                "Serverless-APIGWXrayEnabled",
+                "CKV_AWS_73",
             )
         if role := self.api.node.try_find_child("CloudWatchRole"):
             acknowledge(

@@ -4,6 +4,8 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from stacks.acknowledge import acknowledge
+
 
 class LogGroup(logs.LogGroup):
     """`days` is one that settings allow. With `keep` the group stays when its stack goes. `name`
@@ -30,3 +32,9 @@ class LogGroup(logs.LogGroup):
         resource = self.node.default_child
         assert isinstance(resource, logs.CfnLogGroup)
         resource.retention_in_days = days
+        acknowledge(
+            self,
+            "Encrypted with CloudWatch's own keys. No group holds keys, signatures or, unless its "
+            "owner wants them there (sd.api.log_prompts), prompts.",
+            "CKV_AWS_158",
+        )

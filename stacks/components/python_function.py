@@ -21,6 +21,28 @@ RUNTIME = lambda_.Runtime.PYTHON_3_14
 ARCHITECTURE = lambda_.Architecture.ARM_64
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
+# Each a reason and the rules it answers.
+NO_CONCURRENCY = (
+    "What is reserved for one function is taken from all others of the account, and a young "
+    "account, which may run ten at a time, refuses any reservation (Lambda's guide, "
+    "configuration-concurrency). Callers are throttled by key, workers by the queue's groups.",
+    "CKV_AWS_115",
+)
+NO_NETWORK = (
+    "It calls AWS's services alone, over TLS and by its own role; from a network of one's own "
+    "each of them would need an endpoint that costs by the hour.",
+    "CKV_AWS_117",
+)
+PLAIN_VARIABLES = (
+    "Names and numbers, no secrets; Lambda encrypts them with its own key.",
+    "CKV_AWS_173",
+)
+NO_TRACING = (
+    "X-Ray is for what serves requests, and its owner's choice (sd.api.tracing): each line of the "
+    "log has the times, and the id that joins it to others.",
+    "Serverless-LambdaTracing",
+)
+
 
 class PythonFunction(Construct):
     """`package` is a folder of lambda/, and `handler` in it a module's function of event and
@@ -29,7 +51,8 @@ class PythonFunction(Construct):
     name.
 
     It may write its own log; everything else is granted to `role`. `dead_letters` gets the events
-    of asynchronous calls that failed three times. `tracing` is X-Ray's, which it may write to.
+    of asynchronous calls that failed three times, or `no_dead_letters` says why none can be lost.
+    `tracing` is X-Ray's, which it may write to.
     """
 
     def __init__(
@@ -48,6 +71,7 @@ class PythonFunction(Construct):
         layers: Sequence[lambda_.ILayerVersion] = (),
         environment: dict[str, str] | None = None,
         dead_letters: sqs.IQueue | None = None,
+        no_dead_letters: str = "",
         tracing: bool = False,
     ) -> None:
         super().__init__(scope, id)
@@ -77,7 +101,14 @@ class PythonFunction(Construct):
                 dead_letter_queue=dead_letters,
                 tracing=lambda_.Tracing.ACTIVE if tracing else None,
             )
-        if tracing:
+        acknowledge(self.function, *NO_CONCURRENCY)
+        acknowledge(self.function, *NO_NETWORK)
+        acknowledge(self.function, *PLAIN_VARIABLES)
+        if no_dead_letters and not dead_letters:
+            acknowledge(self.function, no_dead_letters, "Serverless-LambdaDLQ", "CKV_AWS_116")
+        if not tracing:
+            acknowledge(self.function, *NO_TRACING)
+        else:
             # CDK has granted it.
             acknowledge(
                 self.role,

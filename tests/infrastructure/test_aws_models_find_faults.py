@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.infrastructure.physical_values import PhysicalValues, generated_name
 from tests.infrastructure.service_limits import template_limits_exceeded
 from tests.infrastructure.support import Synthesized
 from tests.infrastructure.template_problems import problems
+from tests.infrastructure.test_aws_models import cfn_lint
 
 Templates = dict[str, dict[str, Any]]
 
@@ -70,6 +72,25 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("AWS::CloudFormation::WaitCondition", "Timeout", "43201", "43201 is not from 0 to 43200"),
     ("Custom::BuildStep", "ServiceTimeout", "3601", "3601 is not from 1 to 3600"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "rule"),
+    [
+        ("AWS::Lambda::Function", "Runtime", "python3.6", "E2533"),
+        ("AWS::Lambda::Function", "Timeout", 901, "E3717"),
+        ("AWS::Lambda::Function", "Role", {"Fn::GetAtt": ["Nowhere", "Arn"]}, "E1010"),
+    ],
+)
+def test_cfn_lint_finds(
+    kind: str, path: str, value: Any, rule: str, aws: Synthesized, tmp_path: Path
+) -> None:
+    stack = "SdArtifactsStack"
+    templates = planted({stack: aws.templates[stack]}, kind, path, value)
+    file = tmp_path / f"{stack}.template.json"
+    file.write_text(json.dumps(templates[stack]))
+    found = cfn_lint([file], "us-east-1")
+    assert [each for each in found if f"[{rule}:" in each], found
 
 
 def planted(templates: Templates, kind: str, path: str, value: Any) -> Templates:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -42,17 +43,21 @@ def test_these_are_all_stacks(aws: Synthesized) -> None:
 def test_cdk_nag_stops_the_synthesis_at_a_finding(tmp_path: Path) -> None:
     """That the app synthesizes says that there is none; here is the proof that it would tell."""
 
-    def add_an_open_bucket(app: App) -> None:
-        stack = app.node.find_child("SdApiStack")
-        s3.Bucket(Stack.of(stack), "Open")
+    def add_an_open_bucket_and_a_lone_queue(app: App) -> None:
+        stack = Stack.of(app.node.find_child("SdApiStack"))
+        s3.Bucket(stack, "Open")
+        sqs.Queue(stack, "Lone", enforce_ssl=True)
 
     with pytest.raises(RuntimeError, match="SdApiStack/Open/Resource"):
-        synthesize(tmp_path, add_an_open_bucket, **G5_ALONE)
+        synthesize(tmp_path, add_an_open_bucket_and_a_lone_queue, **G5_ALONE)
     report = json.loads((tmp_path / "validation-report.json").read_text())
-    (nag,) = report["pluginReports"]
-    assert {violation["ruleName"] for violation in nag["violations"]} == {
-        "AwsSolutions-S1",
-        "AwsSolutions-S10",
+    found = {
+        nag["pluginName"]: {violation["ruleName"] for violation in nag["violations"]}
+        for nag in report["pluginReports"]
+    }
+    assert found == {
+        "AwsSolutions": {"AwsSolutions-S1", "AwsSolutions-S10", "AwsSolutions-SQS3"},
+        "Serverless": {"Serverless-SQSRedrivePolicy"},
     }
 
 
