@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
-.PHONY: up smoke preflight teardown test lint unit e2e bench openapi clean help
+.PHONY: up smoke preflight teardown test lint unit e2e snapshot audit bench openapi clean help
 
 help:           ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -62,6 +62,12 @@ test: lint      ## ruff, mypy, every test: unit, templates, three environments, 
 	$(PY) -m pytest -m 'not full_size and not local' --durations=10 || failed=1; \
 	echo "== end to end, out/e2e.log"; \
 	wait $$end_to_end || failed=1; cat out/e2e.log; exit $$failed
+
+snapshot: $(READY) ## the reviewed templates anew, after a change that is meant: docs/testing-your-fork.md
+	@$(PY) -m pytest -q tests/infrastructure/test_templates.py -k as_reviewed --snapshot-update
+
+audit: $(READY) ## what is published against the packages used here; says so where it can't ask
+	@PYTHONPATH=.:model_assets $(PY) -m tests.audit
 
 bench: $(READY) ## 100 prompts against every variant deployed to the local cloud, then the report
 	@$(PY) -m local_cloud bench $(BENCH_ARGS)

@@ -16,6 +16,21 @@ from tests.infrastructure.physical_values import PhysicalValues
 POLICIES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
 
 
+def workflow_problems(workflow: Path) -> list[str]:
+    """By GitHub's schema, and by zizmor: what a stranger's pull request could do to it."""
+    schema = run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", "-o", "json",
+                 str(workflow))  # fmt: skip
+    found = [f"schema: {error['message']}" for error in json.loads(schema).get("errors", ())]
+    done = subprocess.run(
+        [str(install("checks") / "bin" / "zizmor"), "--offline", "--format", "json-v1", workflow],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("["), done.stderr
+    return found + [f"zizmor: {each['ident']}, {each['desc']}" for each in json.loads(done.stdout)]
+
+
 def run(program: str, *arguments: str, folder: Path | None = None) -> str:
     """What it prints, with its packages found first."""
     packages = install("checks")

@@ -1,4 +1,5 @@
-"""checkov and parliament leave nothing open, and would find a fault: each is planted, and found."""
+"""checkov, parliament and zizmor leave nothing open, and would find a fault: each is planted, and
+found."""
 
 from __future__ import annotations
 
