@@ -64,7 +64,7 @@ test: lint      ## ruff, mypy, every test: unit, templates, three environments, 
 	wait $$end_to_end || failed=1; cat out/e2e.log; exit $$failed
 
 snapshot: $(READY) ## the reviewed templates anew, after a change that is meant: docs/testing-your-fork.md
-	@$(PY) -m pytest -q tests/infrastructure/test_templates.py -k as_reviewed --snapshot-update
+	@$(PY) -m pytest -q tests/infrastructure -k as_reviewed --snapshot-update
 
 audit: $(READY) ## what is published against the packages used here; says so where it can't ask
 	@PYTHONPATH=.:model_assets $(PY) -m tests.audit

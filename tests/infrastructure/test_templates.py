@@ -32,7 +32,7 @@ STACKS = (
 def test_the_template_is_as_reviewed(
     aws: Synthesized, stack: str, snapshot: SnapshotAssertion
 ) -> None:
-    """After a change that is meant: pytest tests/infrastructure --snapshot-update."""
+    """After a change that is meant: make snapshot."""
     assert masked(aws.templates[stack]) == snapshot.use_extension(JSONSnapshotExtension)
 
 
