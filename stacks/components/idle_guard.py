@@ -10,9 +10,9 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from sd_contract.registration import start_command
-from stacks.components.endpoint_scaling import PRODUCTION_VARIANT
 from stacks.components.grants import Unscoped, grant, grant_unscoped
 from stacks.components.python_function import PythonFunction
+from stacks.components.sagemaker_model import PRODUCTION_VARIANT
 from stacks.settings import Settings, VariantSettings
 
 CHECKED_EVERY = "rate(15 minutes)"
