@@ -62,11 +62,11 @@ FAILURES: dict[type[Exception], _Answer] = {
     EndpointOverloaded: _Answer(
         503, "server_error", "model_overloaded", "The model's queue is full; try again.", 5
     ),
-    # A new endpoint or container takes minutes.
     # Not before somebody has seen to it.
     EndpointStopped: _Answer(
         503, "server_error", "model_stopped", "The model is stopped. To start it: {start}"
     ),
+    # A new endpoint or container takes minutes.
     EndpointNotFound: _Answer(
         503,
         "server_error",

@@ -62,6 +62,11 @@ class EndpointAlarms(Construct):
             period_s=PERIOD_S,
             periods=3,
         )
+        # What stops by itself may be silent.
+        if variant.scaling.on or not variant.guarded:
+            self._silent(variant, endpoint)
+
+    def _silent(self, variant: VariantSettings, endpoint: sagemaker.CfnEndpoint) -> None:
         silent = Alarm(
             self,
             "Silent",

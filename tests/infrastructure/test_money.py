@@ -49,6 +49,13 @@ def function(app: Synthesized) -> Resource:
     return dict(app.only(STACK, FUNCTION, handler)["Properties"])
 
 
+def test_an_endpoint_that_is_stopped_is_not_missed(idle: Synthesized, scaling: Synthesized) -> None:
+    """One that scales stays, and is."""
+    silent = {"TreatMissingData": "breaching"}
+    found = [app.resources(STACK, "AWS::CloudWatch::Alarm", silent) for app in (idle, scaling)]
+    assert [len(alarms) for alarms in found] == [0, 1]
+
+
 def allowed(app: Synthesized) -> dict[str, list[str]]:
     found = app.allowed(STACK, app.function_role(STACK, GUARD))
     return {
