@@ -1,6 +1,7 @@
 """Who hears of alarms: the topic that all of the app's tell, and its subscribers."""
 
 from aws_cdk import CfnOutput, Environment, Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -18,20 +19,22 @@ class AlarmsStack(Stack):
         super().__init__(scope, id, env=Environment(region=settings.region))
         topic = sns.Topic(self, "Topic", topic_name=settings.names.alarms, enforce_ssl=True)
         # A topic with a policy of its own has lost the default one, by which the account's alarms
-        # may publish (developer guide, sns-access-policy-use-cases).
-        topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                actions=["sns:Publish"],
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                resources=[topic.topic_arn],
-                conditions={
-                    "StringEquals": {"aws:SourceAccount": self.account},
-                    "ArnLike": {
-                        "aws:SourceArn": self.format_arn(service="cloudwatch", resource="alarm:*")
+        # may publish (developer guide, sns-access-policy-use-cases; EventBridge's user guide,
+        # eb-use-conditions).
+        for service, source in (("cloudwatch", "alarm:*"), ("events", "rule/*")):
+            topic.add_to_resource_policy(
+                iam.PolicyStatement(
+                    actions=["sns:Publish"],
+                    principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
+                    resources=[topic.topic_arn],
+                    conditions={
+                        "StringEquals": {"aws:SourceAccount": self.account},
+                        "ArnLike": {
+                            "aws:SourceArn": self.format_arn(service=service, resource=source)
+                        },
                     },
-                },
+                )
             )
-        )
         acknowledge(
             topic,
             "CloudWatch may not publish to a topic under AWS's own key, and one of one's own costs "
@@ -49,4 +52,24 @@ class AlarmsStack(Stack):
                 "Nobody would read a queue of lost notices: the alarm itself stays in ALARM.",
                 "Serverless-SNSRedrivePolicy",
             )
+        # Without events.Rule: it would let the rules of all accounts publish.
+        changed = events.CfnRule(
+            self,
+            "StoppedOrStarted",
+            description="Endpoints that were stopped or started by the clock",
+            event_pattern={"source": [settings.names.endpoint_events]},
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="Told",
+                    arn=topic.topic_arn,
+                    # lambda/idle_guard/handler.py
+                    input_path="$.detail.message",
+                )
+            ],
+        )
+        acknowledge(
+            changed,
+            "Nobody would read a queue of lost notices: what is stopped GET /v1/models says too.",
+            "Serverless-EventBusDLQ",
+        )
         CfnOutput(self, "AlarmTopic", value=topic.topic_arn)

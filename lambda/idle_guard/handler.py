@@ -24,7 +24,11 @@ def guard(
     def tell(what: str, detail: Mapping[str, str]) -> None:
         """In the log, and on the bus for whoever has a rule for it."""
         log.info("%s", json.dumps({"event": what, **detail}))
-        entry = {"Source": source, "DetailType": what, "Detail": json.dumps(detail)}
+        why, start = detail.get("why"), detail.get("start")
+        message = f"{detail['endpoint']}: {what}{f', {why}' if why else ''}."
+        message += f" To start it: {start}" if start else ""
+        told = json.dumps({**detail, "message": message})
+        entry = {"Source": source, "DetailType": what, "Detail": told}
         answer = events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
             raise RuntimeError(f"{what}: {answer['Entries']}")

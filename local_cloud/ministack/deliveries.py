@@ -1,7 +1,7 @@
 """How events and notifications are delivered, where MiniStack does it other than AWS.
 
 To a function only where its policy lets the rule or topic, and twice more where it fails; to a
-queue only where the queue's policy lets the rule.
+queue or topic only where its policy lets the rule.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ministack.services import eventbridge, lambda_svc, sns, sqs
 from local_cloud import aws
 from local_cloud.ministack.function_policies import may_invoke
 from local_cloud.ministack.identity import assume_service_role, enter_account
+from local_cloud.ministack.topics import may_publish
 from local_cloud.settings import CloudSettings
 
 _log = logging.getLogger(__name__)
@@ -44,10 +45,12 @@ def where_let(settings: CloudSettings, deliver: Callable[..., None]) -> Callable
     def wrapped(target: Mapping[str, Any], event: Any, rule: Mapping[str, Any], *rest: Any) -> None:
         arn, service = str(target.get("Arn")), "events.amazonaws.com"
         kind = arn.split(":")[2]
-        if (kind == "lambda" and not may_invoke(settings, arn, service, rule["Arn"])) or (
-            kind == "sqs"
-            and not sqs.queue_policy_allows(arn, service, rule["Arn"], settings.account)
-        ):
+        lets: dict[str, Callable[[], bool]] = {
+            "lambda": lambda: may_invoke(settings, arn, service, rule["Arn"]),
+            "sqs": lambda: sqs.queue_policy_allows(arn, service, rule["Arn"], settings.account),
+            "sns": lambda: may_publish(settings, arn, service, rule["Arn"]),
+        }
+        if kind in lets and not lets[kind]():
             _log.warning("%s doesn't let %s deliver an event", arn, rule["Arn"])
             return
         deliver(target, event, rule, *rest)

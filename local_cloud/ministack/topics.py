@@ -1,5 +1,5 @@
-"""What alarms tell topics: only where the topic's policy lets CloudWatch, which MiniStack passes
-over (SNS's developer guide, sns-access-policy-use-cases)."""
+"""What alarms and rules tell topics: only where the topic's policy lets CloudWatch or EventBridge,
+which MiniStack passes over (SNS's developer guide, sns-access-policy-use-cases)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def where_topics_let(settings: CloudSettings, dispatch: Callable[..., None]) -> 
             if not action.startswith("arn:aws:sns:"):
                 return True
             source = alarm["AlarmArn"]
-            # Whoever's request has set the alarm off, this isn't theirs.
-            allowed = Context().run(may_publish, settings, action, source)
+            allowed = may_publish(settings, action, "cloudwatch.amazonaws.com", source)
             if not allowed:
                 _log.warning("%s doesn't let %s publish", action, source)
             return allowed
@@ -38,9 +37,14 @@ def where_topics_let(settings: CloudSettings, dispatch: Callable[..., None]) -> 
     return wrapped
 
 
-def may_publish(settings: CloudSettings, topic: str, alarm: str) -> bool:
-    enter_account(settings)
-    # AWS's services come over TLS, which topics may insist on.
-    pin_request_origin("127.0.0.1", True)
-    service = "cloudwatch.amazonaws.com"
-    return bool(sns.topic_policy_allows(topic, service, alarm, settings.account))
+def may_publish(settings: CloudSettings, topic: str, service: str, source: str) -> bool:
+    """`source` is the ARN of the service's alarm or rule."""
+
+    def asked() -> bool:
+        enter_account(settings)
+        # AWS's services come over TLS, which topics may insist on.
+        pin_request_origin("127.0.0.1", True)
+        return bool(sns.topic_policy_allows(topic, service, source, settings.account))
+
+    # Whoever's request has set it off, this isn't theirs.
+    return Context().run(asked)

@@ -214,14 +214,15 @@ def test_a_mail_address_is_subscribed_by_one_setting(aws: Synthesized, told: Syn
     assert TOPIC.endswith(f":{properties['Properties']['TopicName']}")
 
 
-def test_alarms_of_this_account_alone_may_publish(aws: Synthesized) -> None:
+def test_alarms_and_rules_of_this_account_alone_may_publish(aws: Synthesized) -> None:
     """A topic with a policy has no other permission than those in it."""
     policy = aws.only("SdAlarmsStack", "AWS::SNS::TopicPolicy")["Properties"]["PolicyDocument"]
-    (publishing,) = (s for s in policy["Statement"] if s["Effect"] == "Allow")
-    assert publishing["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-    assert publishing["Condition"]["StringEquals"] == {
-        "aws:SourceAccount": {"Ref": "AWS::AccountId"}
-    }
+    publishing = [s for s in policy["Statement"] if s["Effect"] == "Allow"]
+    services = {s["Principal"]["Service"].split(".")[0] for s in publishing}
+    assert services == {"cloudwatch", "events"}
+    for statement in publishing:
+        account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        assert statement["Condition"]["StringEquals"] == account
 
 
 def test_who_is_told_changes_no_other_stack(told: Synthesized, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_an_idle_endpoint_is_stopped_and_comes_back(it: GuardedEndpoint) -> None
     assert (it.status, changed(it)) == ("Deleting", ["DeleteEndpoint", "PutParameter"])
     stopped = {"since": "2026-11-25T12:00:00+00:00", "why": "no request for 2 h", "start": COMMAND}
     assert it.stopped == stopped
-    assert it.told == [("Endpoint Stopped", {"endpoint": "sd-g5", **stopped})]
+    message = f"sd-g5: Endpoint Stopped, no request for 2 h. To start it: {COMMAND}"
+    told = {"endpoint": "sd-g5", **stopped, "message": message}
+    assert it.told == [("Endpoint Stopped", told)]
 
     it.comes_up()
     guard.handle({"action": "check"})
@@ -51,7 +53,8 @@ def test_an_idle_endpoint_is_stopped_and_comes_back(it: GuardedEndpoint) -> None
 
     guard.handle({"action": "start"})
     assert it.came_back == ("Creating", CONFIG)
-    assert it.told[1:] == [("Endpoint Started", {"endpoint": "sd-g5"})]
+    told = {"endpoint": "sd-g5", "message": "sd-g5: Endpoint Started."}
+    assert it.told[1:] == [("Endpoint Started", told)]
     # All it was registered with is still there.
     assert it.documents[PARAMETER] == registered()
 
@@ -112,8 +115,9 @@ def test_one_that_scales_goes_to_the_least_it_may_have_just_now(it: GuardedEndpo
     it.instances, it.least, it.time = 4, 2, START + 2 * HOUR
     guard.handle({"action": "check"})
     assert (it.instances, changed(it)) == (2, ["UpdateEndpointWeightsAndCapacities"])
-    why = {"endpoint": "sd-g5", "instances": "2", "why": "no request for 1 h"}
-    assert it.told == [("Endpoint Scaled In", why)]
+    ((what, told),) = it.told
+    assert (what, told["instances"]) == ("Endpoint Scaled In", "2")
+    assert told["message"] == "sd-g5: Endpoint Scaled In, no request for 1 h."
 
     it.comes_up()
     it.time += 2 * HOUR

@@ -50,11 +50,9 @@ def hears_of(cloud: ChildCloud, topic: str, name: str) -> str:
     return url
 
 
-def heard(cloud: ChildCloud, url: str) -> list[dict[str, Any]]:
+def heard(cloud: ChildCloud, url: str) -> list[str]:
     got = cloud.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)
-    return [
-        json.loads(json.loads(message["Body"])["Message"]) for message in got.get("Messages", ())
-    ]
+    return [json.loads(message["Body"])["Message"] for message in got.get("Messages", ())]
 
 
 def of_lost_events(app: Synthesized) -> dict[str, Any]:
@@ -80,10 +78,23 @@ def test_a_dead_letter_reaches_a_subscriber_with_what_to_do(
     cloudwatch.put_metric_alarm(AlarmName="lost", AlarmActions=[closed, TOPIC], **alarm)
     sqs.send_message(QueueUrl=letters, MessageBody="an event")
 
-    (told,) = wait_for(lambda: heard(cloud, ear))
+    told = json.loads(wait_for(lambda: heard(cloud, ear))[0])
     assert (told["AlarmName"], told["NewStateValue"]) == ("lost", "ALARM")
     assert told["AlarmDescription"] == alarm["AlarmDescription"]
     assert " 1. Receive the message" in told["AlarmDescription"]
+    assert heard(cloud, deaf) == []
+
+
+def test_an_endpoint_that_was_stopped_reaches_a_subscriber_in_words(cloud: ChildCloud) -> None:
+    ear = hears_of(cloud, TOPIC, "stopped-ear")
+    events, told = cloud.client("events"), "sd-g5: Endpoint Stopped, no request for 2 h."
+    deaf = hears_of(cloud, arn("sns", "closed"), "stopped-deaf")
+    events.put_rule(Name="deaf", EventPattern='{"source": ["sd.endpoints"]}')
+    events.put_targets(Rule="deaf", Targets=[{"Id": "1", "Arn": arn("sns", "closed")}])
+    detail = json.dumps({"endpoint": "sd-g5", "message": told})
+    entry = {"Source": "sd.endpoints", "DetailType": "Endpoint Stopped", "Detail": detail}
+    events.put_events(Entries=[entry])
+    assert [json.loads(each) for each in wait_for(lambda: heard(cloud, ear))] == [told]
     assert heard(cloud, deaf) == []
 
 
