@@ -51,15 +51,19 @@ unit: $(READY)
 e2e: $(READY)
 	@$(PY) -m pytest -m local
 
-# The two halves side by side: end to end is mostly waiting. Its output comes when the other is done.
+# The two halves side by side: end to end is mostly waiting, and longer, so its batches come after
+# the other half. Its output comes when both are done.
 # One thread each for PyTorch: two that spin while they wait for each other take the cores that the
 # other half needs (a bfloat16 compile's test: 16 s so, 210 s otherwise, on 2 busy cores).
 test: export OMP_NUM_THREADS = 1
+test: BATCHES = tests/local/test_e2e_batches.py
 test: lint      ## ruff, mypy, every test: unit, templates, three environments, the local cloud
 	@mkdir -p out
-	@$(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache/local > out/e2e.log 2>&1 & \
+	@$(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache/local \
+	  --ignore $(BATCHES) > out/e2e.log 2>&1 & \
 	end_to_end=$$!; failed=0; \
 	$(PY) -m pytest -m 'not full_size and not local' --durations=10 || failed=1; \
+	$(PY) -m pytest -m local --durations=10 $(BATCHES) || failed=1; \
 	echo "== end to end, out/e2e.log"; \
 	wait $$end_to_end || failed=1; cat out/e2e.log; exit $$failed
 
