@@ -44,7 +44,7 @@ class DeployedApi:
         self.key: str = key["value"]
 
     def prepare(self, outputs: Mapping[str, str]) -> None:
-        """Once the stack is there that the API's needs, if it needs one."""
+        """Once a stack is there that the API's needs."""
 
     def _create(self, stack: str) -> dict[str, str]:
         """Its outputs."""

@@ -69,6 +69,8 @@ class SigningApi(DeployedApi):
         super().__init__(cloud, folder / "out", **context)
 
     def prepare(self, outputs: Mapping[str, str]) -> None:
+        if "ModelBucket" not in outputs:
+            return
         project = self.app.only(self.stack, "AWS::CodeBuild::Project")
         self.cloud.client("s3").put_object(
             Bucket=outputs["ModelBucket"], Key=variables(project)["SD_LAYER"], Body=self.layer

@@ -87,7 +87,7 @@ def test_interrupted_spot_training_starts_again_and_loses_what_was_at_hand(
     lines = [f"{number:02d}" for number in range(24)]
     work = [" ".join(lines[i : i + 4]) for i in range(0, 24, 4)]
     job = TrainingJob.of_fleet(
-        cloud, "interrupted", work, 2, HyperParameters={"seconds": "0.1"}, **SPOT
+        cloud, "interrupted", work, 2, HyperParameters={"seconds": "0.3"}, **SPOT
     )
     wait_for(lambda: len(job.done()) >= 8)
     with fault(cloud, "no-spot-capacity", "interrupted"):
