@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
-.PHONY: up smoke preflight teardown test lint unit e2e snapshot audit bench openapi clean help
+.PHONY: up smoke preflight teardown dashboard test lint unit e2e snapshot audit bench openapi clean help
 
 help:           ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,6 +34,9 @@ preflight: $(READY) ## whether a deploy to AWS can succeed, of all stacks or STA
 
 teardown: $(READY) ## what is left on AWS after `npx cdk destroy --all`; REMOVE=app or all takes it away
 	@$(PY) -m operations teardown $(if $(REMOVE),--remove $(REMOVE)) $(CONTEXT)
+
+dashboard: $(READY) ## docs/dashboard.png anew, of traffic that is made up
+	@$(PY) -m operations dashboard docs/dashboard.png --made-up $(CONTEXT)
 
 lint: $(READY)
 	@$(PY) -m ruff check .

@@ -14,6 +14,7 @@ from local_cloud.ministack.api_gateway import correct_api_gateway
 from local_cloud.ministack.budgets import register_budgets
 from local_cloud.ministack.codebuild import install_codebuild
 from local_cloud.ministack.corrections import correct_cloudformation
+from local_cloud.ministack.dashboards import check_dashboards
 from local_cloud.ministack.deliveries import correct_deliveries
 from local_cloud.ministack.ecr import install_registry
 from local_cloud.ministack.function_logs import install_function_logs
@@ -72,6 +73,7 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     install_registry(settings, registry.batch_get_image, store.config)
     install_resource_arns(settings)
     correct_cloudformation()
+    check_dashboards()
     correct_api_gateway(settings)
     correct_queues(settings)
     correct_deliveries(settings)

@@ -1,15 +1,18 @@
-"""`python -m operations preflight|teardown|list|stop|start`."""
+"""`python -m operations preflight|teardown|list|stop|start|dashboard`."""
 
 import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
 
 from operations.account import Clients, Unanswered
+from operations.dashboard.command import dashboard
 from operations.endpoints import endpoints
 from operations.preflight.command import preflight
 from operations.preflight.plan import NoSuchStack
@@ -47,6 +50,9 @@ def main(arguments: Sequence[str]) -> int:
     for action, does in (("stop", "a stopped one costs nothing"), ("start", "waits until it is")):
         by_hand = commands.add_parser(action, help=f"a variant's endpoint; {does}")
         by_hand.add_argument("variant", help="such as g5")
+    page = commands.add_parser("dashboard", help="its widgets as a picture, of the last 24 hours")
+    page.add_argument("picture", type=Path, help="a PNG to write")
+    page.add_argument("--made-up", action="store_true", help="a day that nobody had; no account")
     for command in commands.choices.values():
         command.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args(arguments)
@@ -64,6 +70,10 @@ def main(arguments: Sequence[str]) -> int:
         clients = clients_of(settings.region)
         if options.command == "teardown":
             return teardown(clients, settings.names, settings.region, options.remove)
+        if options.command == "dashboard":
+            return dashboard(
+                settings, clients, time.time, options.picture, invented=options.made_up
+            )
         variant = getattr(options, "variant", "")
         return endpoints(clients, settings.names, options.command, variant)
     except (SettingsError, NoSuchStack) as error:

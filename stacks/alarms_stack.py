@@ -1,6 +1,10 @@
-"""Who hears of alarms: the topic that all of the app's tell, and its subscribers."""
+"""Who hears of alarms: the topic that all of the app's tell, and its subscribers. And a page of
+figures to look at."""
+
+import json
 
 from aws_cdk import CfnOutput, Environment, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
@@ -8,6 +12,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks.acknowledge import acknowledge
+from stacks.components.dashboard import dashboard_body
 from stacks.settings import Settings
 
 
@@ -73,3 +78,11 @@ class AlarmsStack(Stack):
             "Serverless-EventBusDLQ",
         )
         CfnOutput(self, "AlarmTopic", value=topic.topic_arn)
+        if settings.alarms.dashboard:
+            dashboard = cloudwatch.CfnDashboard(
+                self,
+                "Dashboard",
+                dashboard_name=settings.names.dashboard(settings.region),
+                dashboard_body=json.dumps(dashboard_body(settings)),
+            )
+            CfnOutput(self, "DashboardName", value=dashboard.ref)

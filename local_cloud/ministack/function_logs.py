@@ -1,4 +1,5 @@
-"""A function's log is written under its role, as on AWS: what that may not write is lost."""
+"""A function's log is written under its role, as on AWS: what that may not write is lost, and with
+it the metrics in its lines."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 
 from ministack.services import cloudwatch_logs, lambda_svc
 
+from local_cloud.ministack.embedded_metrics import publish_embedded
 from local_cloud.ministack.identity import (
     RoleUnusable,
     allowed,
@@ -39,10 +41,13 @@ def as_the_role_may(settings: CloudSettings, emit: Callable[..., None]) -> Calla
         stream = settings.arn("logs", f"log-group:{group}:log-stream:{name}")
         return all(allowed(settings, keys[role], f"logs:{action}", stream) for action in actions)
 
-    def wrapped(function: Mapping[str, Any], *rest: Any, **more: Any) -> None:
+    def wrapped(
+        function: Mapping[str, Any], request_id: str, log: str | None, *rest: Any, **more: Any
+    ) -> None:
         # The caller's context has the signature of the request that the function answers.
         with contextlib.suppress(RoleUnusable):
             if Context().run(may_write, function.get("config") or function):
-                emit(function, *rest, **more)
+                emit(function, request_id, log, *rest, **more)
+                publish_embedded(log or "")
 
     return wrapped

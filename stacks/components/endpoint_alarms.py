@@ -57,7 +57,7 @@ class EndpointAlarms(Construct):
                 ),
             ),
             # Microseconds.
-            metric=_metric(INVOCATIONS, "ModelLatency", variant.endpoint_name, "p90"),
+            metric=endpoint_metric(INVOCATIONS, "ModelLatency", variant.endpoint_name, "p90"),
             threshold=slow_after_s(variant, slow_factor) * 1e6,
             period_s=PERIOD_S,
             periods=3,
@@ -82,7 +82,9 @@ class EndpointAlarms(Construct):
                     "failed, mend what the log says and deploy",
                 ),
             ),
-            metric=_metric(INSTANCES, "MemoryUtilization", variant.endpoint_name, "SampleCount"),
+            metric=endpoint_metric(
+                INSTANCES, "MemoryUtilization", variant.endpoint_name, "SampleCount"
+            ),
             threshold=1,
             periods=SILENT_MIN,
             comparison="LessThanThreshold",
@@ -144,7 +146,7 @@ def _failing(scope: Construct, variant: VariantSettings, endpoint: str, log: str
                 "configuration (scaling.min_instances, say) makes a new fleet",
             ),
         ),
-        metric=_metric(INVOCATIONS, "Invocation5XXErrors", endpoint, "Sum"),
+        metric=endpoint_metric(INVOCATIONS, "Invocation5XXErrors", endpoint, "Sum"),
         threshold=3,
         periods=2,
     )
@@ -190,13 +192,14 @@ def _full(scope: Construct, variant: VariantSettings, endpoint: str) -> None:
             f"{name.removesuffix('Utilization')}Full",
             names=variant.names,
             trouble=trouble,
-            metric=_metric(INSTANCES, name, endpoint, "Maximum"),
+            metric=endpoint_metric(INSTANCES, name, endpoint, "Maximum"),
             threshold=FULL[name],
             period_s=PERIOD_S,
             periods=2,
         )
 
 
-def _metric(namespace: str, name: str, endpoint: str, statistic: str) -> Metric:
+def endpoint_metric(namespace: str, name: str, endpoint: str, statistic: str) -> Metric:
+    """One with the dimensions of an endpoint's variant."""
     dimensions = {"EndpointName": endpoint, "VariantName": PRODUCTION_VARIANT}
     return Metric(namespace, name, dimensions, statistic)

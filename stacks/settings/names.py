@@ -89,6 +89,10 @@ class Names:
         """Of the topic that alarms find by its name."""
         return f"{self.prefix}-alarms"
 
+    def dashboard(self, region: str) -> str:
+        """An account has its dashboards in all regions at once."""
+        return f"{self.prefix}-{region}"
+
     @property
     def bulk_jobs(self) -> str:
         """What the names of batches' training jobs begin with."""

@@ -110,6 +110,7 @@ APIS = {
     ),
     "AWS::ApplicationAutoScaling::ScalingPolicy": Api(_SCALING, "PutScalingPolicy"),
     "AWS::CloudWatch::Alarm": Api("cloudwatch", "PutMetricAlarm"),
+    "AWS::CloudWatch::Dashboard": Api("cloudwatch", "PutDashboard"),
     "AWS::CodeBuild::Project": Api("codebuild", "CreateProject"),
     "AWS::DynamoDB::Table": Api(
         "dynamodb",

@@ -148,6 +148,7 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
         *(("AWS::SSM::Parameter", f"/sd/fleets/{v}") for v in ("g5", "djl", "inf2")),
         # By every alarm, whose stacks come and go without the topic's.
         ("AWS::SNS::Topic", "sd-alarms"),
+        ("AWS::CloudWatch::Dashboard", "sd-us-east-1"),
         # By the API, whose stack comes first, and by itself.
         ("AWS::Lambda::Function", "sd-batches"),
         ("AWS::Lambda::Function", "sd-batches-checker"),
