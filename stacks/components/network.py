@@ -50,6 +50,11 @@ class Network:
             "the subnets that the same statements name.",
             f"AwsSolutions-IAM5[Resource::{shown}]",
         )
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            "What is permitted is to use a network interface; no permission of IAM's is managed.",
+            "CKV_AWS_109",
+        )
 
 
 UNSCOPED = (
