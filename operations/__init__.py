@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-# Where the code is that stops and starts endpoints by the clock.
-sys.path.append(str(Path(__file__).parents[1] / "lambda"))
+# The code that stops and starts endpoints by the clock, and the contract that it reads.
+sys.path += [str(Path(__file__).parents[1] / room) for room in ("lambda", "model_assets")]
