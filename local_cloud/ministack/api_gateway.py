@@ -51,6 +51,7 @@ def correct_api_gateway(settings: CloudSettings) -> None:
         settings, gateway._invoke_authorizer_lambda
     )
     gateway._authorize_request_v1 = noting_the_key(gateway._authorize_request_v1)
+    gateway._update_api_key = turning_keys_off(gateway._update_api_key)
     gateway._check_api_key = with_the_source_s_key(gateway._check_api_key)
     gateway._build_lambda_event_v1 = with_the_caller_s_key(gateway._build_lambda_event_v1)
     gateway._call_lambda_raw = if_allowed(settings, within_size(gateway._call_lambda_raw))
@@ -105,6 +106,18 @@ def noting_the_key(authorize: Step) -> Step:
             _FOLLOWED.get().key_value = context[_KEY]
             context = {name: value for name, value in context.items() if name != _KEY}
         return error, context
+
+    return wrapped
+
+
+def turning_keys_off(update: Callable[[str, Any], Response]) -> Callable[[str, Any], Response]:
+    """A patch's value is text, and MiniStack takes any for true."""
+
+    def wrapped(key_id: str, data: Any) -> Response:
+        answer = update(key_id, data)
+        if key := apigateway_v1._api_keys.get(key_id):
+            key["enabled"] = key["enabled"] in (True, "true")
+        return answer
 
     return wrapped
 

@@ -21,6 +21,30 @@ def test_a_key_counts_in_either_header(api: DeployedApi, way: Callable[[str], An
     assert response.status_code == 200, response.text
 
 
+def test_a_key_is_rotated(cloud: ChildCloud, api: DeployedApi) -> None:
+    """As docs/operations.md has it."""
+    gateway, first = cloud.client("apigateway"), api.outputs["ApiKeyId"]
+    (plan,) = gateway.get_usage_plans(keyId=first)["items"]
+    second = gateway.create_api_key(name="second", enabled=True)["id"]
+    gateway.create_usage_plan_key(usagePlanId=plan["id"], keyId=second, keyType="API_KEY")
+    value = gateway.get_api_key(apiKey=second, includeValue=True)["value"]
+
+    def statuses() -> list[int]:
+        keys = (api.key, value)
+        return [api.send("GET", "/models", headers={"x-api-key": k}).status_code for k in keys]
+
+    def turn(enabled: str) -> None:
+        operation = {"op": "replace", "path": "/enabled", "value": enabled}
+        gateway.update_api_key(apiKey=first, patchOperations=[operation])
+
+    assert statuses() == [200, 200]
+    turn("false")
+    assert statuses() == [401, 200]
+    turn("true")
+    gateway.delete_api_key(apiKey=second)
+    assert statuses() == [200, 401]
+
+
 @pytest.mark.parametrize(
     "headers",
     [
