@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from djl.deepspeed_engine import accelerate
 from djl.loading import Machine, load_engine
 from djl.options import DjlOptions
 from g5.inference import load as load_g5
@@ -27,6 +28,7 @@ from tests.fakes import compiled_model
 from tests.fakes.deepspeed import DeepSpeedDouble
 from tests.fakes.serving import WEIGHTS, FakeParts, LogDouble, config, make_artifact
 
+CPU = torch.device("cpu")
 TEXTS = ["a red heart", "a crimson heart on a white background", "two blue stars", "x"]
 TOO_LONG = "a heart " * 60
 COSINE = 0.999
@@ -39,7 +41,7 @@ def matrix(answer: Embeddings) -> np.ndarray:
 
 @cache
 def eager() -> Parts:
-    return load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
+    return load_diffusers(WEIGHTS, dtype=torch.float32, device=CPU)
 
 
 def test_a_vector_is_the_last_hidden_state_at_the_end_of_the_text_normalised() -> None:
@@ -59,19 +61,22 @@ def test_a_vector_is_the_last_hidden_state_at_the_end_of_the_text_normalised() -
     assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-6
 
 
-def load_djl(folder: Path, **options: str) -> Parts:
-    machine = Machine(torch.device("cpu"), True, DeepSpeedDouble, lambda _: True)
-    given = DjlOptions.from_properties({"model_id": str(folder), **options})
-    return load_engine(given, config(SD_SIZES="64x64"), LogDouble(), machine).parts
+def load_djl(folder: Path) -> Parts:
+    options = DjlOptions.from_properties({"model_id": str(folder), "acceleration": "pytorch"})
+    machine = Machine(CPU, False, DeepSpeedDouble)
+    return load_engine(options, config(SD_SIZES="64x64"), LogDouble(), machine).parts
+
+
+def on_deepspeed(folder: Path, *, cuda_graph: bool) -> Parts:
+    parts = load_diffusers(folder, dtype=torch.float16, device=CPU, max_pictures_per_pass=3)
+    return accelerate(parts, DeepSpeedDouble(), cuda_graph=cuda_graph)
 
 
 LOADERS: dict[str, Callable[[Path], Parts]] = {
     "g5": lambda folder: load_g5(folder, config()),
-    "djl on PyTorch": lambda folder: load_djl(folder, acceleration="pytorch"),
-    "djl on DeepSpeed": lambda folder: load_djl(folder, acceleration="deepspeed"),
-    "djl in a CUDA graph": lambda folder: load_djl(
-        folder, acceleration="deepspeed", enable_cuda_graph="true"
-    ),
+    "djl": load_djl,
+    "djl on DeepSpeed": lambda folder: on_deepspeed(folder, cuda_graph=False),
+    "djl in a CUDA graph": lambda folder: on_deepspeed(folder, cuda_graph=True),
     "inf2": lambda _: load_inf2(compiled_model.artifact(), compiled_model.config()),
     "inf2 in bfloat16": lambda _: load_inf2(
         compiled_model.artifact(dtype="bfloat16"), compiled_model.config()
