@@ -11,7 +11,7 @@ Hugging Face toolkit turns every exception of a handler into a 400. Two statuses
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from botocore.exceptions import (
@@ -31,14 +31,17 @@ from front_door.errors import (
     EndpointOverloaded,
     EndpointThrottled,
     EndpointTimeout,
+    EndpointTooOld,
     EndpointUnavailable,
     FrontDoorError,
     InvalidRequest,
 )
 from front_door.generation import GenerationRequest
+from sd_contract.embeddings import Embeddings, embeddings_invocation, is_too_old
 from sd_contract.fields import PUBLIC_NAMES, Problem
 from sd_contract.invocation import INVALID_REQUEST, JSON, Answer, ContainerError, Invocation
 from sd_contract.limits import INVOCATION_BYTES
+from sd_contract.registration import Registration
 
 _SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 
@@ -96,15 +99,38 @@ def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: 
                 "body_too_large",
             )
         )
+    return _read(_invoke(runtime, request.variant, body, request_id), request.invocation)
+
+
+def embed(
+    runtime: SageMakerRuntime, variant: Registration, texts: Sequence[str], request_id: str
+) -> Embeddings:
+    """As `generate`; EndpointTooOld where the container is older than embeddings."""
+    payload = _invoke(runtime, variant, embeddings_invocation(texts), request_id)
+    try:
+        answer = Embeddings.from_json(payload)
+    except ContainerError as error:
+        raise _from_container_error(error, "container status 200", EndpointError) from None
+    except ValueError as error:
+        raise EndpointError(f"answer not in the contract: {error}") from None
+    if len(answer.vectors) != len(texts):
+        counted = f"{len(answer.vectors)} vectors of {len(texts)} texts"
+        raise EndpointError(f"answer not in the contract: {counted}")
+    return answer
+
+
+def _invoke(
+    runtime: SageMakerRuntime, variant: Registration, body: bytes, request_id: str
+) -> bytes:
     try:
         response = runtime.invoke_endpoint(
-            EndpointName=request.variant.endpoint_name,
+            EndpointName=variant.endpoint_name,
             ContentType=JSON,
             Accept=JSON,
             CustomAttributes=f"request_id={request_id}",
             Body=body,
         )
-        payload = response["Body"].read()
+        payload: bytes = response["Body"].read()
     except ReadTimeoutError as error:
         raise EndpointTimeout(str(error)) from error
     except ConnectionError as error:  # there was none
@@ -115,7 +141,7 @@ def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: 
         raise _from_client_error(error.response) from error
     except BotoCoreError as error:
         raise EndpointError(str(error)) from error
-    return _read(payload, request.invocation)
+    return payload
 
 
 def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:
@@ -172,6 +198,8 @@ def _djl_error(body: str | bytes) -> tuple[str, str]:
 def _from_container_error(
     error: ContainerError, where: str, failure: type[FrontDoorError]
 ) -> FrontDoorError:
+    if is_too_old(error):
+        return EndpointTooOld(where)
     if error.kind != INVALID_REQUEST:
         return failure(f"{where}: {error.kind}: {error}")
     field = error.field and PUBLIC_NAMES.get(error.field, error.field)

@@ -1,5 +1,5 @@
-"""The API's document: prose, paths and examples by hand (openapi.json beside this file, and
-openapi_batches.json), what the contract and the tables of this package state from them.
+"""The API's document: prose, paths and examples by hand (openapi.json beside this file, and two
+more of the name), what the contract and the tables of this package state from them.
 
 `python -m front_door.openapi docs/openapi.json` writes what holds whatever is deployed.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from front_door.api_gateway import FAILURES, INTERNAL
+from front_door.embedding import EMBEDDING
 from front_door.errors import InvalidRequest
 from front_door.generation import AUTO, EDIT, GENERATION, Form, line_form, parse_fields
 from front_door.picture_bucket import KEY_PATTERN
@@ -23,7 +24,7 @@ from sd_contract.registration import KINDS, Registration
 from sd_contract.size import PATTERN
 
 _BY_HAND = Path(__file__).with_name("openapi.json")
-_BATCHES_BY_HAND = Path(__file__).with_name("openapi_batches.json")
+_MORE_BY_HAND = [_BY_HAND.with_name(f"openapi_{name}.json") for name in ("embeddings", "batches")]
 _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "steps": 30},
     {"prompt": "x", "quality": "hd"},
@@ -37,14 +38,15 @@ _MISTAKES: tuple[Mapping[str, Any], ...] = (
 def document() -> dict[str, Any]:
     """Whatever is deployed."""
     written: dict[str, Any] = json.loads(_BY_HAND.read_text())
-    batches = json.loads(_BATCHES_BY_HAND.read_text())
-    written["paths"] |= batches["paths"]
-    for part, found in batches["components"].items():
-        written["components"][part] |= found
+    for more in (json.loads(path.read_text()) for path in _MORE_BY_HAND):
+        written["paths"] |= more["paths"]
+        for part, found in more["components"].items():
+            written["components"][part] |= found
     schemas, responses = (written["components"][part] for part in ("schemas", "responses"))
     schemas["GenerationRequest"] |= _request(GENERATION)
     schemas["EditRequest"] |= _request(EDIT)
     schemas["EditForm"] |= _form(EDIT)
+    schemas["EmbeddingRequest"] |= _request(EMBEDDING)
     schemas["GenerationLine"] |= _request(line_form(GENERATION))
     schemas["EditLine"] |= _request(line_form(EDIT))
     schemas["FileAnnouncement"]["properties"]["bytes"]["maximum"] = FILE_BYTES

@@ -323,6 +323,9 @@ GENERATION = (*GENERATION, Field("eta", Number(0.0, 1.0), ("eta",), "How much no
         ("inf2/inference.py", False, set()),
         ("inf2/Dockerfile", False, set()),
         ("sd_serving/server.py", False, set()),
+        ("sd_contract/embeddings.py", False, set()),
+        ("sd_serving/embeddings.py", False, set()),
+        ("sd_serving/between_steps.py", False, set()),
     ],
 )
 def test_sources_count_where_they_are_used(
