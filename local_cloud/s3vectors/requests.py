@@ -66,8 +66,11 @@ def floats(data: Request, vectors: Vectors) -> Floats:
         )
     if not set(map(type, numbers)) <= {int, float}:
         raise ValueError("vector must contain numbers only")
-    with np.errstate(over="ignore"):
-        row: Floats = np.array(numbers, np.float64).astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            row: Floats = np.array(numbers, np.float64).astype(np.float32)
+    except OverflowError:
+        row = np.array([np.inf], np.float32)
     if not np.isfinite(row).all():
         raise ValueError("vector must contain only valid floating-point values")
     if vectors.metric == "cosine" and not row.any():

@@ -147,6 +147,7 @@ def test_what_the_app_doesn_t_use_says_so(
         ([1, 2, 3], {}, "vector must have length 2, but has length 3"),
         ([0, 0], {}, "cosine distance does not support vectors with zero norm"),
         ([1, float("nan")], {}, "only valid floating-point values"),
+        ([1, 10**400], {}, "only valid floating-point values"),
         ([1, 1e39], {}, "only valid floating-point values"),
         ([1, "1"], {}, "numbers only"),
         ([1, True], {}, "numbers only"),
