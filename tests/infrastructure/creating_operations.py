@@ -240,8 +240,6 @@ APIS = {
         renamed={"RedrivePolicy": "Attributes/RedrivePolicy"},
         documents=["RedrivePolicy"],
     ),
-    "AWS::S3Vectors::Index": Api("s3vectors", "CreateIndex"),
-    "AWS::S3Vectors::VectorBucket": Api("s3vectors", "CreateVectorBucket"),
     "AWS::SNS::Topic": Api("sns", "CreateTopic", renamed={"TopicName": "Name"}),
     "AWS::SNS::TopicPolicy": Api(
         "sns",

@@ -104,20 +104,6 @@ IDENTITIES = {
     "AWS::S3::Bucket": Identity(
         attributes={"Arn": "arn:aws:s3:::{name}"}, longest=63, named_by="BucketName", lower=True
     ),
-    "AWS::S3Vectors::Index": Identity(
-        "arn:aws:s3vectors:{region}:{account}:bucket/vectors/index/{name}",
-        {"IndexArn": "{ref}"},
-        63,
-        "IndexName",
-        lower=True,
-    ),
-    "AWS::S3Vectors::VectorBucket": Identity(
-        "arn:aws:s3vectors:{region}:{account}:bucket/{name}",
-        {"VectorBucketArn": "{ref}"},
-        63,
-        "VectorBucketName",
-        lower=True,
-    ),
     "AWS::SNS::Topic": Identity(
         "arn:aws:sns:{region}:{account}:{name}", longest=256, named_by="TopicName"
     ),
