@@ -96,7 +96,7 @@ def test_a_role_may_do_what_its_policy_says_on_this_index(cloud: ChildCloud) -> 
         reader.delete_vector_bucket(vectorBucketName="guarded")
     # What reads a vector's metadata takes another permission.
     for further in ({"returnMetadata": True}, {"filter": {"model": "sd21"}}):
-        with pytest.raises(ClientError, match=r"403|s3vectors:GetVectors on resource") as error:
+        with pytest.raises(ClientError, match="s3vectors:GetVectors on resource") as error:
             reader.query_vectors(**names, **query, **further)
         assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
     with pytest.raises(ClientError, match="s3vectors:GetVectors on resource"):
