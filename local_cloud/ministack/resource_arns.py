@@ -70,7 +70,7 @@ def corrected_arn(
     body: bytes,
 ) -> str:
     """AWS's, where MiniStack has `said` this one; "*" where the action has none."""
-    if service not in ("sagemaker", "codebuild", "ssm", "ecr", "logs"):
+    if service not in ("sagemaker", "codebuild", "ssm", "ecr", "logs", "s3vectors"):
         return said
     parts = path.strip("/").split("/")
     if service == "sagemaker" and parts[0] == "endpoints" and len(parts) > 1:
@@ -79,6 +79,8 @@ def corrected_arn(
         request = json.loads(body or b"{}")
     except ValueError:
         return said
+    if service == "s3vectors":
+        return vectors_arn(settings, request)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     if service == "sagemaker":
         for member, kind in _SAGEMAKER.items():
@@ -100,3 +102,17 @@ def corrected_arn(
         before, _, repository = said.rpartition(f":{settings.account}:")
         return f"{before}:{request['registryId']}:{repository}"
     return said
+
+
+def vectors_arn(settings: CloudSettings, request: Mapping[str, Any]) -> str:
+    """Of the index that a request of S3 Vectors names, or else of the vector bucket; "*" where it
+    names neither (Amazon S3 user guide, s3-vectors-access-management)."""
+    if arn := request.get("indexArn"):
+        return str(arn)
+    name = request.get("vectorBucketName")
+    bucket = request.get("vectorBucketArn") or (
+        name and settings.arn("s3vectors", f"bucket/{name}")
+    )
+    if not bucket:
+        return "*"
+    return f"{bucket}/index/{request['indexName']}" if request.get("indexName") else str(bucket)
