@@ -36,6 +36,7 @@ from front_door.errors import (
     InvalidRequest,
 )
 from front_door.generation import GenerationRequest
+from sd_contract.embeddings import embeddings_invocation, read_embeddings
 from sd_contract.fields import PUBLIC_NAMES, Problem
 from sd_contract.invocation import INVALID_REQUEST, JSON, Answer, ContainerError, Invocation
 from sd_contract.limits import INVOCATION_BYTES
@@ -96,15 +97,32 @@ def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: 
                 "body_too_large",
             )
         )
+    payload = _invoke(runtime, request.variant.endpoint_name, body, request_id)
+    return _read(payload, request.invocation)
+
+
+def embed(runtime: SageMakerRuntime, endpoint_name: str, text: str, request_id: str) -> list[float]:
+    """The text's vector. Raises as `generate`."""
+    payload = _invoke(runtime, endpoint_name, embeddings_invocation([text]), request_id)
+    try:
+        [vector] = read_embeddings(payload)
+    except ContainerError as error:
+        raise _from_container_error(error, "container status 200", EndpointError) from None
+    except ValueError as error:
+        raise EndpointError(f"answer not in the contract: {error}") from None
+    return vector
+
+
+def _invoke(runtime: SageMakerRuntime, endpoint_name: str, body: bytes, request_id: str) -> bytes:
     try:
         response = runtime.invoke_endpoint(
-            EndpointName=request.variant.endpoint_name,
+            EndpointName=endpoint_name,
             ContentType=JSON,
             Accept=JSON,
             CustomAttributes=f"request_id={request_id}",
             Body=body,
         )
-        payload = response["Body"].read()
+        payload: bytes = response["Body"].read()
     except ReadTimeoutError as error:
         raise EndpointTimeout(str(error)) from error
     except ConnectionError as error:  # there was none
@@ -115,7 +133,7 @@ def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: 
         raise _from_client_error(error.response) from error
     except BotoCoreError as error:
         raise EndpointError(str(error)) from error
-    return _read(payload, request.invocation)
+    return payload
 
 
 def _from_client_error(response: Mapping[str, Any]) -> FrontDoorError:

@@ -74,9 +74,7 @@ class RequestLog:
             self._facts |= prompts
         else:
             private += prompts.values()
-        for text in filter(None, private):
-            spellings = (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text))
-            self._private += [text, *(spelling[1:-1] for spelling in spellings)]
+        self.hide(*private)
         if fields.end_user:
             self._facts["user"] = hashlib.sha256(fields.end_user.encode()).hexdigest()[:16]
 
@@ -116,6 +114,15 @@ class RequestLog:
             **({} if cost is None else {"usd_per_picture": cost}),
         }
         self._facts |= {"prompt_tokens": answer.prompt_tokens, "warnings": len(answer.warnings)}
+
+    def not_kept(self, error: FrontDoorError) -> None:
+        self._facts["not_kept"] = self._redacted(f"{type(error).__name__}: {error}")
+
+    def hide(self, *texts: str | None) -> None:
+        """What no error's text may show."""
+        for text in filter(None, texts):
+            spellings = (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text))
+            self._private += [text, *(spelling[1:-1] for spelling in spellings)]
 
     def failed(self, error: Exception) -> None:
         """A caller's mistake is a code and a field; ours comes with its text, an unforeseen one

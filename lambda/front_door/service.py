@@ -17,9 +17,13 @@ from front_door.errors import (
     EndpointStopped,
     EndpointThrottled,
     EndpointUnavailable,
+    GalleryError,
+    GalleryNotDeployed,
+    InvalidRequest,
     MethodNotAllowed,
     RouteNotFound,
 )
+from front_door.gallery import Gallery, not_deployed
 from front_door.generation import EDIT, GENERATION, RequestFields, complete, parse_fields
 from front_door.generation import GenerationRequest as Generation
 from front_door.picture_bucket import PictureBucket
@@ -49,6 +53,7 @@ class FrontDoor:
     runtime: Callable[[int], SageMakerRuntime]
     pictures: PictureBucket
     credentials: ContentCredentials | None = None
+    gallery: Gallery | None = None
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     draw_seed: Callable[[], int] = draw_seed
@@ -79,6 +84,7 @@ class FrontDoor:
 
     def _draw(self, fields: RequestFields, log: RequestLog) -> Mapping[str, Any]:
         log.asked(fields, log_prompts=self.config.log_prompts)
+        gallery = self._gallery_for(fields)
         variant = self.registry.resolve(fields.model)
         check_answers(variant)
         generation = self._with_edit(complete(fields, variant, self.draw_seed), fields)
@@ -88,7 +94,8 @@ class FrontDoor:
         log.planned(generation, estimated_s, namespace=namespace, now_s=self.now())
         check_time(generation, picture_time, self.config.endpoint_timeout_s)
 
-        if generation.response_format == "url":
+        in_bucket = generation.response_format == "url" or gallery is not None
+        if in_bucket:
             self.pictures.s3.start()
         with log.stage("endpoint"):
             try:
@@ -106,16 +113,48 @@ class FrontDoor:
         with log.stage("storage"):
             if self.credentials:
                 answer = self.credentials.signed(generation, answer, log.request_id)
-            urls = None
-            if generation.response_format == "url":
-                urls = self.pictures.store(answer, request_id=log.request_id, now_s=self.now())
+            urls: list[str] | None = None
+            ids: list[str] = []
+            now_s = self.now()
+            if in_bucket:
+                urls = self.pictures.store(answer, request_id=log.request_id, now_s=now_s)
+            if gallery:
+                answer, ids = self._kept(gallery, generation, answer, now_s, log)
+            if generation.response_format != "url":
+                urls = None
         return generation_body(
             generation,
             answer,
-            picture_bodies(answer, urls),
+            picture_bodies(answer, urls, ids),
             created=int(self.now()),
             timings_ms={**log.stages_ms, "total": log.total_ms()},
         )
+
+    def _gallery_for(self, fields: RequestFields) -> Gallery | None:
+        """What keeps the pictures. Raises InvalidRequest where they are to be kept and can't."""
+        if fields.store and self.gallery is None:
+            raise InvalidRequest(Problem("store", f"store: {not_deployed()}", "no_gallery"))
+        wanted = self.config.store if fields.store is None else fields.store
+        return self.gallery if wanted else None
+
+    def _kept(
+        self,
+        gallery: Gallery,
+        generation: Generation,
+        answer: Answer,
+        now_s: float,
+        log: RequestLog,
+    ) -> tuple[Answer, list[str]]:
+        """The pictures' ids; without them where the gallery fails, with a warning: what is drawn is
+        answered all the same."""
+        keys = self.pictures.keys(answer, request_id=log.request_id, now_s=now_s)
+        try:
+            return answer, gallery.keep(generation, answer.seeds, keys, now_s)
+        except (GalleryNotDeployed, GalleryError) as error:
+            log.not_kept(error)
+            why = str(error) if isinstance(error, GalleryNotDeployed) else "The gallery failed."
+            warning = f"store: the pictures are not kept. {why}"
+            return replace(answer, warnings=(*answer.warnings, warning)), []
 
     def _with_edit(self, generation: Generation, fields: RequestFields) -> Generation:
         edit = None
