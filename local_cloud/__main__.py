@@ -1,4 +1,4 @@
-"""`python -m local_cloud serve|up|smoke|bench`."""
+"""`python -m local_cloud serve|up|smoke|bench|vectors`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ def main(arguments: list[str]) -> int:
         help="the same, deploy the other variants, benchmark all, end; further arguments go to"
         " `python -m benchmark run`",
     )
+    vectors_parser = commands.add_parser("vectors", help="how long S3 Vectors' queries take here")
+    vectors_parser.add_argument("--count", type=int, default=100_000)
+    vectors_parser.add_argument("--dimension", type=int, default=1024)
     options, further = parser.parse_known_args(arguments)
     if further and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(further)}")
@@ -42,6 +45,11 @@ def main(arguments: list[str]) -> int:
         state = options.state or REPOSITORY / ".local" / f"serve-{os.getpid()}"
         serve(CloudSettings(port, state, invoke_timeout_s=options.invoke_timeout),
               until_eof=options.until_eof)  # fmt: skip
+        return 0
+    if options.command == "vectors":
+        from local_cloud.s3vectors.speed import measure
+
+        print(measure(options.count, options.dimension))
         return 0
     from local_cloud.bench import bench
     from local_cloud.running import run_command

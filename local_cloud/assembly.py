@@ -28,9 +28,12 @@ from local_cloud.ministack.routes import (
     install_sagemaker,
     install_scaling,
     install_service_quotas,
+    install_vectors,
 )
 from local_cloud.ministack.transactions import correct_transactions
 from local_cloud.ministack.web_acls import register_associations
+from local_cloud.s3vectors.cloudformation import register_vector_types
+from local_cloud.s3vectors.service import S3Vectors
 from local_cloud.sagemaker.cloudformation import register_sagemaker_types
 from local_cloud.sagemaker.control import SageMakerControl
 from local_cloud.sagemaker.runtime import InvokeEndpoint
@@ -59,10 +62,13 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     )
     install_scaling(scaling.call)
     install_service_quotas(ServiceQuotas(settings).call)
+    vectors = S3Vectors(settings)
+    install_vectors(settings, vectors.call)
     types = {name.removeprefix("ml.") for name in instance_types(settings.region)}
     install_offerings(settings, types)
     register_sagemaker_types(control)
     register_scaling_types(scaling.call)
+    register_vector_types(vectors.call)
     register_associations()
     register_network_types(settings)
     register_budgets(settings.account)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ministack.core import iam_actions
 
+from local_cloud.s3vectors.requests import resource_arn
 from local_cloud.settings import CloudSettings
 
 # Which member of a request names the resource an operation is allowed on, and the ARN's kind.
@@ -70,7 +71,7 @@ def corrected_arn(
     body: bytes,
 ) -> str:
     """AWS's, where MiniStack has `said` this one; "*" where the action has none."""
-    if service not in ("sagemaker", "codebuild", "ssm", "ecr", "logs"):
+    if service not in ("sagemaker", "codebuild", "ssm", "ecr", "logs", "s3vectors"):
         return said
     parts = path.strip("/").split("/")
     if service == "sagemaker" and parts[0] == "endpoints" and len(parts) > 1:
@@ -79,6 +80,8 @@ def corrected_arn(
         request = json.loads(body or b"{}")
     except ValueError:
         return said
+    if service == "s3vectors":
+        return resource_arn(settings, request)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     if service == "sagemaker":
         for member, kind in _SAGEMAKER.items():

@@ -13,6 +13,7 @@ from ministack.core.concurrency import run_reentrant
 from local_cloud.api_shapes import BadRequest
 from local_cloud.ministack.answers import Response, answering, refusal
 from local_cloud.ministack.identity import denied
+from local_cloud.s3vectors.requests import reads_vectors, resource_arn
 from local_cloud.settings import CloudSettings
 
 Control = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
@@ -21,6 +22,8 @@ Invoke = Callable[[str, Mapping[str, str], bytes], Response]
 """(endpoint, headers with small letters, body)"""
 
 DEREGISTER = "application-autoscaling:DeregisterScalableTarget"
+# User guide, s3-vectors-limitations: 20 MiB (the sentence: open-webui/open-webui#16527).
+MAX_VECTORS_BODY = 20 * 2**20
 # The operations whose request names a role that SageMaker then acts under.
 _ROLE_MEMBERS = {"CreateModel": "ExecutionRoleArn", "CreateTrainingJob": "RoleArn"}
 
@@ -79,16 +82,9 @@ class SageMakerRoutes:
     ) -> None:
         """Whoever hands SageMaker a role must be allowed to pass it."""
         role = request.get(_ROLE_MEMBERS.get(operation, ""))
-        caller = router.extract_access_key_id(headers, {})
         to = {"iam:PassedToService": "sagemaker.amazonaws.com"}
-        if isinstance(role, str) and (
-            who := denied(self._settings, caller, "iam:PassRole", role, to)
-        ):
-            raise BadRequest(
-                "AccessDeniedException",
-                f"User: {who} is not authorized to perform: iam:PassRole on resource: {role} "
-                "because no identity-based policy allows the iam:PassRole action",
-            )
+        if isinstance(role, str):
+            _check_allowed(self._settings, headers, "iam:PassRole", role, to)
 
     def _check_deregister(
         self, operation: str, request: Mapping[str, Any], headers: dict[str, str]
@@ -106,6 +102,26 @@ class SageMakerRoutes:
                 "and the IAM identity used to invoke DeleteEndpoint does not have "
                 f"{action} permission to deregister the scalable target.",
             )
+
+
+def _check_allowed(
+    settings: CloudSettings,
+    headers: dict[str, str],
+    action: str,
+    resource: str,
+    context: Mapping[str, str] | None = None,
+    *,
+    status: int = 400,
+) -> None:
+    """What a request takes beside the permission of its operation."""
+    caller = router.extract_access_key_id(headers, {})
+    if who := denied(settings, caller, action, resource, context):
+        raise BadRequest(
+            "AccessDeniedException",
+            f"User: {who} is not authorized to perform: {action} on resource: {resource} "
+            f"because no identity-based policy allows the {action} action",
+            status,
+        )
 
 
 def install_scaling(call: Control) -> None:
@@ -134,6 +150,33 @@ def _install_json(name: str, target: str, call: Control) -> None:
         return result
 
     _install(name, f"{target}.", rf"{name}\.", handle)
+
+
+def install_vectors(settings: CloudSettings, call: Control) -> None:
+    """The same for S3 Vectors, whose operations are paths."""
+
+    def perform(operation: str, headers: dict[str, str], body: bytes) -> Mapping[str, Any]:
+        if len(body) > MAX_VECTORS_BODY:
+            raise BadRequest("ValidationException", "Request body exceeds max allowed size")
+        request = json.loads(body or b"{}")
+        if reads_vectors(operation, request):
+            arn = resource_arn(settings, request)
+            _check_allowed(settings, headers, "s3vectors:GetVectors", arn, status=403)
+        return call(operation, request)
+
+    async def handle(
+        _method: str, path: str, headers: dict[str, str], body: bytes, _query: Mapping[str, Any]
+    ) -> Response:
+        result: Response = await run_reentrant(
+            answering(lambda _: perform(path.strip("/"), headers, body)),
+            {},
+            thread_name="s3vectors",
+        )
+        return result
+
+    # No request has a target that begins so.
+    _install("s3vectors", "S3Vectors.", r"s3vectors\.", handle)
+    iam_actions._BOTOCORE_SERVICE_MAP["s3vectors"] = ["s3vectors"]
 
 
 def install_sagemaker(routes: SageMakerRoutes) -> None:
