@@ -1,5 +1,6 @@
-"""The API's document: prose, paths and examples by hand (openapi.json beside this file, and
-openapi_batches.json), what the contract and the tables of this package state from them.
+"""The API's document: prose, paths and examples by hand (openapi.json beside this file,
+openapi_batches.json and openapi_gallery.json), what the contract and the tables of this package
+state from them.
 
 `python -m front_door.openapi docs/openapi.json` writes what holds whatever is deployed.
 """
@@ -13,17 +14,22 @@ from typing import Any
 
 from front_door.api_gateway import FAILURES, INTERNAL
 from front_door.errors import InvalidRequest
+from front_door.gallery import not_deployed
 from front_door.generation import AUTO, EDIT, GENERATION, Form, line_form, parse_fields
 from front_door.picture_bucket import KEY_PATTERN
 from front_door.request_body import PICTURES
 from sd_contract.batch import FILE_BYTES
+from sd_contract.fields import EDIT as CONTRACT_EDIT
 from sd_contract.fields import SEED, Field, Text
+from sd_contract.gallery import ID_PATTERN
 from sd_contract.invocation import STAGES
 from sd_contract.registration import KINDS, Registration
 from sd_contract.size import PATTERN
 
 _BY_HAND = Path(__file__).with_name("openapi.json")
-_BATCHES_BY_HAND = Path(__file__).with_name("openapi_batches.json")
+_MORE_BY_HAND = tuple(
+    Path(__file__).with_name(f"openapi_{part}.json") for part in ("batches", "gallery")
+)
 _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "steps": 30},
     {"prompt": "x", "quality": "hd"},
@@ -32,15 +38,18 @@ _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "n": 5},
 )
 """Whose answers the document shows."""
+_KEPT = ["prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "strength"]
+"""What is answered of a kept picture as it was asked for."""
 
 
 def document() -> dict[str, Any]:
     """Whatever is deployed."""
     written: dict[str, Any] = json.loads(_BY_HAND.read_text())
-    batches = json.loads(_BATCHES_BY_HAND.read_text())
-    written["paths"] |= batches["paths"]
-    for part, found in batches["components"].items():
-        written["components"][part] |= found
+    for by_hand in _MORE_BY_HAND:
+        more = json.loads(by_hand.read_text())
+        written["paths"] |= more["paths"]
+        for part, found in more["components"].items():
+            written["components"][part] |= found
     schemas, responses = (written["components"][part] for part in ("schemas", "responses"))
     schemas["GenerationRequest"] |= _request(GENERATION)
     schemas["EditRequest"] |= _request(EDIT)
@@ -50,6 +59,11 @@ def document() -> dict[str, Any]:
     schemas["FileAnnouncement"]["properties"]["bytes"]["maximum"] = FILE_BYTES
     schemas["Image"]["properties"]["seed"] = SEED.schema()
     schemas["Timings"] |= _times(*STAGES, "endpoint", "storage", "total")
+    kept = schemas["KeptPicture"]["properties"]
+    drawn_by = {field.name: field.allowed.schema() for field in CONTRACT_EDIT}
+    kept |= {name: drawn_by[name] for name in _KEPT}
+    kept["id"]["pattern"] = schemas["Image"]["properties"]["id"]["pattern"] = ID_PATTERN
+    schemas["SimilarPicture"]["properties"] |= kept
     answered = schemas["GenerationResponse"]
     of_pictures = {"type": "object", "additionalProperties": False, **_times(*STAGES)}
     schemas["BatchPictures"] |= {
@@ -73,6 +87,10 @@ def document() -> dict[str, Any]:
     for error in map(_refusal, _MISTAKES):
         answer = _error(str(error), "invalid_request_error", error.code, error.param)
         examples["BadRequest"][error.code] = answer
+    for response in ("NoKeptPicture", "NoGallery"):
+        missing = not_deployed()
+        answer = _error(str(missing), "invalid_request_error", missing.code)
+        examples[response][missing.code] = answer
     names = {429: "TooMany", 500: "Internal", 503: "Unavailable", 504: "Timeout"}
     for failure in (*FAILURES.values(), INTERNAL):
         answer = _error(failure.message, failure.type, failure.code)

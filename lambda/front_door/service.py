@@ -133,7 +133,9 @@ class FrontDoor:
     def _gallery_for(self, fields: RequestFields) -> Gallery | None:
         """What keeps the pictures. Raises InvalidRequest where they are to be kept and can't."""
         if fields.store and self.gallery is None:
-            raise InvalidRequest(Problem("store", f"store: {not_deployed()}", "no_gallery"))
+            raise InvalidRequest(
+                Problem("store", f"store: {not_deployed()}", "gallery_not_deployed")
+            )
         wanted = self.config.store if fields.store is None else fields.store
         return self.gallery if wanted else None
 
@@ -202,4 +204,5 @@ class FrontDoor:
             self.config.endpoint_timeout_s,
             api_url=request.base_url,
             pictures_url=self.pictures.url,
+            gallery=self.gallery is not None,
         )

@@ -119,15 +119,16 @@ class FakeQueue:
     fails: Exception | None = None
     messages: list[str] = field(default_factory=list)
 
-    def send_message(self, QueueUrl: str, MessageBody: str) -> None:
-        assert QueueUrl == QUEUE_URL
-        # SQS's own limit (its guide, quotas-messages).
-        assert len(MessageBody.encode()) <= 262_144
+    def send_message(self, **kwargs: Any) -> None:
+        assert kwargs.keys() == {"QueueUrl", "MessageBody"}
+        assert kwargs["QueueUrl"] == QUEUE_URL
+        # SQS's own limit, until lately (its guide, quotas-messages).
+        assert len(kwargs["MessageBody"].encode()) <= 262_144
         if self.fails:
             raise self.fails
         if not self.there:
             raise client_error("AWS.SimpleQueueService.NonExistentQueue")
-        self.messages.append(MessageBody)
+        self.messages.append(kwargs["MessageBody"])
 
 
 @dataclass
@@ -138,13 +139,14 @@ class FakeFunctions:
     there: bool = True
     error: str = ""
 
-    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
-        assert FunctionName == "sd-gallery"
+    def invoke(self, **kwargs: Any) -> dict[str, Any]:
+        assert kwargs.keys() == {"FunctionName", "Payload"}
+        assert kwargs["FunctionName"] == "sd-gallery"
         if not self.there:
             raise client_error("ResourceNotFoundException")
         if self.error:
             return {"FunctionError": self.error, "Payload": io.BytesIO(b'{"errorMessage": "x"}')}
-        answered = json.dumps(self.answer(json.loads(Payload)))
+        answered = json.dumps(self.answer(json.loads(kwargs["Payload"])))
         return {"Payload": io.BytesIO(answered.encode())}
 
 

@@ -234,6 +234,8 @@ APIS = {
         renamed={"PolicyDocument": "Policy"},
         documents=["PolicyDocument"],
     ),
+    "AWS::S3Vectors::Index": Api("s3vectors", "CreateIndex"),
+    "AWS::S3Vectors::VectorBucket": Api("s3vectors", "CreateVectorBucket"),
     "AWS::SNS::Subscription": Api(
         "sns",
         "Subscribe",

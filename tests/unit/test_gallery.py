@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from gallery.keeping import DAY_S
+from gallery.removals.handler import remove
 from gallery.worker.handler import work
 from sd_contract.gallery import MOST_SIMILAR, Drawn, index_name, is_id
 from tests.fakes import gallery as fakes
@@ -207,7 +208,7 @@ def test_a_deletion_that_died_half_way_is_ended_by_the_stream(world: World) -> N
     world.vectors.fails = [client_error("ServiceUnavailableException")]
     assert world.delete(id)[0] == 500
     assert world.vectors.keys(world.index) == {id}
-    fakes.remove({"Records": [stream_record(row)]}, lambda: world.kept)
+    remove({"Records": [stream_record(row)]}, lambda: world.kept)
     assert world.vectors.keys(world.index) == set()
     assert world.files() == set()
 
