@@ -15,6 +15,7 @@ from front_door.errors import (
     EndpointStopped,
     EndpointThrottled,
     EndpointTimeout,
+    EndpointTooOld,
     EndpointUnavailable,
     FrontDoorError,
     GalleryNotDeployed,
@@ -88,6 +89,12 @@ FAILURES: dict[type[Exception], _Answer] = {
         "server_error",
         "model_interrupted",
         "The model stopped before it answered; the same request may stop it again.",
+    ),
+    EndpointTooOld: _Answer(
+        503,
+        "server_error",
+        "model_too_old",
+        "The model's container is older than embeddings; a deploy of its stack brings them.",
     ),
     EndpointUnavailable: _Answer(
         503, "server_error", "model_unavailable", "The model is not available now; try again.", 30

@@ -11,7 +11,7 @@ Hugging Face toolkit turns every exception of a handler into a 400. Two statuses
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from botocore.exceptions import (
@@ -31,15 +31,17 @@ from front_door.errors import (
     EndpointOverloaded,
     EndpointThrottled,
     EndpointTimeout,
+    EndpointTooOld,
     EndpointUnavailable,
     FrontDoorError,
     InvalidRequest,
 )
 from front_door.generation import GenerationRequest
-from sd_contract.embeddings import embeddings_invocation, read_embeddings
+from sd_contract.embeddings import Embeddings, embeddings_invocation, is_too_old
 from sd_contract.fields import PUBLIC_NAMES, Problem
 from sd_contract.invocation import INVALID_REQUEST, JSON, Answer, ContainerError, Invocation
 from sd_contract.limits import INVOCATION_BYTES
+from sd_contract.registration import Registration
 
 _SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 
@@ -97,26 +99,32 @@ def generate(runtime: SageMakerRuntime, request: GenerationRequest, request_id: 
                 "body_too_large",
             )
         )
-    payload = _invoke(runtime, request.variant.endpoint_name, body, request_id)
-    return _read(payload, request.invocation)
+    return _read(_invoke(runtime, request.variant, body, request_id), request.invocation)
 
 
-def embed(runtime: SageMakerRuntime, endpoint_name: str, text: str, request_id: str) -> list[float]:
-    """The text's vector. Raises as `generate`."""
-    payload = _invoke(runtime, endpoint_name, embeddings_invocation([text]), request_id)
+def embed(
+    runtime: SageMakerRuntime, variant: Registration, texts: Sequence[str], request_id: str
+) -> Embeddings:
+    """As `generate`; EndpointTooOld where the container is older than embeddings."""
+    payload = _invoke(runtime, variant, embeddings_invocation(texts), request_id)
     try:
-        [vector] = read_embeddings(payload)
+        answer = Embeddings.from_json(payload)
     except ContainerError as error:
         raise _from_container_error(error, "container status 200", EndpointError) from None
     except ValueError as error:
         raise EndpointError(f"answer not in the contract: {error}") from None
-    return vector
+    if len(answer.vectors) != len(texts):
+        counted = f"{len(answer.vectors)} vectors of {len(texts)} texts"
+        raise EndpointError(f"answer not in the contract: {counted}")
+    return answer
 
 
-def _invoke(runtime: SageMakerRuntime, endpoint_name: str, body: bytes, request_id: str) -> bytes:
+def _invoke(
+    runtime: SageMakerRuntime, variant: Registration, body: bytes, request_id: str
+) -> bytes:
     try:
         response = runtime.invoke_endpoint(
-            EndpointName=endpoint_name,
+            EndpointName=variant.endpoint_name,
             ContentType=JSON,
             Accept=JSON,
             CustomAttributes=f"request_id={request_id}",
@@ -190,6 +198,8 @@ def _djl_error(body: str | bytes) -> tuple[str, str]:
 def _from_container_error(
     error: ContainerError, where: str, failure: type[FrontDoorError]
 ) -> FrontDoorError:
+    if is_too_old(error):
+        return EndpointTooOld(where)
     if error.kind != INVALID_REQUEST:
         return failure(f"{where}: {error.kind}: {error}")
     field = error.field and PUBLIC_NAMES.get(error.field, error.field)

@@ -17,7 +17,8 @@ FrontDoorError
 │   │   └── EndpointStopped
 │   ├── EndpointAtZero
 │   ├── EndpointOverloaded
-│   └── EndpointDied
+│   ├── EndpointDied
+│   └── EndpointTooOld
 ├── EndpointTimeout
 ├── RegistryError           ours to mend
 ├── EndpointError
@@ -134,6 +135,13 @@ class EndpointOverloaded(EndpointUnavailable):
 
 class EndpointDied(EndpointUnavailable):
     """The connection to the endpoint or its container ended before the answer."""
+
+    not_drawn = passing = False
+
+
+class EndpointTooOld(EndpointUnavailable):
+    """The container is older than what it is asked for: a deploy moves the front door before the
+    endpoints."""
 
     not_drawn = passing = False
 

@@ -1,6 +1,5 @@
-"""The API's document: prose, paths and examples by hand (openapi.json beside this file,
-openapi_batches.json and openapi_gallery.json), what the contract and the tables of this package
-state from them.
+"""The API's document: prose, paths and examples by hand (openapi.json beside this file, and three
+more of the name), what the contract and the tables of this package state from them.
 
 `python -m front_door.openapi docs/openapi.json` writes what holds whatever is deployed.
 """
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from front_door.api_gateway import FAILURES, INTERNAL
+from front_door.embedding import EMBEDDING
 from front_door.errors import InvalidRequest
 from front_door.gallery import not_deployed
 from front_door.generation import AUTO, EDIT, GENERATION, Form, line_form, parse_fields
@@ -27,9 +27,8 @@ from sd_contract.registration import KINDS, Registration
 from sd_contract.size import PATTERN
 
 _BY_HAND = Path(__file__).with_name("openapi.json")
-_MORE_BY_HAND = tuple(
-    Path(__file__).with_name(f"openapi_{part}.json") for part in ("batches", "gallery")
-)
+_PARTS = ("embeddings", "batches", "gallery")
+_MORE_BY_HAND = [_BY_HAND.with_name(f"openapi_{part}.json") for part in _PARTS]
 _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "steps": 30},
     {"prompt": "x", "quality": "hd"},
@@ -45,8 +44,7 @@ _KEPT = ["prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_s
 def document() -> dict[str, Any]:
     """Whatever is deployed."""
     written: dict[str, Any] = json.loads(_BY_HAND.read_text())
-    for by_hand in _MORE_BY_HAND:
-        more = json.loads(by_hand.read_text())
+    for more in (json.loads(path.read_text()) for path in _MORE_BY_HAND):
         written["paths"] |= more["paths"]
         for part, found in more["components"].items():
             written["components"][part] |= found
@@ -54,6 +52,7 @@ def document() -> dict[str, Any]:
     schemas["GenerationRequest"] |= _request(GENERATION)
     schemas["EditRequest"] |= _request(EDIT)
     schemas["EditForm"] |= _form(EDIT)
+    schemas["EmbeddingRequest"] |= _request(EMBEDDING)
     schemas["GenerationLine"] |= _request(line_form(GENERATION))
     schemas["EditLine"] |= _request(line_form(EDIT))
     schemas["FileAnnouncement"]["properties"]["bytes"]["maximum"] = FILE_BYTES

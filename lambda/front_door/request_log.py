@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from front_door.embedding import EMBEDDING, EmbeddingRequest
 from front_door.errors import FrontDoorError, RequestError
 from front_door.generation import EDIT, GenerationRequest, RequestFields
 from front_door.metrics import embedded, usd_per_picture
+from sd_contract.embeddings import Embeddings
 from sd_contract.invocation import Answer
 
 # What a signed URL may be used by (S3's guide, Signature Version 4: query parameters).
@@ -18,7 +20,7 @@ _SIGNED = re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s'\"]
 _SECRET_HEADERS = ("authorization", "x-api-key")
 
 
-_PUBLIC = {*EDIT.known, *(field.name for field in EDIT.openai)}
+_PUBLIC = {*EDIT.known, *EMBEDDING.known, *(field.name for field in EDIT.openai)}
 
 
 class RequestLog:
@@ -68,15 +70,26 @@ class RequestLog:
 
     def asked(self, fields: RequestFields, *, log_prompts: bool) -> None:
         """Notes what must not be logged, even where an error's text holds it."""
-        private = [fields.user, fields.safety_identifier]
         prompts = {"prompt": fields.prompt, "negative_prompt": fields.negative_prompt}
         if log_prompts:
             self._facts |= prompts
         else:
-            private += prompts.values()
-        self.hide(*private)
-        if fields.end_user:
-            self._facts["user"] = hashlib.sha256(fields.end_user.encode()).hexdigest()[:16]
+            self.hide(*prompts.values())
+        self.hide(fields.user, fields.safety_identifier)
+        self._asked_by(fields.end_user)
+
+    def asked_texts(self, asked: EmbeddingRequest) -> None:
+        """As `asked`, whatever the setting says of prompts."""
+        self.hide(*asked.texts, asked.user)
+        self._asked_by(asked.user)
+        self._facts["texts"] = len(asked.texts)
+
+    def embedded(self, model: str, answer: Embeddings) -> None:
+        self._facts |= {
+            "model": model,
+            "prompt_tokens": answer.prompt_tokens,
+            "warnings": len(answer.warnings),
+        }
 
     def planned(
         self, request: GenerationRequest, estimate_s: float, *, namespace: str, now_s: float
@@ -118,12 +131,6 @@ class RequestLog:
     def not_kept(self, error: FrontDoorError) -> None:
         self._facts["not_kept"] = self._redacted(f"{type(error).__name__}: {error}")
 
-    def hide(self, *texts: str | None) -> None:
-        """What no error's text may show."""
-        for text in filter(None, texts):
-            spellings = (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text))
-            self._private += [text, *(spelling[1:-1] for spelling in spellings)]
-
     def failed(self, error: Exception) -> None:
         """A caller's mistake is a code and a field; ours comes with its text, an unforeseen one
         with its traceback."""
@@ -152,6 +159,15 @@ class RequestLog:
         if self._metrics and figures:
             entry |= embedded(*self._metrics, figures)
         return json.dumps({**entry, **times, **figures})
+
+    def hide(self, *texts: str | None) -> None:
+        for text in filter(None, texts):
+            spellings = (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text))
+            self._private += [text, *(spelling[1:-1] for spelling in spellings)]
+
+    def _asked_by(self, user: str | None) -> None:
+        if user:
+            self._facts["user"] = hashlib.sha256(user.encode()).hexdigest()[:16]
 
     def _ms_since(self, began: float) -> float:
         return round((self._timer() - began) * 1000, 1)

@@ -57,7 +57,16 @@ def document(
             for way in _ways(variant, timeout_s, default=variant.name == default)
         ]
         _put(schema, _grouped(ways), none=[None] if nullable else [])
+    names = [variant.name for variant in variants]
+    _name(schemas["EmbeddingRequest"], names, named=default not in names)
     return written
+
+
+def _name(schema: dict[str, Any], models: Sequence[str], *, named: bool) -> None:
+    """`named`: one has to be."""
+    if models:
+        schema["properties"]["model"]["enum"] = [*models, *([] if named else [None])]
+        schema["required"] = [*schema["required"], *(["model"] if named else [])]
 
 
 def _ways(variant: Registration, timeout_s: float, *, default: bool) -> Iterator[dict[str, Any]]:

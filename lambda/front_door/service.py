@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from front_door import endpoint
 from front_door.api_gateway import Request
 from front_door.config import Config
 from front_door.credentials import ContentCredentials
 from front_door.edit_pictures import load_edit
+from front_door.embedding import embedding_body, parse_embedding
 from front_door.endpoint import SageMakerRuntime
 from front_door.errors import (
     EndpointNotFound,
@@ -35,11 +36,16 @@ from front_door.time_limit import check_answers, check_time, estimate_s
 from front_door.variants import VariantRegistry
 from sd_contract.fields import Problem
 from sd_contract.invocation import Answer
+from sd_contract.registration import Registration
 from sd_contract.seeds import draw_seed
 
 # Before a second and a third try of what no container has worked on. Whoever can wait longer is
 # told how long by Retry-After.
 PAUSES_S = (0.3, 0.9)
+EMBEDDING_S = 1.0
+"""Texts take milliseconds each, after a picture's step where one is being drawn."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class FrontDoor:
         routes: dict[str, dict[str, Callable[[Request, RequestLog], Mapping[str, Any]]]] = {
             "/images/generations": {"POST": self._generate},
             "/images/edits": {"POST": self._edit},
+            "/embeddings": {"POST": self._embed},
             "/models": {"GET": self._list_models},
             "/models/{id}": {"GET": self._get_model},
             "/openapi.json": {"GET": self._describe},
@@ -97,17 +104,13 @@ class FrontDoor:
         in_bucket = generation.response_format == "url" or gallery is not None
         if in_bucket:
             self.pictures.s3.start()
-        with log.stage("endpoint"):
-            try:
-                answer = self._invoke(generation, estimated_s, log)
-            except EndpointNotFound:
-                self.registry.refresh()
-                # ModelNotFound: it went with its variant.
-                stopped = self.registry.resolve(fields.model).stopped
-                if stopped:
-                    why = f"{variant.endpoint_name}: {stopped.why}, since {stopped.since}"
-                    raise EndpointStopped(why, stopped.start) from None
-                raise
+        answer = self._ask(
+            variant,
+            fields.model,
+            lambda runtime: endpoint.generate(runtime, generation, log.request_id),
+            estimated_s,
+            log,
+        )
         self.picture_times.learn(generation, answer)
         log.drawn(generation, answer)
         with log.stage("storage"):
@@ -167,13 +170,52 @@ class FrontDoor:
         )
         return replace(generation, invocation=invocation)
 
-    def _invoke(self, generation: Generation, estimated_s: float, log: RequestLog) -> Answer:
+    def _embed(self, request: Request, log: RequestLog) -> Mapping[str, Any]:
+        # Larger than a generation's: 64 texts, each as long as a prompt may be.
+        asked = parse_embedding(parse_body(request.body, self.config.max_edit_bytes))
+        log.asked_texts(asked)
+        variant = self.registry.resolve(asked.model)
+        check_answers(variant)
+        answer = self._ask(
+            variant,
+            asked.model,
+            lambda runtime: endpoint.embed(runtime, variant, asked.texts, log.request_id),
+            EMBEDDING_S,
+            log,
+        )
+        log.embedded(variant.name, answer)
+        return embedding_body(asked, variant, answer)
+
+    def _ask(
+        self,
+        variant: Registration,
+        named: str | None,
+        call: Callable[[SageMakerRuntime], T],
+        estimated_s: float,
+        log: RequestLog,
+    ) -> T:
+        """What `call` gives of the variant's endpoint; `named` is what the request calls it."""
+        with log.stage("endpoint"):
+            try:
+                return self._invoke(call, estimated_s, log)
+            except EndpointNotFound:
+                self.registry.refresh()
+                # ModelNotFound: it went with its variant.
+                stopped = self.registry.resolve(named).stopped
+                if stopped:
+                    why = f"{variant.endpoint_name}: {stopped.why}, since {stopped.since}"
+                    raise EndpointStopped(why, stopped.start) from None
+                raise
+
+    def _invoke(
+        self, call: Callable[[SageMakerRuntime], T], estimated_s: float, log: RequestLog
+    ) -> T:
         """Tries again, with the same seed, where no container has worked on the request and it may
         pass in a moment, as long as there is time left to draw."""
         for pause_s in (*PAUSES_S, math.inf):
             runtime = self.runtime(max(1, math.ceil(self._left_s(log))))
             try:
-                return endpoint.generate(runtime, generation, log.request_id)
+                return call(runtime)
             except (EndpointThrottled, EndpointUnavailable) as error:
                 if not error.passing or pause_s + estimated_s > self._left_s(log):
                     raise

@@ -13,6 +13,7 @@ from front_door.errors import (
     ModelNotFound,
 )
 from front_door.variants import VariantRegistry
+from sd_contract.embeddings import floats
 from sd_contract.fields import Problem
 from sd_contract.gallery import index_name
 from sd_contract.registration import REAL_TIME, Registration
@@ -41,9 +42,11 @@ class Texts:
         )
         for variant in sorted(served, key=lambda each: each.name != first):
             try:
-                return endpoint.embed(self.runtime, variant.endpoint_name, text, request_id)
+                answer = endpoint.embed(self.runtime, variant, [text], request_id)
             except (EndpointUnavailable, EndpointThrottled) as error:
                 failed = _told(error, variant)
+            else:
+                return floats(answer.vectors[0])
         raise failed
 
 

@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sd_contract.embeddings import asked_texts, asks_embeddings
 from sd_contract.fields import Problem
 from sd_contract.invocation import JSON, MEDIA_TYPES, Answer, Invocation, Refused
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.config import ServingConfig
 from sd_serving.edits import Task, prepare
+from sd_serving.embeddings import embed
 from sd_serving.engine import BatchKey, Engine, batch_key
 from sd_serving.errors import EngineError
 from sd_serving.logs import Log
@@ -61,12 +63,16 @@ class Handler:
         return self.respond_batch([call])[0]
 
     def respond_batch(self, calls: Sequence[Call]) -> list[Reply]:
-        """One reply a call, in order. Calls that share size, steps, guidance and strength are
-        denoised together; a bad one, or a batch that fails, spoils no other."""
+        """One reply a call, in order. Calls for texts are answered first; of the rest, those that
+        share size, steps, guidance and strength are denoised together; a bad one, or a batch that
+        fails, spoils no other."""
         started = time.perf_counter()
         replies: dict[int, Reply] = {}
         tasks: dict[int, Task] = {}
         for number, call in enumerate(calls):
+            if asks_embeddings(call.body):
+                replies[number] = self._embed(call, started)
+                continue
             try:
                 tasks[number] = prepare(self._parse(call))
             except Refused as error:
@@ -88,6 +94,26 @@ class Handler:
             for number, task, answer in zip(numbers, batch, answers, strict=True):
                 replies[number] = self._answer(calls[number], task.request, answer, started)
         return [replies[number] for number in range(len(calls))]
+
+    def _embed(self, call: Call, started: float) -> Reply:
+        try:
+            texts = asked_texts(call.body)
+            answer = embed(self._engine.parts, texts)
+        except Refused as error:
+            return self._refuse(call, error, started)
+        except Exception as error:  # noqa: BLE001 - one call's must not end the others
+            return self._refuse(call, _as_engine_error(error), started)
+        self._log(
+            "embeddings",
+            request_id=call.request_id,
+            status=200,
+            total_ms=ms_since(started),
+            texts=len(texts),
+            prompt_tokens=answer.prompt_tokens,
+            # Not the sentences, which quote the texts.
+            warnings=len(answer.warnings),
+        )
+        return Reply(200, JSON, answer.to_json())
 
     def _parse(self, call: Call) -> Invocation:
         request = Invocation.from_json(call.body, self._config)

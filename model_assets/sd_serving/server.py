@@ -26,8 +26,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sd_contract.embeddings import asks_embeddings
 from sd_contract.environment import ConfigError
 from sd_contract.limits import INVOCATION_BYTES
+from sd_serving.between_steps import BetweenSteps, SteppingEngine
 from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
 from sd_serving.errors import BodyTooLarge, NotReady, reason
@@ -45,7 +47,8 @@ class Service:
     """The HTTP application around a model that is still loading, ready, or broken.
 
     `load` makes the ready Handler and runs in a thread. `check` is run after a request failed
-    inside the engine. Where either raises, `give_up` is called once with the reason.
+    inside the engine. Where either raises, `give_up` is called once with the reason. `between` is
+    run by the handler's engine between the steps of a picture.
     """
 
     def __init__(
@@ -54,11 +57,13 @@ class Service:
         check: Callable[[], None],
         give_up: Callable[[str], None],
         log: Log,
+        between: BetweenSteps[Reply],
     ) -> None:
         self._load = load
         self._check = check
         self._give_up = give_up
         self._log = log
+        self._between = between
         self._handler: Handler | None = None
         self._broken = False
         self._one_at_a_time = asyncio.Lock()
@@ -105,17 +110,29 @@ class Service:
         except ClientDisconnect:
             return Response(status_code=400)
         call = Call(body, request.headers.get("accept", ""), request_id(request.headers))
+        if asks_embeddings(body):
+            return _response(await self._embed(handler, call))
         async with self._one_at_a_time:
             if await request.is_disconnected():
                 self._log("caller_gone", request_id=call.request_id)
                 return Response(status_code=400)
-            reply = await asyncio.get_running_loop().run_in_executor(
-                self._worker, self._respond, handler, call
-            )
+            reply = await self._compute(lambda: self._checked(handler.respond(call)))
         return _response(reply)
 
-    def _respond(self, handler: Handler, call: Call) -> Reply:
-        reply = handler.respond(call)
+    async def _embed(self, handler: Handler, call: Call) -> Reply:
+        """Waits for a picture's step at most, or for its decoding."""
+        done = self._between.add(lambda: handler.respond(call))
+        self._worker.submit(self._between.run)
+        reply = await asyncio.wrap_future(done)
+        if reply.status >= 500:
+            async with self._one_at_a_time:
+                await self._compute(lambda: self._checked(reply))
+        return reply
+
+    async def _compute(self, work: Callable[[], Reply]) -> Reply:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+    def _checked(self, reply: Reply) -> Reply:
         if reply.status >= 500:
             # Some failures (a CUDA assertion) leave a process that can never compute again.
             try:
@@ -172,6 +189,7 @@ def main(env: Mapping[str, str], log: Log = print_event) -> int:
     """Serves until SIGTERM. Returns the exit status."""
     fatal: list[str] = []
     engines: list[Engine] = []
+    between = BetweenSteps[Reply]()
     try:
         config = ServingConfig.from_env(env)
         listener = listen(config.host, config.port)
@@ -182,7 +200,7 @@ def main(env: Mapping[str, str], log: Log = print_event) -> int:
 
     def load() -> Handler:
         parts = resolve_loader(config.loader)(config.model_dir, config)
-        engine = Engine(parts, config)
+        engine = SteppingEngine(parts, config, between.run)
         engine.warm_up()
         engines.append(engine)
         return Handler(engine, config, log)
@@ -191,7 +209,7 @@ def main(env: Mapping[str, str], log: Log = print_event) -> int:
         fatal.append(reason)
         server.should_exit = True
 
-    service = Service(load, lambda: engines[0].warm_up(), give_up, log)
+    service = Service(load, lambda: engines[0].warm_up(), give_up, log, between)
     server = uvicorn.Server(
         uvicorn.Config(
             service.app,

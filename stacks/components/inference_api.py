@@ -23,6 +23,7 @@ PATHS = (
     "/",
     "/images/generations",
     "/images/edits",
+    "/embeddings",
     "/models",
     "/models/{id}",
     "/openapi.json",

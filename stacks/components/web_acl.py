@@ -15,8 +15,8 @@ from stacks.settings import ApiSettings
 WINDOW_S = 300
 # By default 16 KB of a body are looked at, and up to 64 in such steps (RequestBodyAssociated…).
 BODY_STEP = 16_384
-# The path's end: pictures come in there.
-EDITS = "/images/edits"
+# The paths' ends: pictures come in there, and many prompts at once.
+LARGE_BODIES = ("/images/edits", "/embeddings")
 COMMON_RULES_COUNTED = {
     "SizeRestrictions_BODY": "8 KB is less than a prompt may take; the rule above has our size",
     "CrossSiteScripting_BODY": "prompts are free text, shown by nobody as HTML, and the XMP of "
@@ -112,17 +112,22 @@ def _size(size: int) -> Statement:
             text_transformations=no_change,
         )
     )
-    edits = Statement(
-        byte_match_statement=wafv2.CfnWebACL.ByteMatchStatementProperty(
-            field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
-            positional_constraint="ENDS_WITH",
-            search_string=EDITS,
-            text_transformations=no_change,
+    ends = [
+        Statement(
+            byte_match_statement=wafv2.CfnWebACL.ByteMatchStatementProperty(
+                field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
+                positional_constraint="ENDS_WITH",
+                search_string=end,
+                text_transformations=no_change,
+            )
         )
-    )
-    others = Statement(not_statement=wafv2.CfnWebACL.NotStatementProperty(statement=edits))
+        for end in LARGE_BODIES
+    ]
+    others = [
+        Statement(not_statement=wafv2.CfnWebACL.NotStatementProperty(statement=end)) for end in ends
+    ]
     return Statement(
-        and_statement=wafv2.CfnWebACL.AndStatementProperty(statements=[others, larger])
+        and_statement=wafv2.CfnWebACL.AndStatementProperty(statements=[*others, larger])
     )
 
 

@@ -57,7 +57,7 @@ class ApiSettings:
     # A prompt and a negative prompt of 1000 characters, escaped to 12 bytes each, take 24 kB.
     max_body_bytes: int = setting(whole(1_024, 1_048_576))
     # Of an edit's form, which becomes base64 on its way into Lambda's 6 MB, as its pictures do on
-    # their way into SageMaker's (sd_contract.limits).
+    # their way into SageMaker's (sd_contract.limits). And of the texts of an embedding.
     max_edit_bytes: int = setting(whole(1_024, 4_600_000))
     embed_prompt: bool = setting(flag())
     log_prompts: bool = setting(flag())

@@ -1,6 +1,7 @@
 """`python draw.py <weights> <pictures.npy>`: the request path on the libraries that are there.
 
-Writes uint8 [pictures, H, W, 3] and prints the versions that drew them, as JSON.
+Writes uint8 [pictures, H, W, 3], the prompts' vectors [prompts, D] beside them, and prints the
+versions that drew them, as JSON.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sd_contract.embeddings import read_embeddings
 from sd_contract.invocation import Edit, Invocation
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import load_diffusers
+from sd_serving.embeddings import embed
 from sd_serving.engine import Engine
 
 SIZE = Size(64, 64)
@@ -60,6 +63,8 @@ def main(weights: Path, out: Path) -> None:
         request = Invocation("a green square", "red", 1, SIZE, 25, 4.0, 3, edit=edit)
         pictures += engine.generate([request])[0].images
     np.save(out, np.stack([np.asarray(Image.open(io.BytesIO(png))) for png in pictures]))
+    texts = [prompt for prompt, *_ in REQUESTS] + ["a red circle " * 40]
+    np.save(out.with_name("vectors.npy"), read_embeddings(embed(parts, texts).to_json()))
     names = ("diffusers", "transformers", "tokenizers", "huggingface-hub", "torch")
     print(json.dumps({name: version(name) for name in names}))
 

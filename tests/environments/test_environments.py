@@ -28,6 +28,9 @@ TOLERANCE = 4
 """Of 255, at the worst of all values. The torch is the same, so what differs is the order of a few
 float operations; 1 was seen (diffusers 0.16.0), 0 for the other two."""
 
+Drawn = tuple[np.ndarray, dict[str, str], np.ndarray]
+"""Pictures, versions, vectors."""
+
 
 def run(script: list[str], *, pythonpath: list[Path]) -> str:
     env = {
@@ -64,18 +67,17 @@ def pins(image: str) -> dict[str, str]:
     return {name: version for name, _, version in parted}
 
 
-def draw(
-    pictures: Path, *first_on_path: Path, weights: Path = WEIGHTS
-) -> tuple[np.ndarray, dict[str, str]]:
+def draw(pictures: Path, *first_on_path: Path, weights: Path = WEIGHTS) -> Drawn:
     printed = run(
         [str(HERE / "draw.py"), str(weights), str(pictures)],
         pythonpath=[*first_on_path, ROOT / "model_assets"],
     )
-    return np.load(pictures).astype(int), json.loads(printed.splitlines()[-1])
+    vectors: np.ndarray = np.load(pictures.with_name("vectors.npy"))
+    return np.load(pictures).astype(int), json.loads(printed.splitlines()[-1]), vectors
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, dict[str, str]]:
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     return draw(tmp_path_factory.mktemp("here") / "pictures.npy")
 
 
@@ -83,12 +85,12 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, dict
 @pytest.mark.parametrize("image", IMAGES)
 def test_draws_the_same_pictures_on_the_libraries_of(
     image: str,
-    expected: tuple[np.ndarray, dict[str, str]],
+    expected: Drawn,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pictures, versions = draw(tmp_path / "pictures.npy", install(image))
-    wanted, own_versions = expected
+    pictures, versions, vectors = draw(tmp_path / "pictures.npy", install(image))
+    wanted, own_versions, wanted_vectors = expected
     difference = int(np.abs(pictures - wanted).max())
     with capsys.disabled():
         print(
@@ -99,6 +101,7 @@ def test_draws_the_same_pictures_on_the_libraries_of(
     assert len(pictures) == 7
     assert wanted.std() > 1  # a flat picture would equal any other
     assert difference <= TOLERANCE
+    assert (vectors * wanted_vectors).sum(axis=1).min() > 0.99999
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +117,9 @@ def normalized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.environments
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_import_of_the_newest_layout_draws_the_same_on_the_libraries_of(
-    image: str, expected: tuple[np.ndarray, dict[str, str]], normalized: Path, tmp_path: Path
+    image: str, expected: Drawn, normalized: Path, tmp_path: Path
 ) -> None:
-    pictures, _ = draw(tmp_path / "pictures.npy", install(image), weights=normalized)
+    pictures, *_ = draw(tmp_path / "pictures.npy", install(image), weights=normalized)
     assert int(np.abs(pictures - expected[0]).max()) <= TOLERANCE
 
 

@@ -3,7 +3,9 @@
 import base64
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +22,7 @@ from front_door.picture_bucket import PictureBucket
 from front_door.picture_time import PictureTimes
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
+from sd_contract.embeddings import Embeddings
 from sd_contract.invocation import STAGES, Invocation
 from sd_contract.limits import LAMBDA_BYTES
 from sd_contract.registration import Registration
@@ -138,7 +141,8 @@ class FakeParameterStore:
 
 @dataclass
 class FakeRuntime:
-    """An endpoint whose picture is its format's signature and its seed; `change` edits its answer.
+    """An endpoint whose picture is its format's signature and its seed, and whose vectors are
+    `vectors_of` texts; `change` edits its answer.
     It fails as `fails` says, or first as `fails_first` does, one after the other."""
 
     fails: Exception | None = None
@@ -154,6 +158,10 @@ class FakeRuntime:
         if self.fails:
             raise self.fails
         asked = self.invocations[-1]["Body"]
+        if "input" in asked:
+            answer = vectors_of(asked["input"])
+            self.change(answer)
+            return {"Body": io.BytesIO(json.dumps(answer).encode())}
         seeds = seeds_of(asked["seed"], asked["num_images"])
         output_format = asked.get("output_format", "png")
         pictures = [
@@ -174,6 +182,14 @@ class FakeRuntime:
         }
         self.change(answer)
         return {"Body": io.BytesIO(json.dumps(answer).encode())}
+
+
+def vectors_of(texts: Sequence[str]) -> dict[str, Any]:
+    """A container's answer: of two numbers, by the text's length, and a token a character."""
+    angles = [math.pi * len(text) / 2000 for text in texts]
+    vectors = tuple(struct.pack("<2f", math.cos(angle), math.sin(angle)) for angle in angles)
+    answer: dict[str, Any] = json.loads(Embeddings(vectors, sum(map(len, texts))).to_json())
+    return answer
 
 
 @dataclass
@@ -291,6 +307,9 @@ class World:
     def generate(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
         return self.send(post(body))
 
+    def embed(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
+        return self.send(embedding(body))
+
     def edit(self, **body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
         return self.send(edit(body))
 
@@ -310,6 +329,10 @@ def post(body: Any, **changes: Any) -> dict[str, Any]:
 
 def edit(body: Any, **changes: Any) -> dict[str, Any]:
     return post(body, **{"resource": "/images/edits", **changes})
+
+
+def embedding(body: Any, **changes: Any) -> dict[str, Any]:
+    return post(body, **{"resource": "/embeddings", **changes})
 
 
 def get(resource: str, **changes: Any) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def test_every_path_asks_for_a_key_and_goes_to_a_function(aws: Synthesized) -> N
         "/",
         "/images/generations",
         "/images/edits",
+        "/embeddings",
         "/models",
         "/models/{id}",
         "/openapi.json",
@@ -325,9 +326,12 @@ def test_the_web_acl_lets_through_what_the_front_door_takes(tmp_path: Path) -> N
     rate, size, common = resource["Properties"]["Rules"]
     limit = rate["Statement"]["RateBasedStatement"]
     assert (limit["Limit"], limit["AggregateKeyType"]) == (500, "IP")
-    not_edits, larger = size["Statement"]["AndStatement"]["Statements"]
-    edits = not_edits["NotStatement"]["Statement"]["ByteMatchStatement"]
-    assert (edits["SearchString"], edits["PositionalConstraint"]) == ("/images/edits", "ENDS_WITH")
+    *others, larger = size["Statement"]["AndStatement"]["Statements"]
+    ends = [each["NotStatement"]["Statement"]["ByteMatchStatement"] for each in others]
+    assert [(end["SearchString"], end["PositionalConstraint"]) for end in ends] == [
+        ("/images/edits", "ENDS_WITH"),
+        ("/embeddings", "ENDS_WITH"),
+    ]
     constraint = larger["SizeConstraintStatement"]
     assert (constraint["ComparisonOperator"], constraint["Size"]) == ("GT", 32_768)
     assert constraint["FieldToMatch"] == {"Body": {"OversizeHandling": "MATCH"}}

@@ -44,6 +44,18 @@ def test_generate(client: OpenAI) -> None:
     assert answer.usage.input_tokens > 0
 
 
+def test_prompts_that_would_be_drawn_alike_are_near(client: OpenAI) -> None:
+    texts = [RED_PROMPT, "a red circle on white", "two green stars on a black background"]
+    answer = client.embeddings.create(model="g5", input=texts)
+    red, same, other = (each.embedding for each in answer.data)
+
+    def cosine(a: list[float], b: list[float]) -> float:
+        return sum(x * y for x, y in zip(a, b, strict=True))
+
+    assert cosine(red, red) == pytest.approx(1)
+    assert cosine(red, same) > cosine(red, other)
+
+
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
 def test_a_masked_edit_recolours_a_picture(client: OpenAI, output_format: Any) -> None:
     image, mask = red_circle(3)

@@ -17,6 +17,7 @@ import torch
 from djl.batch_engine import CALLERS_WAIT_S, BatchEngine
 from local_cloud.djl.batching import pack, unpack
 from local_cloud.djl.messages import Input, Output, provide
+from sd_contract.embeddings import embeddings_invocation, read_embeddings
 from sd_contract.invocation import Edit
 from sd_serving.engine import Engine
 from tests.fakes.djl_hosting import image_environment
@@ -91,6 +92,19 @@ def events(log: LogDouble) -> list[object]:
 def batch_line(log: LogDouble) -> Any:
     (line,) = [line for line in log.lines if line["event"] == "batch"]
     return line
+
+
+def test_texts_are_embedded_in_a_batch_with_pictures(model: Any) -> None:
+    made, log = service(model)
+    texts = Input()
+    texts.content.add("data", embeddings_invocation(["a red heart", "x"]))
+    output = made.answer(pack([djl_input(seed=1), texts]))
+    picture, answer = documents(output, 2)
+    assert_as_alone(picture, seed=1)
+    assert len(read_embeddings(json.dumps(answer).encode())) == 2
+    assert (batch_line(log)["requests"], batch_line(log)["errors"]) == (2, 0)
+    alone = made.answer(pack([texts]))
+    assert json.loads(alone.content.value_at(0)) == answer
 
 
 def test_incompatible_requests_are_grouped_and_a_bad_one_spoils_no_other(model: Any) -> None:

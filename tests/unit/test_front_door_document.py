@@ -36,10 +36,17 @@ LENIENT: dict[str, Any] = {
     "include-path": "/images/edits",
     "checks": {"negative_data_rejection": {"enabled": False}},
 }
+# How long a model's vectors are, its registration doesn't say.
+ANY_DIMENSIONS: dict[str, Any] = {
+    "include-path": "/embeddings",
+    "checks": {"positive_data_acceptance": {"enabled": False}},
+}
 
 
 @pytest.mark.parametrize(
-    ("deployed", "operations"), [(FAST, []), (SLOW, [LENIENT])], ids=["fast", "slow"]
+    ("deployed", "operations"),
+    [(FAST, [ANY_DIMENSIONS]), (SLOW, [LENIENT, ANY_DIMENSIONS])],
+    ids=["fast", "slow"],
 )
 def test_schemathesis_finds_nothing(
     deployed: Mapping[str, Any], operations: list[dict[str, Any]]
@@ -117,6 +124,21 @@ def test_a_model_that_draws_batches_alone_is_no_model_of_a_request() -> None:
     assert "bulk" not in asked["model"]["enum"]
     [parameter] = found["paths"]["/models/{id}"]["get"]["parameters"]
     assert parameter["schema"]["enum"] == ["bulk", "g5", "inf2"]
+
+
+def test_texts_go_to_a_model_that_answers_requests() -> None:
+    bulk = registration("bulk", serve=["bulk"])
+    asked = described(deployed(**FAST, bulk=bulk))["components"]["schemas"]["EmbeddingRequest"]
+    assert (asked["properties"]["model"]["enum"], asked["required"]) == (
+        ["g5", "inf2", None],
+        ["input"],
+    )
+    alone = described(deployed(inf2=FAST["inf2"], djl=registration("djl"), bulk=bulk))
+    asked = alone["components"]["schemas"]["EmbeddingRequest"]
+    assert (asked["properties"]["model"]["enum"], asked["required"]) == (
+        ["djl", "inf2"],
+        ["input", "model"],
+    )
 
 
 def test_batches_are_described_where_there_are_some() -> None:

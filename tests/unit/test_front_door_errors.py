@@ -164,6 +164,7 @@ def test_a_default_that_has_moved_on_is_for_the_next_request() -> None:
     [
         ("/images/generations", "POST"),
         ("/images/edits", "POST"),
+        ("/embeddings", "POST"),
         ("/models", "GET"),
         ("/models/{id}", "GET"),
         ("/openapi.json", "GET"),

@@ -11,6 +11,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from sd_contract.embeddings import floats
 from tests.fakes.front_door import (
     PNG,
     FakeParameterStore,
@@ -20,6 +21,7 @@ from tests.fakes.front_door import (
     no_answer,
     post,
     registration,
+    vectors_of,
 )
 from tests.fakes.wsgi_gateway import KEY, served
 from tests.unit.test_front_door_errors import FAILURES, MISTAKES
@@ -153,3 +155,20 @@ def test_a_listing_that_failed_may_be_sent_again() -> None:
     world = World(runtime=FakeRuntime())
     world.ssm.fails = RuntimeError("no")
     assert again(world, get("/models"))
+
+
+def test_embeddings_in_the_base64_that_the_client_asks_for_itself(
+    client: OpenAI, world: World
+) -> None:
+    texts = ["a red heart", "two blue stars"]
+    answer = client.embeddings.create(model="inf2", input=texts)
+    assert [each.index for each in answer.data] == [0, 1]
+    packed = (base64.b64decode(vector) for vector in vectors_of(texts)["vectors"])
+    assert [each.embedding for each in answer.data] == [
+        pytest.approx(floats(vector)) for vector in packed
+    ]
+    assert (answer.model, answer.usage.prompt_tokens) == ("inf2", 25)
+    assert world.runtime.invocations[0]["EndpointName"] == "sd-inf2"
+    assert type(answer).model_validate(answer.model_dump()) == answer
+    plain = client.embeddings.create(model="inf2", input=texts[0], encoding_format="float")
+    assert plain.data[0].embedding == answer.data[0].embedding

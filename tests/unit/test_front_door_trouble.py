@@ -14,6 +14,8 @@ from botocore.exceptions import (
 )
 from openai import OpenAI
 
+from sd_contract.embeddings import embeddings_invocation
+from sd_contract.invocation import Invocation, Refused
 from stacks.settings import ROOT
 from tests.fakes.front_door import (
     FakeObjectStore,
@@ -23,6 +25,7 @@ from tests.fakes.front_door import (
     client_error,
     djl_error,
     edit,
+    embedding,
     engine_error,
     model_error,
     no_answer,
@@ -30,6 +33,7 @@ from tests.fakes.front_door import (
     post,
     registration,
 )
+from tests.fakes.serving import config
 
 
 @dataclass
@@ -77,6 +81,13 @@ def large_pictures_drawn() -> Trouble:
     return world, post({"prompt": "x", "n": 4, "response_format": "b64_json"})
 
 
+def older_container() -> Trouble:
+    with pytest.raises(Refused) as caught:
+        Invocation.from_json(embeddings_invocation(["x"]), config())
+    refused = model_error(caught.value.to_json().decode(), 400)
+    return World(runtime=FakeRuntime(fails=refused)), embedding({"input": "x"})
+
+
 CASES: dict[str, Callable[[], Trouble]] = {
     # As tests/unit/local_cloud/test_front_door.py has of a real update.
     "the endpoint is updating": lambda: (World(), PICTURE),
@@ -92,6 +103,7 @@ CASES: dict[str, Callable[[], Trouble]] = {
     "the container's queue is full": fails(djl_error(503, "WlmCapacityException", "full")),
     "the container has not loaded, or has no worker": fails(model_error(NOT_READY, 503)),
     "the container refuses a field": fails(model_error(REFUSED, 400)),
+    "the container is older than embeddings, which it is asked for": older_container,
     "the container fails": fails(engine_error("out of memory")),
     "the container dies meanwhile": fails(no_answer("could not get a response")),
     "the connection ends before the answer": fails(ConnectionClosedError(endpoint_url="https://x")),

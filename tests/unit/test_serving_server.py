@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import torch
 from starlette.testclient import TestClient
 
+from sd_contract.embeddings import embeddings_invocation, read_embeddings
 from sd_contract.limits import INVOCATION_BYTES
-from sd_serving.engine import Engine
-from sd_serving.handler import Handler
+from sd_serving.between_steps import BetweenSteps, SteppingEngine
+from sd_serving.handler import Handler, Reply
 from sd_serving.loader import resolve_loader
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.server import Service, request_id
@@ -36,9 +38,12 @@ class Running:
         self.log = LogDouble()
         self.fatal: list[str] = []
         self.gave_up = threading.Event()
-        engine = Engine(parts or FakeParts(), CONFIG)
+        self.between = BetweenSteps[Reply]()
+        engine = SteppingEngine(parts or FakeParts(), CONFIG, self.between.run)
         self.handler = Handler(engine, CONFIG, self.log)
-        self.service = Service(load or (lambda: self.handler), check, self._give_up, self.log)
+        self.service = Service(
+            load or (lambda: self.handler), check, self._give_up, self.log, self.between
+        )
 
     def _give_up(self, reason: str) -> None:
         self.fatal.append(reason)
@@ -134,6 +139,51 @@ def test_ping_answers_while_a_picture_is_made_and_pictures_are_made_one_at_a_tim
         release.set()
         assert [answer.result(PATIENCE_S).status_code for answer in answers] == [200] * 3
     assert max(most) == 1
+
+
+def test_texts_are_embedded_between_the_steps_of_a_picture_by_the_thread_that_draws_it() -> None:
+    drawing, asked = threading.Event(), threading.Event()
+    threads: set[int] = set()
+    steps = 3
+
+    class Parts(FakeParts):
+        def encode(self, prompts: list[str]) -> torch.Tensor:
+            threads.add(threading.get_ident())
+            return super().encode(prompts)
+
+    def wait() -> None:
+        drawing.set()
+        assert asked.wait(PATIENCE_S)
+
+    parts = Parts(before_denoise=wait)
+    running = Running(parts)
+    with running.client() as client, ThreadPoolExecutor(2) as pool:
+        picture = pool.submit(
+            client.post, "/invocations", json={**BODY, "num_inference_steps": steps}
+        )
+        assert drawing.wait(PATIENCE_S)
+        body = embeddings_invocation(["a red heart"])
+        texts = pool.submit(client.post, "/invocations", content=body)
+        while not running.between.waiting:
+            pass
+        asked.set()
+        assert len(read_embeddings(texts.result(PATIENCE_S).content)) == 1
+        assert picture.result(PATIENCE_S).status_code == 200
+    assert [line["event"] for line in running.log.lines] == ["ready", "embeddings", "invocation"]
+    assert len(threads) == 1
+
+
+def test_texts_that_fail_are_answered_and_the_process_is_checked() -> None:
+    class Parts(FakeParts):
+        def encode(self, _: list[str]) -> torch.Tensor:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    running = Running(Parts(), check=failing(RuntimeError("broken")))
+    with running.client() as client:
+        answer = client.post("/invocations", content=embeddings_invocation(["x"]))
+        assert (answer.status_code, answer.json()["error"]["type"]) == (500, "engine_error")
+        assert client.get("/ping").json() == {"status": "broken"}
+    assert running.fatal == ["RuntimeError: broken"]
 
 
 def test_a_failed_request_is_answered_and_the_next_one_works() -> None:
