@@ -9,7 +9,6 @@ from typing import Any
 
 from ministack.core import iam_actions
 
-from local_cloud.s3vectors.requests import resource_arn
 from local_cloud.settings import CloudSettings
 
 # Which member of a request names the resource an operation is allowed on, and the ARN's kind.
@@ -81,7 +80,7 @@ def corrected_arn(
     except ValueError:
         return said
     if service == "s3vectors":
-        return resource_arn(settings, request)
+        return vectors_arn(settings, request)
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     if service == "sagemaker":
         for member, kind in _SAGEMAKER.items():
@@ -103,3 +102,17 @@ def corrected_arn(
         before, _, repository = said.rpartition(f":{settings.account}:")
         return f"{before}:{request['registryId']}:{repository}"
     return said
+
+
+def vectors_arn(settings: CloudSettings, request: Mapping[str, Any]) -> str:
+    """Of the index that a request of S3 Vectors names, or else of the vector bucket; "*" where it
+    names neither (Amazon S3 user guide, s3-vectors-access-management)."""
+    if arn := request.get("indexArn"):
+        return str(arn)
+    name = request.get("vectorBucketName")
+    bucket = request.get("vectorBucketArn") or (
+        name and settings.arn("s3vectors", f"bucket/{name}")
+    )
+    if not bucket:
+        return "*"
+    return f"{bucket}/index/{request['indexName']}" if request.get("indexName") else str(bucket)

@@ -13,7 +13,7 @@ from ministack.core.concurrency import run_reentrant
 from local_cloud.api_shapes import BadRequest
 from local_cloud.ministack.answers import Response, answering, refusal
 from local_cloud.ministack.identity import denied
-from local_cloud.s3vectors.requests import reads_vectors, resource_arn
+from local_cloud.ministack.resource_arns import vectors_arn
 from local_cloud.settings import CloudSettings
 
 Control = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
@@ -24,6 +24,11 @@ Invoke = Callable[[str, Mapping[str, str], bytes], Response]
 DEREGISTER = "application-autoscaling:DeregisterScalableTarget"
 # User guide, s3-vectors-limitations: 20 MiB (the sentence: open-webui/open-webui#16527).
 MAX_VECTORS_BODY = 20 * 2**20
+# What takes s3vectors:GetVectors beside the operation's permission (its page in the API reference).
+_READING_VECTORS = {
+    "QueryVectors": ("filter", "returnMetadata"),
+    "ListVectors": ("returnData", "returnMetadata"),
+}
 # The operations whose request names a role that SageMaker then acts under.
 _ROLE_MEMBERS = {"CreateModel": "ExecutionRoleArn", "CreateTrainingJob": "RoleArn"}
 
@@ -159,8 +164,8 @@ def install_vectors(settings: CloudSettings, call: Control) -> None:
         if len(body) > MAX_VECTORS_BODY:
             raise BadRequest("ValidationException", "Request body exceeds max allowed size")
         request = json.loads(body or b"{}")
-        if reads_vectors(operation, request):
-            arn = resource_arn(settings, request)
+        if any(request.get(member) for member in _READING_VECTORS.get(operation, ())):
+            arn = vectors_arn(settings, request)
             _check_allowed(settings, headers, "s3vectors:GetVectors", arn, status=403)
         return call(operation, request)
 

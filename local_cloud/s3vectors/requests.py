@@ -1,4 +1,4 @@
-"""What of a request botocore's model doesn't say: its resource, its floats, its page."""
+"""What of a request botocore's model doesn't say: names that exclude each other, floats, pages."""
 
 from __future__ import annotations
 
@@ -11,32 +11,11 @@ import numpy as np
 from local_cloud.api_shapes import BadRequest, check_request
 from local_cloud.s3vectors.metadata import invalid
 from local_cloud.s3vectors.vectors import Floats, Vectors
-from local_cloud.settings import CloudSettings
 
 SERVICE = "s3vectors"
 Request = Mapping[str, Any]
 # What the app doesn't use.
 NOT_HERE = ("tags", "queryMode", "segmentCount", "segmentIndex")
-
-
-def resource_arn(settings: CloudSettings, request: Request) -> str:
-    """The index's, or where a request names none, the vector bucket's; "*" where it names neither
-    (user guide, s3-vectors-access-management)."""
-    if arn := request.get("indexArn"):
-        return str(arn)
-    name = request.get("vectorBucketName")
-    bucket = request.get("vectorBucketArn") or (name and settings.arn(SERVICE, f"bucket/{name}"))
-    if not bucket:
-        return "*"
-    return f"{bucket}/index/{request['indexName']}" if request.get("indexName") else str(bucket)
-
-
-def reads_vectors(operation: str, request: Request) -> bool:
-    """Whether it takes s3vectors:GetVectors beside its own permission (API reference, QueryVectors
-    and ListVectors)."""
-    asked = {"QueryVectors": ("filter", "returnMetadata"),
-             "ListVectors": ("returnData", "returnMetadata")}  # fmt: skip
-    return any(request.get(member) for member in asked.get(operation, ()))
 
 
 def check(operation: str, request: Request) -> None:
@@ -87,8 +66,11 @@ def floats(data: Request, vectors: Vectors) -> Floats:
         )
     if not set(map(type, numbers)) <= {int, float}:
         raise ValueError("vector must contain numbers only")
-    with np.errstate(over="ignore"):
-        row: Floats = np.array(numbers, np.float64).astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            row: Floats = np.array(numbers, np.float64).astype(np.float32)
+    except OverflowError:
+        row = np.array([np.inf], np.float32)
     if not np.isfinite(row).all():
         raise ValueError("vector must contain only valid floating-point values")
     if vectors.metric == "cosine" and not row.any():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_cloud.api_shapes import BadRequest
+from local_cloud.ministack.resource_arns import vectors_arn
 from local_cloud.s3vectors.metadata import invalid, matching, metadata_problem
 from local_cloud.s3vectors.requests import (
     Request,
@@ -20,7 +21,6 @@ from local_cloud.s3vectors.requests import (
     encryption,
     floats,
     position,
-    resource_arn,
     token,
 )
 from local_cloud.s3vectors.vectors import Floats, Vectors
@@ -85,7 +85,7 @@ class S3Vectors:
             return self._operations[operation](request)
 
     def _create_bucket(self, request: Request) -> Answer:
-        name, arn = request["vectorBucketName"], resource_arn(self._settings, request)
+        name, arn = request["vectorBucketName"], vectors_arn(self._settings, request)
         if not BUCKET_NAME.fullmatch(name):
             raise invalid("Invalid vector bucket name")
         if arn in self._buckets:
@@ -111,7 +111,7 @@ class S3Vectors:
 
     def _create_index(self, request: Request) -> Answer:
         bucket = self._bucket({**request, "indexName": None})
-        name, arn = request["indexName"], resource_arn(self._settings, request)
+        name, arn = request["indexName"], vectors_arn(self._settings, request)
         if not INDEX_NAME.fullmatch(name):
             raise invalid("Invalid index name")
         if arn in self._indexes:
@@ -197,12 +197,12 @@ class S3Vectors:
         return {}
 
     def _bucket(self, request: Request) -> Answer:
-        if bucket := self._buckets.get(resource_arn(self._settings, request)):
+        if bucket := self._buckets.get(vectors_arn(self._settings, request)):
             return bucket
         raise BadRequest("NotFoundException", "The specified vector bucket could not be found", 404)
 
     def _index(self, request: Request) -> Index:
-        if index := self._indexes.get(resource_arn(self._settings, request)):
+        if index := self._indexes.get(vectors_arn(self._settings, request)):
             return index
         raise BadRequest("NotFoundException", "The specified index could not be found", 404)
 

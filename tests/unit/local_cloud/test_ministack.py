@@ -106,6 +106,14 @@ def test_a_circle_is_an_error() -> None:
         ),
         ("sagemaker", "ListTrainingJobs", {}, "*"),
         ("s3", "", {"id": "p:1"}, "*"),
+        ("s3vectors", "", {"vectorBucketName": "b"}, "s3vectors:REGION:OURS:bucket/b"),
+        (
+            "s3vectors",
+            "",
+            {"vectorBucketArn": "arn:aws:s3vectors:us-east-1:7:bucket/b", "indexName": "i"},
+            "s3vectors:REGION:7:bucket/b/index/i",
+        ),
+        ("s3vectors", "", {}, "*"),
     ],
 )
 def test_a_request_is_allowed_on_the_resource_it_is_about(
