@@ -1,6 +1,6 @@
 """The gallery: kept pictures, their parameters, and their prompts' vectors in Amazon S3 Vectors."""
 
-from aws_cdk import Duration, Environment, Fn, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
@@ -45,7 +45,6 @@ class GalleryStack(Stack):
         api: ApiStack,
     ) -> None:
         super().__init__(scope, id, env=Environment(region=settings.region))
-        # The names of the models' revisions alone.
         self._settings, self._pictures = settings, api.pictures
         self._bucket = expiring_bucket(
             self,
@@ -70,6 +69,9 @@ class GalleryStack(Stack):
         self._worker()
         self._removals(unremoved)
         self._api()
+        CfnOutput(self, "GalleryBucket", value=self._bucket.bucket_name)
+        CfnOutput(self, "GalleryTable", value=self._table.table_name)
+        CfnOutput(self, "VectorBucket", value=self._vector_bucket)
 
     def _make_table(self) -> dynamodb.Table:
         table = dynamodb.Table(
