@@ -72,18 +72,25 @@ class Vectors:
         ):
             if value is not None:
                 conditions.append({name: {operator: value}})
-        try:
-            found = self.client().query_vectors(
-                **self._place(index),
-                topK=limit,
-                queryVector={"float32": list(vector)},
-                filter={"$and": conditions},
-                returnDistance=True,
-            )["vectors"]
-        except ClientError as error:
-            _only_if_gone(error)
-            return []
-        return [(each["key"], float(each["distance"])) for each in found]
+        asked = {
+            **self._place(index),
+            "topK": limit,
+            "queryVector": {"float32": list(vector)},
+            "filter": {"$and": conditions},
+            "returnDistance": True,
+        }
+        found: list[tuple[str, float]] = []
+        token: dict[str, str] = {}
+        while True:
+            try:
+                page = self.client().query_vectors(**asked, **token)
+            except ClientError as error:
+                _only_if_gone(error)
+                return []
+            found += [(each["key"], float(each["distance"])) for each in page["vectors"]]
+            if "nextToken" not in page:
+                return found
+            token = {"nextToken": page["nextToken"]}
 
     def delete(self, picture: Kept) -> None:
         try:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from gallery.keeping import DAY_S
 from gallery.removals.handler import remove
+from gallery.vectors import Vectors, Wanted
 from gallery.worker.handler import work
 from sd_contract.gallery import MOST_SIMILAR, Drawn, index_name, is_id
 from tests.fakes import gallery as fakes
@@ -144,6 +146,21 @@ def test_the_nearest_can_be_one_models_and_one_sizes(world: World) -> None:
     assert found(model="djl") == [("djl", "512x512")]
     assert found(model="g5", size="768x512") == [("g5", "768x512")]
     assert len(found(limit="2")) == 2
+
+
+def test_a_search_that_comes_in_pages_is_read_to_its_end() -> None:
+    """As large ones may (S3 Vectors' API reference, QueryVectors)."""
+    pages = {None: (["a"], "more"), "more": (["b", "c"], None)}
+
+    class Paged:
+        def query_vectors(self, **asked: Any) -> dict[str, Any]:
+            keys, token = pages[asked.get("nextToken")]
+            found = [{"key": key, "distance": 0.5} for key in keys]
+            return {"vectors": found, **({"nextToken": token} if token else {})}
+
+    vectors = Vectors(Paged, "bucket")
+    near = vectors.nearest("index", [1.0], 3, Wanted(), NOW)
+    assert near == [("a", 0.5), ("b", 0.5), ("c", 0.5)]
 
 
 def test_models_do_not_share_a_space(world: World) -> None:
