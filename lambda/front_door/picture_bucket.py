@@ -55,7 +55,8 @@ class PictureBucket:
                 self.s3().put_object(**self._place(key), Body=picture, ContentType=media_type)
                 urls.append(self._url(key))
         except (BotoCoreError, ClientError) as error:
-            raise StorageError(f"{self.name}, {request_id}: {error}") from error
+            folder = keys[0].rpartition("/")[0]
+            raise StorageError(f"{self.name}/{folder}: {error}") from error
         return urls
 
     def keys(self, answer: Answer, *, request_id: str, now_s: float) -> list[str]:
