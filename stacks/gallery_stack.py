@@ -110,7 +110,7 @@ class GalleryStack(Stack):
             if index not in found:
                 found[index] = s3vectors.CfnIndex(
                     self,
-                    f"Index{index.rpartition('-')[2]}",
+                    f"Index{''.join(part.capitalize() for part in name.split('-'))}",
                     vector_bucket_arn=vectors.attr_vector_bucket_arn,
                     index_name=index,
                     data_type="float32",

@@ -114,6 +114,7 @@ APIS = {
     "AWS::DynamoDB::Table": Api(
         "dynamodb",
         "CreateTable",
+        filled={"StreamSpecification": {"StreamEnabled": True}},
         elsewhere={
             "TimeToLiveSpecification": Elsewhere(
                 "UpdateTimeToLive", "TimeToLiveSpecification", beside={"TableName": "TableName"}
