@@ -13,6 +13,7 @@ from stacks.batch_stack import BatchStack
 from stacks.compile_stack import CompileStack
 from stacks.components.network import Network
 from stacks.endpoint_stack import EndpointStack
+from stacks.gallery_stack import GalleryStack
 from stacks.network_stack import NetworkStack
 from stacks.settings import Settings, SettingsError, load
 from stacks.settings.compile import CompiledSettings
@@ -35,6 +36,8 @@ def compose(app: App, settings: Settings) -> None:
         if settings.batch.enabled
         else None
     )
+    if settings.gallery.enabled:
+        GalleryStack(app, name("Gallery"), settings=settings, artifacts=artifacts, api=api)
     stacks = {}
     for variant in settings.variants:
         compiled = (

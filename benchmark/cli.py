@@ -1,4 +1,5 @@
-"""`python -m benchmark`: run, report, study, limit, cost, bulk, prices, overhead."""
+"""`python -m benchmark`: run, report, study, limit, cost, bulk, prices, overhead,
+similar."""
 
 import argparse
 import asyncio
@@ -20,6 +21,7 @@ from benchmark.options import (
     PricesOptions,
     ReportOptions,
     RunOptions,
+    SimilarOptions,
     StudyOptions,
 )
 from stacks.catalogue.prices import PriceFileError
@@ -53,6 +55,10 @@ def main(
                 from benchmark.overhead.command import overhead
 
                 said = overhead(options)
+            case SimilarOptions():
+                from benchmark.similar import similar
+
+                said = similar(options)
             case PricesOptions():
                 said = prices(options, make_pricing_client)
     except (BenchmarkError, PriceFileError) as error:

@@ -188,6 +188,21 @@ class OverheadOptions:
     requests: Annotated[int, option("one after another", count)] = 1000
 
 
+@dataclass(frozen=True)
+class SimilarOptions:
+    """searches in the gallery by GET /similar, against exact ones"""
+
+    url: Annotated[str | None, option("the API, ending in /v1")] = None
+    key: Annotated[str | None, option("its key; or SD_API_KEY in the environment")] = None
+    local: Annotated[Path | None, option("the local cloud's out/local.json: both", Path)] = None
+    model: Annotated[str | None, option("default: the API's")] = None
+    pictures: Annotated[int, option("kept ones; drawn first, as far as there are less", count)] = (
+        200
+    )
+    steps: Annotated[int, option("of those that are drawn", count)] = 1
+    timeout: Annotated[float, option("seconds a request, or until all are kept", positive)] = 120.0
+
+
 Options = (
     RunOptions
     | ReportOptions
@@ -197,6 +212,7 @@ Options = (
     | BulkOptions
     | PricesOptions
     | OverheadOptions
+    | SimilarOptions
 )
 COMMANDS: dict[str, type[Options]] = {
     "run": RunOptions,
@@ -207,4 +223,5 @@ COMMANDS: dict[str, type[Options]] = {
     "bulk": BulkOptions,
     "prices": PricesOptions,
     "overhead": OverheadOptions,
+    "similar": SimilarOptions,
 }

@@ -68,6 +68,8 @@ class ApiStack(Stack):
             },
         )
         self._grant(front_door.role, settings.names, pictures)
+        if settings.gallery.enabled:
+            self._reach_gallery(front_door, settings)
         if settings.budget.usd_per_month is not None:
             Budget(self, "Budget", settings=settings.budget)
         if api.c2pa.on:
@@ -106,16 +108,37 @@ class ApiStack(Stack):
         CfnOutput(self, "ApiKeyId", value=inference.key_id)
         CfnOutput(self, "ImageBucket", value=pictures.bucket_name)
 
+    def _reach_gallery(self, front_door: PythonFunction, settings: Settings) -> None:
+        """By its names: its stack depends on this one, and may not be there. What is asked of it
+        passes through the front door, which then says so."""
+        name = settings.names.gallery
+        queue = self.format_arn(service="sqs", resource=name)
+        function = self._function_arn(name)
+        grant(front_door.role, ["sqs:SendMessage"], queue)
+        grant(front_door.role, ["lambda:InvokeFunction"], function)
+        for variable, value in (
+            (
+                "SD_GALLERY_QUEUE_URL",
+                f"https://sqs.{self.region}.{self.url_suffix}/{self.account}/{name}",
+            ),
+            ("SD_GALLERY_FUNCTION", name),
+            ("SD_STORE", str(settings.gallery.store).lower()),
+        ):
+            front_door.function.add_environment(variable, value)
+
     def _batches(self, settings: Settings) -> lambda_.IFunction:
         """Found by its name: its stack depends on this one, and lets the gateway call it."""
-        arn = self.format_arn(
-            service="lambda",
-            resource="function",
-            resource_name=settings.names.batches,
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
+        arn = self._function_arn(settings.names.batches)
         return lambda_.Function.from_function_attributes(
             self, "Batches", function_arn=arn, skip_permissions=True
+        )
+
+    def _function_arn(self, name: str) -> str:
+        return self.format_arn(
+            service="lambda",
+            resource="function",
+            resource_name=name,
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
 
     def _grant(self, role: iam.Role, names: Names, pictures: s3.Bucket) -> None:

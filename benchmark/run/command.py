@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,7 +27,7 @@ from stacks.catalogue.prices import read_prices
 
 
 async def run(options: RunOptions) -> int:
-    api, aws_endpoint_url = _target(options)
+    api, aws_endpoint_url = target(options.url, options.key, options.local)
     prompt_set = load_prompts(options.prompts)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
@@ -49,21 +50,21 @@ async def run(options: RunOptions) -> int:
     return 0
 
 
-def _target(options: RunOptions) -> tuple[Api, str | None]:
+def target(url: str | None, key: str | None, local: Path | None) -> tuple[Api, str | None]:
     """With the local cloud's own URL, for CloudWatch."""
-    if options.local:
+    if local:
         try:
-            found = json.loads(options.local.read_text())
+            found = json.loads(local.read_text())
             api = Api(found["api_url"].rstrip("/"), found["api_key"])
             return api, found.get("aws_endpoint_url")
         except (OSError, KeyError, ValueError) as error:
             raise BenchmarkError(
-                f"--local {options.local}: {error!r}; is the local cloud up (make up)?"
+                f"--local {local}: {error!r}; is the local cloud up (make up)?"
             ) from error
-    key = options.key or os.environ.get("SD_API_KEY")
-    if not options.url or not key:
+    key = key or os.environ.get("SD_API_KEY")
+    if not url or not key:
         raise BenchmarkError("give --url and --key (or SD_API_KEY), or --local out/local.json")
-    return Api(options.url.rstrip("/"), key), None
+    return Api(url.rstrip("/"), key), None
 
 
 def _choose(listed: Mapping[str, Registration], names: Sequence[str]) -> list[Registration]:

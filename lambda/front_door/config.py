@@ -1,7 +1,7 @@
 """The Lambda's environment, parsed once into a typed object.
 
-Every variable is required, but the origins and who signs, of which there may be none: the defaults
-live in the app's settings, and a second copy here could drift from them.
+Every variable is required, but the origins, who signs and who keeps, of which there may be none:
+the defaults live in the app's settings, and a second copy here could drift from them.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,12 @@ class Config:
     metrics_namespace: str
     signing_function: str
     """Its name; "": pictures aren't signed."""
+    gallery_queue_url: str
+    """"": there can be no gallery."""
+    gallery_function: str
+    """Its name."""
+    store: bool
+    """Whether the gallery keeps the pictures of a request that doesn't say."""
 
     @property
     def endpoint_timeout_s(self) -> float:
@@ -61,6 +67,9 @@ class Config:
             embed_prompt=read("SD_EMBED_PROMPT", FLAG),
             metrics_namespace=read("SD_METRICS_NAMESPACE", text("a CloudWatch namespace")),
             signing_function=read("SD_SIGNING_FUNCTION", text("a function's name"), ""),
+            gallery_queue_url=read("SD_GALLERY_QUEUE_URL", text("a queue's URL"), ""),
+            gallery_function=read("SD_GALLERY_FUNCTION", text("a function's name"), ""),
+            store=read("SD_STORE", FLAG, False),
         )
         read.raise_problems()
         return config

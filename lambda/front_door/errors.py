@@ -8,6 +8,7 @@ FrontDoorError
 │   ├── PictureNotFound
 │   ├── RecordNotFound
 │   ├── Conflict
+│   ├── GalleryNotDeployed
 │   ├── RouteNotFound
 │   └── MethodNotAllowed
 ├── EndpointThrottled       nobody's mistake; the same request may succeed later
@@ -22,6 +23,7 @@ FrontDoorError
 ├── RegistryError           ours to mend
 ├── EndpointError
 ├── SigningError
+├── GalleryError
 └── StorageError
 
 All but a RequestError's text, and the command that starts a stopped endpoint, is for the log, never
@@ -76,6 +78,10 @@ class RecordNotFound(RequestError):
 
 class Conflict(RequestError):
     """It doesn't go with what was asked for before."""
+
+
+class GalleryNotDeployed(RequestError):
+    """The API keeps no pictures."""
 
 
 class RouteNotFound(RequestError):
@@ -154,6 +160,10 @@ class EndpointError(FrontDoorError):
 
 class SigningError(FrontDoorError):
     """What was drawn can't be signed, where it is to be."""
+
+
+class GalleryError(FrontDoorError):
+    """The gallery is there, but could not be told or asked."""
 
 
 class StorageError(FrontDoorError):

@@ -53,12 +53,21 @@ _LINE: Mapping[str, Allowed] = {
     # An output file's pictures are links.
     "response_format": Choice(("url",)),
 }
+_STORE = OpenAiField(
+    "store",
+    (False,),
+    "A batch's pictures lie with its results for some days; the gallery doesn't keep them.",
+)
 
 
 def line_form(form: Form) -> Form:
     """A request's as a line of a batch has it."""
-    fields = (replace(field, allowed=_LINE.get(field.name, field.allowed)) for field in form.fields)
-    return replace(form, fields=tuple(fields))
+    fields = (
+        replace(field, allowed=_LINE.get(field.name, field.allowed))
+        for field in form.fields
+        if field.name != _STORE.name
+    )
+    return Form(tuple(fields), (*form.openai, _STORE))
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class RequestFields:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     seed: int | None = None
+    store: bool | None = None
     user: str | None = None
     safety_identifier: str | None = None
     image: str | bytes | None = None

@@ -16,8 +16,11 @@ from front_door.api_gateway import ok_response, read_event
 from front_door.config import Config
 from front_door.credentials import content_credentials
 from front_door.endpoint import SageMakerRuntime
+from front_door.gallery import PATHS as GALLERY_PATHS
+from front_door.gallery import Gallery, not_deployed
 from front_door.picture_bucket import PictureBucket
 from front_door.picture_time import PictureTimes
+from front_door.request_log import RequestLog
 from front_door.service import FrontDoor
 from front_door.variants import VariantRegistry
 
@@ -38,10 +41,18 @@ def serve(
         event,
         invocation_id,
         lambda: front_door().config.cors_origins,
-        lambda log: ok_response(log.request_id, front_door().answer(read_event(event), log)),
+        lambda log: _respond(event, log, front_door()),
         emit,
         timer,
     )
+
+
+def _respond(event: Mapping[str, Any], log: RequestLog, front_door: FrontDoor) -> dict[str, Any]:
+    if event["resource"] not in GALLERY_PATHS:
+        return ok_response(log.request_id, front_door.answer(read_event(event), log))
+    if front_door.gallery is None:
+        raise not_deployed()
+    return front_door.gallery.answer(event)
 
 
 @functools.cache
@@ -74,6 +85,27 @@ def build_front_door() -> FrontDoor:
         runtime=functools.cache(functools.partial(_runtime, session)),
         pictures=pictures,
         credentials=content_credentials(config, session, pictures),
+        gallery=_gallery(config, session, quick),
+    )
+
+
+def _gallery(config: Config, session: Session, quick: dict[str, Any]) -> Gallery | None:
+    """Clients are made where a request needs them: most never do."""
+    if not config.gallery_queue_url:
+        return None
+    sqs = functools.partial(session.create_client, "sqs", config=ClientConfig(**quick))
+    # All that the gateway leaves; tried once, as the function's own time would not fit twice.
+    waits = {
+        **quick,
+        "read_timeout": config.endpoint_timeout_s,
+        "retries": {"total_max_attempts": 1},
+    }
+    functions = functools.partial(session.create_client, "lambda", config=ClientConfig(**waits))
+    return Gallery(
+        config.gallery_queue_url,
+        config.gallery_function,
+        functools.cache(sqs),
+        functools.cache(functions),
     )
 
 

@@ -1,4 +1,4 @@
-"""The API's document: prose, paths and examples by hand (openapi.json beside this file, and two
+"""The API's document: prose, paths and examples by hand (openapi.json beside this file, and three
 more of the name), what the contract and the tables of this package state from them.
 
 `python -m front_door.openapi docs/openapi.json` writes what holds whatever is deployed.
@@ -14,17 +14,21 @@ from typing import Any
 from front_door.api_gateway import FAILURES, INTERNAL
 from front_door.embedding import EMBEDDING
 from front_door.errors import InvalidRequest
+from front_door.gallery import not_deployed
 from front_door.generation import AUTO, EDIT, GENERATION, Form, line_form, parse_fields
 from front_door.picture_bucket import KEY_PATTERN
 from front_door.request_body import PICTURES
 from sd_contract.batch import FILE_BYTES
+from sd_contract.fields import EDIT as CONTRACT_EDIT
 from sd_contract.fields import SEED, Field, Text
+from sd_contract.gallery import ID_PATTERN
 from sd_contract.invocation import STAGES
 from sd_contract.registration import KINDS, Registration
 from sd_contract.size import PATTERN
 
 _BY_HAND = Path(__file__).with_name("openapi.json")
-_MORE_BY_HAND = [_BY_HAND.with_name(f"openapi_{name}.json") for name in ("embeddings", "batches")]
+_PARTS = ("embeddings", "batches", "gallery")
+_MORE_BY_HAND = [_BY_HAND.with_name(f"openapi_{part}.json") for part in _PARTS]
 _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "steps": 30},
     {"prompt": "x", "quality": "hd"},
@@ -33,6 +37,8 @@ _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "n": 5},
 )
 """Whose answers the document shows."""
+_KEPT = ["prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "strength"]
+"""What is answered of a kept picture as it was asked for."""
 
 
 def document() -> dict[str, Any]:
@@ -52,6 +58,11 @@ def document() -> dict[str, Any]:
     schemas["FileAnnouncement"]["properties"]["bytes"]["maximum"] = FILE_BYTES
     schemas["Image"]["properties"]["seed"] = SEED.schema()
     schemas["Timings"] |= _times(*STAGES, "endpoint", "storage", "total")
+    kept = schemas["KeptPicture"]["properties"]
+    drawn_by = {field.name: field.allowed.schema() for field in CONTRACT_EDIT}
+    kept |= {name: drawn_by[name] for name in _KEPT}
+    kept["id"]["pattern"] = schemas["Image"]["properties"]["id"]["pattern"] = ID_PATTERN
+    schemas["SimilarPicture"]["properties"] |= kept
     answered = schemas["GenerationResponse"]
     of_pictures = {"type": "object", "additionalProperties": False, **_times(*STAGES)}
     schemas["BatchPictures"] |= {
@@ -75,6 +86,10 @@ def document() -> dict[str, Any]:
     for error in map(_refusal, _MISTAKES):
         answer = _error(str(error), "invalid_request_error", error.code, error.param)
         examples["BadRequest"][error.code] = answer
+    for response in ("NoKeptPicture", "NoGallery"):
+        missing = not_deployed()
+        answer = _error(str(missing), "invalid_request_error", missing.code)
+        examples[response][missing.code] = answer
     names = {429: "TooMany", 500: "Internal", 503: "Unavailable", 504: "Timeout"}
     for failure in (*FAILURES.values(), INTERNAL):
         answer = _error(failure.message, failure.type, failure.code)

@@ -42,23 +42,27 @@ class PictureBucket:
     url_ttl_s: int
 
     def store(self, answer: Answer, *, request_id: str, now_s: float) -> list[str]:
-        """Stores the pictures as `<date, UTC>/<request id>/<seed>.<output format>`; gives URLs in
-        their order.
+        """Stores the pictures by their `keys`; gives URLs in their order.
 
         A URL works for `url_ttl_s` or until the credentials that signed it end, whichever is
         first. Raises StorageError.
         """
-        folder = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}/{request_id}"
+        keys = self.keys(answer, request_id=request_id, now_s=now_s)
         urls = []
         try:
-            for seed, picture in zip(answer.seeds, answer.images, strict=True):
-                key = f"{folder}/{seed}.{answer.output_format}"
+            for key, picture in zip(keys, answer.images, strict=True):
                 media_type = MEDIA_TYPES[answer.output_format]
                 self.s3().put_object(**self._place(key), Body=picture, ContentType=media_type)
                 urls.append(self._url(key))
         except (BotoCoreError, ClientError) as error:
+            folder = keys[0].rpartition("/")[0]
             raise StorageError(f"{self.name}/{folder}: {error}") from error
         return urls
+
+    def keys(self, answer: Answer, *, request_id: str, now_s: float) -> list[str]:
+        """`<date, UTC>/<request id>/<seed>.<output format>` of each picture."""
+        folder = f"{datetime.fromtimestamp(now_s, UTC):%Y-%m-%d}/{request_id}"
+        return [f"{folder}/{seed}.{answer.output_format}" for seed in answer.seeds]
 
     def key_of(self, reference: str) -> str | None:
         """The key of a picture stored here, by itself or by its presigned URL, expired or not;

@@ -13,7 +13,7 @@ from typing import Any
 from front_door.errors import BodyTooLarge, InvalidRequest
 from front_door.multipart import FormError, Part, parse_form
 from front_door.openai_fields import OpenAiField
-from sd_contract.fields import Allowed, Number, Problem, shown
+from sd_contract.fields import Allowed, Flag, Number, Problem, shown
 
 JSON, FORM = "application/json", "multipart/form-data"
 PICTURES = ("image", "mask")
@@ -121,9 +121,15 @@ def _form_values(
             values[name] = readers[name](part_text(part))
         else:
             text = part_text(part)
-            number = isinstance(known.get(name), Number) and _NUMBER.fullmatch(text)
-            values[name] = json.loads(text) if number else text
+            values[name] = json.loads(text) if _is_json(text, known.get(name)) else text
     return values
+
+
+def _is_json(text: str, allowed: Allowed | None) -> bool:
+    """Of a form's text: whether it says a value of that kind."""
+    if isinstance(allowed, Flag):
+        return text in ("true", "false")
+    return isinstance(allowed, Number) and bool(_NUMBER.fullmatch(text))
 
 
 def _check_headers(raw: RawBody, *types: str) -> Message:

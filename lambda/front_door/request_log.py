@@ -74,13 +74,13 @@ class RequestLog:
         if log_prompts:
             self._facts |= prompts
         else:
-            self._hide(*prompts.values())
-        self._hide(fields.user, fields.safety_identifier)
+            self.hide(*prompts.values())
+        self.hide(fields.user, fields.safety_identifier)
         self._asked_by(fields.end_user)
 
     def asked_texts(self, asked: EmbeddingRequest) -> None:
         """As `asked`, whatever the setting says of prompts."""
-        self._hide(*asked.texts, asked.user)
+        self.hide(*asked.texts, asked.user)
         self._asked_by(asked.user)
         self._facts["texts"] = len(asked.texts)
 
@@ -128,6 +128,9 @@ class RequestLog:
         }
         self._facts |= {"prompt_tokens": answer.prompt_tokens, "warnings": len(answer.warnings)}
 
+    def not_kept(self, error: FrontDoorError) -> None:
+        self._facts["not_kept"] = self._redacted(f"{type(error).__name__}: {error}")
+
     def failed(self, error: Exception) -> None:
         """A caller's mistake is a code and a field; ours comes with its text, an unforeseen one
         with its traceback."""
@@ -157,7 +160,7 @@ class RequestLog:
             entry |= embedded(*self._metrics, figures)
         return json.dumps({**entry, **times, **figures})
 
-    def _hide(self, *texts: str | None) -> None:
+    def hide(self, *texts: str | None) -> None:
         for text in filter(None, texts):
             spellings = (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text))
             self._private += [text, *(spelling[1:-1] for spelling in spellings)]

@@ -62,13 +62,19 @@ def pictures_body(
     return body | ({"warnings": warnings} if warnings else {})
 
 
-def picture_bodies(answer: Answer, urls: Sequence[str] | None) -> list[dict[str, Any]]:
-    """With `urls`, or the pictures themselves where there are none."""
+def picture_bodies(
+    answer: Answer, urls: Sequence[str] | None, ids: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """With `urls`, or the pictures themselves where there are none; and the `ids` of kept ones."""
     if urls is None:
         name, values = "b64_json", [base64.b64encode(each).decode() for each in answer.images]
     else:
         name, values = "url", list(urls)
-    return [{name: value, "seed": seed} for value, seed in zip(values, answer.seeds, strict=True)]
+    pictures = [
+        {name: value, "seed": seed} for value, seed in zip(values, answer.seeds, strict=True)
+    ]
+    named = [{"id": id} for id in ids] or [{}] * len(pictures)
+    return [{**name, **picture} for name, picture in zip(named, pictures, strict=True)]
 
 
 def model_body(entry: Registered, default: str | None) -> dict[str, Any]:

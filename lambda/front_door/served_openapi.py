@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from front_door import openapi
+from front_door.gallery import PATHS as GALLERY_PATHS
 from front_door.generation import AUTO, GENERATION, complete, parse_fields
 from front_door.openapi import picture_schema
 from front_door.picture_time import registered_time
@@ -25,6 +26,7 @@ def document(
     *,
     api_url: str,
     pictures_url: str,
+    gallery: bool,
 ) -> dict[str, Any]:
     """`default` is the variant that serves requests which name none; the endpoint has
     `timeout_s`."""
@@ -35,9 +37,16 @@ def document(
     if not any(variant.batches for variant in variants):
         paths = written["paths"]
         written["paths"] = {path: paths[path] for path in paths if not path.startswith(_BATCHES)}
+    if not gallery:
+        paths = written["paths"]
+        written["paths"] = {path: paths[path] for path in paths if path not in GALLERY_PATHS}
     # The others draw batches alone.
     variants = [variant for variant in variants if REAL_TIME in variant.serve]
     schemas = written["components"]["schemas"]
+    if not gallery:
+        for name, nullable in _REQUESTS.items():
+            none = [None] if nullable else []
+            schemas[name]["properties"]["store"]["enum"] = [False, *none]
     for name in PICTURES:
         schemas["EditRequest"]["properties"][name] |= picture_schema(re.escape(pictures_url))
     for name, nullable in _REQUESTS.items():

@@ -18,9 +18,13 @@ from front_door.errors import (
     EndpointStopped,
     EndpointThrottled,
     EndpointUnavailable,
+    GalleryError,
+    GalleryNotDeployed,
+    InvalidRequest,
     MethodNotAllowed,
     RouteNotFound,
 )
+from front_door.gallery import Gallery, not_deployed
 from front_door.generation import EDIT, GENERATION, RequestFields, complete, parse_fields
 from front_door.generation import GenerationRequest as Generation
 from front_door.picture_bucket import PictureBucket
@@ -31,6 +35,7 @@ from front_door.response_body import generation_body, model_body, picture_bodies
 from front_door.time_limit import check_answers, check_time, estimate_s
 from front_door.variants import VariantRegistry
 from sd_contract.fields import Problem
+from sd_contract.invocation import Answer
 from sd_contract.registration import Registration
 from sd_contract.seeds import draw_seed
 
@@ -54,6 +59,7 @@ class FrontDoor:
     runtime: Callable[[int], SageMakerRuntime]
     pictures: PictureBucket
     credentials: ContentCredentials | None = None
+    gallery: Gallery | None = None
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     draw_seed: Callable[[], int] = draw_seed
@@ -85,6 +91,7 @@ class FrontDoor:
 
     def _draw(self, fields: RequestFields, log: RequestLog) -> Mapping[str, Any]:
         log.asked(fields, log_prompts=self.config.log_prompts)
+        gallery = self._gallery_for(fields)
         variant = self.registry.resolve(fields.model)
         check_answers(variant)
         generation = self._with_edit(complete(fields, variant, self.draw_seed), fields)
@@ -94,7 +101,8 @@ class FrontDoor:
         log.planned(generation, estimated_s, namespace=namespace, now_s=self.now())
         check_time(generation, picture_time, self.config.endpoint_timeout_s)
 
-        if generation.response_format == "url":
+        in_bucket = generation.response_format == "url" or gallery is not None
+        if in_bucket:
             self.pictures.s3.start()
         answer = self._ask(
             variant,
@@ -108,16 +116,50 @@ class FrontDoor:
         with log.stage("storage"):
             if self.credentials:
                 answer = self.credentials.signed(generation, answer, log.request_id)
-            urls = None
-            if generation.response_format == "url":
-                urls = self.pictures.store(answer, request_id=log.request_id, now_s=self.now())
+            urls: list[str] | None = None
+            ids: list[str] = []
+            now_s = self.now()
+            if in_bucket:
+                urls = self.pictures.store(answer, request_id=log.request_id, now_s=now_s)
+            if gallery:
+                answer, ids = self._kept(gallery, generation, answer, now_s, log)
+            if generation.response_format != "url":
+                urls = None
         return generation_body(
             generation,
             answer,
-            picture_bodies(answer, urls),
+            picture_bodies(answer, urls, ids),
             created=int(self.now()),
             timings_ms={**log.stages_ms, "total": log.total_ms()},
         )
+
+    def _gallery_for(self, fields: RequestFields) -> Gallery | None:
+        """What keeps the pictures. Raises InvalidRequest where they are to be kept and can't."""
+        if fields.store and self.gallery is None:
+            raise InvalidRequest(
+                Problem("store", f"store: {not_deployed()}", "gallery_not_deployed")
+            )
+        wanted = self.config.store if fields.store is None else fields.store
+        return self.gallery if wanted else None
+
+    def _kept(
+        self,
+        gallery: Gallery,
+        generation: Generation,
+        answer: Answer,
+        now_s: float,
+        log: RequestLog,
+    ) -> tuple[Answer, list[str]]:
+        """The pictures' ids; without them where the gallery fails, with a warning: what is drawn is
+        answered all the same."""
+        keys = self.pictures.keys(answer, request_id=log.request_id, now_s=now_s)
+        try:
+            return answer, gallery.keep(generation, answer.seeds, keys, now_s)
+        except (GalleryNotDeployed, GalleryError) as error:
+            log.not_kept(error)
+            why = str(error) if isinstance(error, GalleryNotDeployed) else "The gallery failed."
+            warning = f"store: the pictures are not kept. {why}"
+            return replace(answer, warnings=(*answer.warnings, warning)), []
 
     def _with_edit(self, generation: Generation, fields: RequestFields) -> Generation:
         edit = None
@@ -204,4 +246,5 @@ class FrontDoor:
             self.config.endpoint_timeout_s,
             api_url=request.base_url,
             pictures_url=self.pictures.url,
+            gallery=self.gallery is not None,
         )

@@ -226,6 +226,14 @@ GENERATION = (
         "the variant's `default_guidance_scale`",
     ),
     Field("seed", SEED, ("seed",), "Of the first image; echoed.", "drawn at random"),
+    Field(
+        "store",
+        Flag(),
+        (),
+        "Whether the gallery keeps the pictures and what they were drawn by, for `GET /pictures` "
+        "and `GET /similar`: each then has an `id`, and is found by it some seconds later.",
+        "what `sd.gallery.store` says, which is false unless set otherwise",
+    ),
     Field("user", Text(), (), "Your user's id; logged as a hash only.", ""),
 )
 EDIT = (

@@ -27,6 +27,9 @@ PATHS = (
     "/models",
     "/models/{id}",
     "/openapi.json",
+    "/similar",
+    "/pictures",
+    "/pictures/{id}",
     "/{proxy+}",
 )
 BATCH_PATHS = ("/files", "/files/{proxy+}", "/batches", "/batches/{proxy+}")

@@ -10,13 +10,15 @@ TRIES_OF_ITS_OWN = "It is a dead-letter queue: what fails once more stays in it,
 
 
 class Queue(sqs.Queue):
-    """`dead_letters` get what has failed; without them it is a dead-letter queue itself."""
+    """`dead_letters` get what has failed; without them it is a dead-letter queue itself. `name` is
+    for a queue that is found by its name."""
 
     def __init__(
         self,
         scope: Construct,
         id: str,
         *,
+        name: str | None = None,
         fifo: bool = False,
         visibility_timeout: Duration | None = None,
         dead_letters: sqs.DeadLetterQueue | None = None,
@@ -24,6 +26,7 @@ class Queue(sqs.Queue):
         super().__init__(
             scope,
             id,
+            queue_name=name,
             fifo=fifo or None,
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,

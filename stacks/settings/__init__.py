@@ -17,6 +17,7 @@ from stacks.settings.batch import BatchSettings
 from stacks.settings.budget import BudgetSettings
 from stacks.settings.builds import BuildSettings
 from stacks.settings.context import merge, stray_problems
+from stacks.settings.gallery import GallerySettings
 from stacks.settings.models import ROOT, ModelSettings, read_models
 from stacks.settings.names import PREFIX, Names
 from stacks.settings.network import NetworkSettings
@@ -34,6 +35,7 @@ __all__ = [
     "ApiSettings",
     "BatchSettings",
     "BuildSettings",
+    "GallerySettings",
     "ModelSettings",
     "Names",
     "NetworkSettings",
@@ -43,7 +45,10 @@ __all__ = [
     "load",
 ]
 
-SECTIONS = ("models", "kinds", "variants", "api", "alarms", "batch", "builds", "network", "budget")
+SECTIONS = (
+    *("models", "kinds", "variants", "api", "alarms", "batch", "gallery", "builds", "network"),
+    "budget",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,7 @@ class Settings:
     api: ApiSettings
     alarms: AlarmSettings
     batch: BatchSettings
+    gallery: GallerySettings
     builds: BuildSettings
     network: NetworkSettings
     budget: BudgetSettings
@@ -97,6 +103,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     api = read_section(ApiSettings, raw.get("api"), below("sd.api"), problems)
     alarms = read_section(AlarmSettings, raw.get("alarms"), below("sd.alarms"), problems)
     batch = read_section(BatchSettings, raw.get("batch"), below("sd.batch"), problems)
+    gallery = read_section(GallerySettings, raw.get("gallery"), below("sd.gallery"), problems)
     builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
     network = read_section(NetworkSettings, raw.get("network"), below("sd.network"), problems)
     budget = read_section(BudgetSettings, raw.get("budget"), below("sd.budget"), problems)
@@ -110,7 +117,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         problems += network.problems(region)
     if budget:
         problems += budget.problems()
-    if problems or not (api and alarms and batch and builds and network and budget):
+    if problems or not (api and alarms and batch and gallery and builds and network and budget):
         raise SettingsError(problems)
     return Settings(
         region,
@@ -121,6 +128,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         api,
         alarms,
         batch,
+        gallery,
         builds,
         network,
         budget,
@@ -143,6 +151,7 @@ def _paths(raw: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"api.{setting}" for setting in names_of(ApiSettings))
     yield from (f"alarms.{setting}" for setting in names_of(AlarmSettings))
     yield from (f"batch.{setting}" for setting in names_of(BatchSettings))
+    yield from (f"gallery.{setting}" for setting in names_of(GallerySettings))
     yield from (f"builds.{setting}" for setting in names_of(BuildSettings))
     yield from (f"network.{setting}" for setting in names_of(NetworkSettings))
     yield from (f"budget.{setting}" for setting in names_of(BudgetSettings))

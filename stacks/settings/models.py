@@ -1,10 +1,12 @@
 """`sd.models`: what can be served, by name."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sd_contract.model_checks import text_size
 from sd_contract.model_folder import NotAModel, read_folder
 from stacks.settings.problems import MISSING, Problem
 from stacks.settings.reading import below, read_section
@@ -37,6 +39,15 @@ class ModelSettings:
     @property
     def folder_path(self) -> Path:
         return ROOT / self.folder
+
+    @property
+    def text_dimensions(self) -> int:
+        """Of its texts' vectors. What comes from the hub is a Stable Diffusion 2, all of which have
+        OpenCLIP's ViT-H for an encoder (their text_encoder/config.json, hidden_size)."""
+        if self.from_hub:
+            return 1024
+        config = json.loads((self.folder_path / "text_encoder" / "config.json").read_text())
+        return int(text_size(config, "hidden_size"))
 
     def problems(self, path: str) -> list[Problem]:
         if self.from_hub:

@@ -16,7 +16,7 @@ PREFIX = text(
 )
 VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")
 # Stacks of the app itself: Sd<Name>Stack.
-TAKEN = ("alarms", "api", "artifacts", "batch", "network", "storage")
+TAKEN = ("alarms", "api", "artifacts", "batch", "gallery", "network", "storage")
 # What ends an asynchronous endpoint's name: no variant's, or it were that of another prefix's.
 ASYNC = "async"
 
@@ -78,6 +78,11 @@ class Names:
     def batches(self) -> str:
         """Of the function that the API finds by its name."""
         return f"{self.prefix}-batches"
+
+    @property
+    def gallery(self) -> str:
+        """Of the gallery's queue and function, which the API finds by their name."""
+        return f"{self.prefix}-gallery"
 
     @property
     def signer(self) -> str:

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from front_door.ahead import Ahead
 from front_door.config import Config
 from front_door.credentials import ContentCredentials
+from front_door.gallery import Gallery
 from front_door.generation import GenerationRequest
 from front_door.handler import serve
 from front_door.picture_bucket import PictureBucket
@@ -254,6 +255,7 @@ class World:
     timer: Callable[[], float] = lambda: 5.0
     signs: Callable[[dict[str, Any]], Any] | None = None
     """What the signing function does with an event, where there is one."""
+    gallery: Gallery | None = None
     logged: list[dict[str, Any]] = field(default_factory=list)
     slept_s: list[float] = field(default_factory=list)
     read_timeouts_s: list[int] = field(default_factory=list)
@@ -274,6 +276,7 @@ class World:
             runtime=self._client,
             pictures=bucket(self.s3, self.config.picture_bucket, self.config.url_ttl_s),
             credentials=self._credentials(),
+            gallery=self.gallery,
             now=self.clock,
             sleep=self.slept_s.append,
             draw_seed=lambda: SEEDS - 1,

@@ -115,6 +115,7 @@ APIS = {
     "AWS::DynamoDB::Table": Api(
         "dynamodb",
         "CreateTable",
+        filled={"StreamSpecification": {"StreamEnabled": True}},
         elsewhere={
             "TimeToLiveSpecification": Elsewhere(
                 "UpdateTimeToLive", "TimeToLiveSpecification", beside={"TableName": "TableName"}
@@ -235,6 +236,8 @@ APIS = {
         renamed={"PolicyDocument": "Policy"},
         documents=["PolicyDocument"],
     ),
+    "AWS::S3Vectors::Index": Api("s3vectors", "CreateIndex"),
+    "AWS::S3Vectors::VectorBucket": Api("s3vectors", "CreateVectorBucket"),
     "AWS::SNS::Subscription": Api(
         "sns",
         "Subscribe",

@@ -19,6 +19,8 @@ BY_API = (
     "AWS::ApiGateway::ApiKey",
     "AWS::ApiGateway::UsagePlan",
     "AWS::ApiGateway::UsagePlanKey",
+    "AWS::S3Vectors::VectorBucket",
+    "AWS::S3Vectors::Index",
 )
 """Types that moto's CloudFormation doesn't have: the requests of their APIs are sent instead, in
 this order. What refers to one of them has a value of its form filled in."""

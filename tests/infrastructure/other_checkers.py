@@ -13,6 +13,8 @@ from typing import Any
 from tests.environments.test_environments import install
 from tests.infrastructure.physical_values import PhysicalValues
 
+# Of a service that is younger than parliament's list of them (iam_definition.json, 1.6.4).
+TOO_YOUNG = "UNKNOWN_PREFIX Unknown prefix s3vectors"
 POLICIES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
 
 
@@ -84,13 +86,14 @@ def identity_policies(
 
 
 def parliament(policies: Mapping[str, Any], folder: Path) -> list[str]:
-    """Each finding; `folder` takes the policies."""
+    """Each finding but of what it can't know; `folder` takes the policies."""
     for name, document in policies.items():
         (folder / f"{name}.json").write_text(json.dumps(document))
     printed = run("parliament", "--json", "--directory", ".", "--include_policy_extension",
                   ".json", folder=folder)  # fmt: skip
     found = [json.loads(line) for line in printed.splitlines()]
-    return [
-        f"{Path(each['location']['filepath']).stem}: {each['issue']} {each['detail']}"
+    told = [
+        (Path(each["location"]["filepath"]).stem, f"{each['issue']} {each['detail']}")
         for each in found
     ]
+    return [f"{policy}: {finding}" for policy, finding in told if finding != TOO_YOUNG]

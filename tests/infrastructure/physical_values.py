@@ -72,7 +72,14 @@ IDENTITIES = {
     "AWS::CloudFormation::WaitConditionHandle": Identity(WAIT_URL),
     "AWS::CloudWatch::Alarm": _with_arn("AlarmName", "cloudwatch", "alarm:{name}"),
     "AWS::CodeBuild::Project": _with_arn("Name", "codebuild", "project/{name}", 150),
-    "AWS::DynamoDB::Table": _with_arn("TableName", "dynamodb", "table/{name}"),
+    "AWS::DynamoDB::Table": Identity(
+        attributes={
+            "Arn": "arn:aws:dynamodb:{region}:{account}:table/{name}",
+            # Its label is a time, at whose colons parliament would take the ARN apart.
+            "StreamArn": "arn:aws:dynamodb:{region}:{account}:table/{name}/stream/2026-01-01",
+        },
+        named_by="TableName",
+    ),
     "AWS::EC2::FlowLog": Identity("fl-" + HEX),
     "AWS::EC2::RouteTable": Identity("rtb-" + HEX),
     "AWS::EC2::SecurityGroup": Identity("sg-" + HEX, {"GroupId": "{ref}"}, named_by="GroupName"),
@@ -103,6 +110,19 @@ IDENTITIES = {
     "AWS::Logs::LogGroup": _with_arn("LogGroupName", "logs", "log-group:{name}:*", 512),
     "AWS::S3::Bucket": Identity(
         attributes={"Arn": "arn:aws:s3:::{name}"}, longest=63, named_by="BucketName", lower=True
+    ),
+    "AWS::S3Vectors::Index": Identity(
+        "arn:aws:s3vectors:{region}:{account}:bucket/vectors/index/{name}",
+        {"IndexArn": "{ref}"},
+        63,
+        "IndexName",
+    ),
+    "AWS::S3Vectors::VectorBucket": Identity(
+        "arn:aws:s3vectors:{region}:{account}:bucket/{name}",
+        {"VectorBucketArn": "{ref}"},
+        63,
+        "VectorBucketName",
+        lower=True,
     ),
     "AWS::SNS::Topic": Identity(
         "arn:aws:sns:{region}:{account}:{name}", longest=256, named_by="TopicName"

@@ -60,6 +60,9 @@ def test_every_path_asks_for_a_key_and_goes_to_a_function(aws: Synthesized) -> N
         "/models",
         "/models/{id}",
         "/openapi.json",
+        "/similar",
+        "/pictures",
+        "/pictures/{id}",
         "/{proxy+}",
     }
     for method in found.values():
@@ -369,5 +372,5 @@ def test_traces_only_where_they_are_asked_for(aws: Synthesized, tmp_path: Path) 
     writing = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
     statements = [each for each in found.statements() if writing & {*each.actions}]
     assert all(set(statement.actions) == writing for statement in statements)
-    # The front door's and those of batches.
-    assert len(statements) == 6
+    # The front door's, those of batches and those of the gallery.
+    assert len(statements) == 9

@@ -19,13 +19,15 @@ UNSCOPED = {
     "sagemaker:ListTrainingJobs": "lists names",
     "cloudwatch:GetMetricStatistics": "metrics have no ARN",
     "application-autoscaling:DescribeScalableTargets": "lists targets",
+    "dynamodb:ListStreams": "lists streams, before Lambda reads one",
 }
 JOBS = r"(sd-compile-inf2-(\w{12}|\?{12})-\?{8}|sd-bulk-\?{32}-\?)"
 # Where a name is known at run time only.
 OPEN_ENDED = (
     r"<[^>]+>/(weights|compiled|compile-jobs)/.*\*",  # objects of an artifact
-    # Pictures, in a bucket for nothing else, and what is of batches, in another.
+    # Pictures, in buckets for nothing else, and what is of batches, in another.
     r"<(SdApiStack:\w+)?Images[^>]+>/\*",
+    r"<Pictures[^>]+>/\*",
     r"<Files[^>]+>/(batches/)?\*",
     r"arn:<AWS::Partition>:logs:.*:log-group:/aws/sagemaker/[\w/-]+:log-stream:\*",
     rf"arn:<AWS::Partition>:logs:.*:log-group:/aws/sagemaker/TrainingJobs:log-stream:{JOBS}/\*",
@@ -97,7 +99,12 @@ def test_the_front_door_and_the_worker_can_invoke_our_endpoints_and_nothing_else
     }
     front_door = aws.function_role("SdApiStack", "front_door")["Fn::GetAtt"][0]
     worker = aws.function_role("SdBatchStack", "batches.worker")["Fn::GetAtt"][0]
+    gallery = [
+        aws.function_role("SdGalleryStack", f"gallery.{name}")["Fn::GetAtt"][0]
+        for name in ("api", "worker")
+    ]
     by = {("SdBatchStack", (worker,)), ("SdApiStack", (front_door,))}
+    by |= {("SdGalleryStack", (role,)) for role in gallery}
     if action == "sagemaker:InvokeEndpointAsync":
         by = {("SdBatchStack", (worker,))}
     assert {(s.stack, s.roles) for s in invoking} == by
@@ -113,6 +120,8 @@ def test_the_front_door_reads_the_registrations_alone_and_batches_the_fleets_too
         ("SdApiStack", [registrations]),
         ("SdBatchStack", [registrations, fleets]),
         ("SdBatchStack", [registrations, fleets]),
+        ("SdGalleryStack", [registrations]),
+        ("SdGalleryStack", [registrations]),
     ]
 
 
@@ -198,7 +207,7 @@ def test_listing_a_bucket_is_for_a_prefix(granted: list[Statement]) -> None:
 def test_buckets_refuse_plain_http(aws: Synthesized) -> None:
     refusal = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
     buckets = [(stack, id) for stack in aws.templates for id in aws.resources(stack, BUCKET)]
-    assert len(buckets) == 3
+    assert len(buckets) == 4
     for stack, id in buckets:
         policy = aws.only(stack, f"{BUCKET}Policy", {"Bucket": {"Ref": id}})["Properties"]
         assert any(refusal.items() <= s.items() for s in policy["PolicyDocument"]["Statement"])
@@ -292,6 +301,6 @@ def _api_name(copy: Synthesized) -> str:
 def test_another_copy_imports_nothing_of_this_one(tmp_path: Path) -> None:
     demo = synthesize(tmp_path, **{"sd.prefix": "demo"}, **G5_ALONE)
     assert set(demo.templates) == {
-        f"Demo{n}Stack" for n in ("Alarms", "Api", "Artifacts", "Batch", "G5", "Storage")
+        f"Demo{n}Stack" for n in ("Alarms", "Api", "Artifacts", "Batch", "G5", "Gallery", "Storage")
     }
     assert not re.search(r"\bSd[A-Z]|sd-g5|/sd/", str(demo.templates))

@@ -13,6 +13,7 @@ from aws_cdk import aws_sqs as sqs
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from sd_contract.gallery import index_name
 from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesize
 
 STACKS = (
@@ -22,6 +23,7 @@ STACKS = (
     "SdBatchStack",
     "SdDjlStack",
     "SdG5Stack",
+    "SdGalleryStack",
     "SdInf2CompileStack",
     "SdInf2Stack",
     "SdStorageStack",
@@ -84,6 +86,8 @@ def test_what_differs_locally_follows_from_the_profile(
         "SdBatchStack/AWS::Lambda::Function/Environment/Variables/SD_BATCH_REAL_TIME_SHARE",
         "SdBatchStack/AWS::Lambda::Function/Timeout",
         "SdBatchStack/AWS::SQS::Queue/VisibilityTimeout",
+        "SdGalleryStack/AWS::S3Vectors::Index/Dimension",
+        "SdGalleryStack/AWS::S3Vectors::Index/IndexName",
         "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_HYPERPARAMETERS",
         "SdInf2CompileStack/AWS::CodeBuild::Project/Environment/EnvironmentVariables/SD_POLL_S",
         *(
@@ -132,6 +136,7 @@ def test_no_account_is_written_down(aws: Synthesized) -> None:
 
 def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> None:
     """A fixed name breaks replacement, and the deploy after a destroy where something is kept."""
+    model = aws.settings.models["sd21-base"]
     named = {
         (resource["Type"], value)
         for template in aws.templates.values()
@@ -152,6 +157,10 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
         # By the API, whose stack comes first, and by itself.
         ("AWS::Lambda::Function", "sd-batches"),
         ("AWS::Lambda::Function", "sd-batches-checker"),
+        ("AWS::Lambda::Function", "sd-gallery"),
+        ("AWS::SQS::Queue", "sd-gallery"),
+        # By what a registration says of the variant's model; another revision has another.
+        ("AWS::S3Vectors::Index", index_name(model.id, str(model.revision))),
         *(
             ("AWS::Logs::LogGroup", f"/aws/sagemaker/Endpoints/sd-{v}")
             for v in ("g5", "djl", "inf2")
@@ -178,6 +187,7 @@ def test_only_what_is_found_by_its_name_has_a_fixed_one(aws: Synthesized) -> Non
             },
         ),
         ("SdBatchStack", {"SdApiStack", "SdStorageStack"}),
+        ("SdGalleryStack", {"SdApiStack"}),
         ("SdInf2CompileStack", {"SdArtifactsStack", "SdStorageStack"}),
         ("SdApiStack", {"SdAlarmsStack"}),
         ("SdArtifactsStack", {"SdAlarmsStack", "SdStorageStack"}),
@@ -200,6 +210,7 @@ def test_another_synthesis_gives_the_same_templates(aws: Synthesized, tmp_path: 
         "SdArtifactsStack",
         "SdBatchStack",
         "SdG5Stack",
+        "SdGalleryStack",
         "SdStorageStack",
     }
     assert again.templates["SdG5Stack"] == aws.templates["SdG5Stack"]

@@ -23,6 +23,9 @@ def test_a_complete_environment() -> None:
             embed_prompt=True,
             metrics_namespace="sd",
             signing_function="",
+            gallery_queue_url="",
+            gallery_function="",
+            store=False,
         )
         == CONFIG
     )

@@ -7,7 +7,7 @@ import pytest
 from front_door.errors import InvalidRequest
 from front_door.generation import GENERATION, RequestFields, complete, parse_fields
 from front_door.openai_fields import OpenAiField
-from sd_contract.fields import Choice, Number, Text, Whole
+from sd_contract.fields import Choice, Flag, Number, Text, Whole
 from sd_contract.invocation import Invocation
 from sd_contract.size import Size
 from tests.fakes.front_door import variant
@@ -41,6 +41,7 @@ LOWEST: dict[str, Any] = {
     "num_inference_steps": 1,
     "guidance_scale": 1,
     "seed": 0,
+    "store": False,
     "user": "",
     "safety_identifier": "",
 }
@@ -56,6 +57,7 @@ HIGHEST: dict[str, Any] = {
     "num_inference_steps": 100,
     "guidance_scale": 20,
     "seed": 4294967295,
+    "store": True,
     "user": "me",
     "safety_identifier": "me",
 }
@@ -129,6 +131,7 @@ WRONG: dict[type, tuple[Any, ...]] = {
     Choice: NO_STRINGS,
     Whole: ("1", 1.5, True, [1]),
     Number: ("7.5", True, [7.5]),
+    Flag: ("true", 1, []),
 }
 
 
