@@ -84,7 +84,7 @@ def recommendations(key: str, limit: int, prompt: str, but: str | None = None) -
 def kept_grid(
     pictures: Sequence[Kept], key: str, extra: Callable[[Kept, str], None] | None = None
 ) -> None:
-    """Of the gallery; `extra` adds what a page has to say of each."""
+    """Of the gallery; `extra` adds a page's own buttons."""
     columns = st.columns(COLUMNS)
     for at, kept in enumerate(pictures):
         with columns[at % COLUMNS], st.container(border=True):
@@ -92,8 +92,9 @@ def kept_grid(
             near = "" if kept.distance is None else f" · distance {kept.distance:.2f}"
             st.text(kept.prompt)
             st.caption(f"{kept.model}{near}")
-            if st.button("Use its settings", key=f"{key}.{kept.id}.use"):
-                session.bring(kept.fields)
-                st.switch_page(session.CREATE)
-            if extra:
-                extra(kept, f"{key}.{kept.id}")
+            with st.container(horizontal=True):
+                if st.button("Use settings", key=f"{key}.{kept.id}.use"):
+                    session.bring(kept.fields)
+                    st.switch_page(session.CREATE)
+                if extra:
+                    extra(kept, f"{key}.{kept.id}")

@@ -27,6 +27,7 @@ class Variant:
     `usd_per_hour` is of one instance, None where no price is known."""
 
     id: str
+    model_id: str
     engine: str
     instance_type: str
     usd_per_hour: float | None
@@ -49,6 +50,7 @@ class Variant:
         stopped = entry.get("stopped")
         return cls(
             entry["id"],
+            entry["model_id"],
             entry["engine"],
             entry["instance_type"],
             entry["price_usd_per_hour"],

@@ -25,7 +25,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CFG scale": ("guidance_scale", float),
     "Seed": ("seed", int),
     "Size": ("size", str),
-    "Model": ("model", str),
+    "Model": ("model_id", str),
     "Denoising strength": ("strength", float),
 }
 _NEGATIVE = "Negative prompt: "
@@ -36,7 +36,8 @@ class NoParametersError(ValueError):
 
 
 def parameters_of(content: bytes) -> dict[str, Any]:
-    """The request's fields, by the API's names, from a PNG. Raises NoParametersError."""
+    """The request's fields, by the API's names, from a PNG; `model_id` is that of `GET /models`.
+    Raises NoParametersError."""
     try:
         with Image.open(io.BytesIO(content)) as picture:
             picture.load()  # text may stand behind the pixels

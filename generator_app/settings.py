@@ -114,9 +114,7 @@ def seed(page: str) -> int | None:
             placeholder="at random",
             persist_state="session",
         )
-        st.button(
-            "🎲 Roll", key=f"{page}.die", help="A seed by chance.", on_click=_roll, args=(key,)
-        )
+        st.button("Roll", key=f"{page}.die", icon=":material/casino:", on_click=_roll, args=(key,))
     return value
 
 
@@ -140,15 +138,15 @@ def keep(page: str) -> bool | None:
 
 def fill(page: str, fields: Mapping[str, Any], found: Sequence[Variant]) -> list[str]:
     """Before the widgets are there: what they show. What can't be shown, in words."""
-    by_id = {each.id: each for each in found}
-    model = str(fields.get("model", found[0].id))
+    named = [each for each in found if each.id == fields.get("model")]
+    of_model = [each for each in found if each.model_id == fields.get("model_id")]
+    chosen = (*named, *of_model, found[0])[0]
+    asked = fields.get("model") or fields.get("model_id")
     missing = []
-    if model not in by_id:
-        missing.append(f"{model} isn't deployed; {found[0].id} takes its place.")
-        model = found[0].id
-    chosen = by_id[model]
+    if asked and not (named or of_model):
+        missing.append(f"{asked} isn't deployed; {chosen.id} takes its place.")
     state = st.session_state
-    state[f"{page}.model"] = model
+    state[f"{page}.model"] = chosen.id
     for name in ("prompt", "negative_prompt"):
         state[f"{page}.{name}"] = fields.get(name, "")
     if "seed" in fields:
@@ -160,9 +158,9 @@ def fill(page: str, fields: Mapping[str, Any], found: Sequence[Variant]) -> list
     }
     for name in (name for name in fits if name in fields):
         if fits[name]:
-            state[f"{page}.{name}.{model}"] = fields[name]
+            state[f"{page}.{name}.{chosen.id}"] = fields[name]
         else:
-            missing.append(f"{model} has no {name} of {fields[name]}.")
+            missing.append(f"{chosen.id} has no {name} of {fields[name]}.")
     if "strength" in fields:
         state["edit.strength"] = fields["strength"]
         missing.append(

@@ -78,7 +78,7 @@ def main() -> None:
         columns = st.columns(len(latest))
         for column, (name, result) in zip(columns, latest.items(), strict=True):
             with column:
-                st.subheader(name)
+                st.header(name)
                 if isinstance(result, Result):
                     cards.card(result, f"compare.{name}")
                 else:

@@ -97,20 +97,21 @@ def main() -> None:
     with asking:
         variant = settings.variant(PAGE, found)
         prompt, negative = settings.prompts(PAGE, variant.id, "a lighthouse at dawn")
+        drawing = st.container()  # above what few will change
         ways = [NOW] * ("real-time" in variant.serve) + [BATCH] * (variant.serve != ("real-time",))
-        mode = st.segmented_control(
-            "Mode", ways, default=ways[0], required=True, key=f"create.mode.{variant.id}"
-        )
-        size = settings.size(PAGE, variant, variant.sizes)
-        steps = settings.steps(PAGE, variant)
-        guidance = settings.guidance(PAGE, variant)
-        seed = settings.seed(PAGE)
-        most = BATCH_PICTURES if mode == BATCH else variant.max_images
-        images = st.number_input("Pictures", 1, most, 1, key=f"create.n.{mode}.{variant.id}")
-        keep = settings.keep(PAGE) if mode == NOW else None
+        with st.expander("Settings", expanded=True, key="create.settings"):
+            mode = st.segmented_control(
+                "Mode", ways, default=ways[0], required=True, key=f"create.mode.{variant.id}"
+            )
+            most = BATCH_PICTURES if mode == BATCH else variant.max_images
+            images = st.number_input("Pictures", 1, most, 1, key=f"create.n.{mode}.{variant.id}")
+            size = settings.size(PAGE, variant, variant.sizes)
+            steps = settings.steps(PAGE, variant)
+            guidance = settings.guidance(PAGE, variant)
+            seed = settings.seed(PAGE)
+            keep = settings.keep(PAGE) if mode == NOW else None
         takes = estimate.seconds(variant, size, steps, images)
         costs = estimate.money(estimate.cost_usd(variant, takes))
-        st.caption(f"About {estimate.duration(takes)} and {costs} of {variant.instance_type}.")
         fields = given(
             model=variant.id,
             prompt=prompt,
@@ -122,7 +123,8 @@ def main() -> None:
             seed=seed,
             store=keep,
         )
-        asked = st.button("Draw", type="primary", disabled=not prompt, width="stretch")
+        asked = drawing.button("Draw", type="primary", disabled=not prompt, width="stretch")
+        drawing.caption(f"About {estimate.duration(takes)} and {costs} of {variant.instance_type}.")
         st.file_uploader(
             "A PNG that was drawn here brings its settings back",
             type="png",
@@ -142,7 +144,7 @@ def main() -> None:
             st.info(said)
         cards.grid(st.session_state.get("create.latest", []), "create")
         if prompt:
-            st.subheader("Like this prompt")
+            st.header("Like this prompt")
             cards.recommendations("create.near", 3, prompt)
 
 

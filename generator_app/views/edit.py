@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from generator_app import cards, session, settings, sign_in
+from generator_app import cards, estimate, session, settings, sign_in
 from generator_app.client import ApiError
 from generator_app.mask_painter import mask_painter
 from generator_app.page_drop import page_drop
@@ -49,27 +49,32 @@ def main() -> None:
         mask = mask_painter(picture, "edit.mask") if picture else None
         variant = settings.variant(PAGE, found)
         prompt, negative = settings.prompts(PAGE, variant.id, "the same lighthouse at night")
-        strength = st.slider(
-            "Strength",
-            0.0,
-            1.0,
-            0.75,
-            0.05,
-            key="edit.strength",
-            help="How far from the picture: 0 leaves it, at 1 nothing of it is seen.",
-            persist_state="session",
-        )
-        size = settings.size(PAGE, variant, variant.sizes)
-        steps = settings.steps(PAGE, variant)
-        guidance = settings.guidance(PAGE, variant)
-        seed = settings.seed(PAGE)
-        keep = settings.keep(PAGE)
-        asked = st.button(
+        drawing = st.container()
+        with st.expander("Settings", expanded=True, key="edit.settings"):
+            strength = st.slider(
+                "Strength",
+                0.0,
+                1.0,
+                0.75,
+                0.05,
+                key="edit.strength",
+                help="How far from the picture: 0 leaves it, at 1 nothing of it is seen.",
+                persist_state="session",
+            )
+            size = settings.size(PAGE, variant, variant.sizes)
+            steps = settings.steps(PAGE, variant)
+            guidance = settings.guidance(PAGE, variant)
+            seed = settings.seed(PAGE)
+            keep = settings.keep(PAGE)
+        takes = estimate.seconds(variant, size, steps, 1, strength)
+        costs = estimate.money(estimate.cost_usd(variant, takes))
+        asked = drawing.button(
             "Edit the picture",
             type="primary",
             disabled=not (prompt and picture),
             width="stretch",
         )
+        drawing.caption(f"About {estimate.duration(takes)} and {costs} of {variant.instance_type}.")
     with showing:
         if asked and picture:
             fields = given(

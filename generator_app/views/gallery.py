@@ -9,9 +9,8 @@ PAGE_OF = 12
 
 
 def actions(kept: Kept, key: str) -> None:
-    with st.container(horizontal=True):
-        st.button("Similar", key=f"{key}.similar", on_click=look_for, args=(kept,))
-        st.button("Delete", key=f"{key}.delete", on_click=delete, args=(kept,))
+    st.button("Similar", key=f"{key}.similar", on_click=look_for, args=(kept,))
+    st.button("Delete", key=f"{key}.delete", on_click=delete, args=(kept,))
 
 
 def look_for(kept: Kept) -> None:
@@ -72,7 +71,7 @@ def main() -> None:
     try:
         if picture or prompt:
             if picture:
-                st.subheader(f"Like “{picture.prompt}”")
+                st.header(f"Like “{picture.prompt}”")
                 st.button("All pictures", on_click=forget_picture)
             asked = {"picture": picture.id} if picture else {"prompt": prompt or ""}
             near = session.client().similar(limit=PAGE_OF, model=model, size=size, **asked)

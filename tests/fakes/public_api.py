@@ -3,12 +3,13 @@ flat colours, and keeps pictures whose distance is how few words their prompts h
 
 from __future__ import annotations
 
+import base64
 import colorsys
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,14 @@ import torch
 from sd_contract.invocation import Edit, Invocation
 from sd_contract.seeds import seeds_of
 from sd_contract.size import Size
+from sd_serving.diffusers_parts import load_diffusers
+from sd_serving.engine import Engine
 from sd_serving.metadata import parameters
 from sd_serving.picture_file import encode
+from tests.fakes.serving import WEIGHTS, config
 
 KEY = "a-key"
+MODEL_ID = "tiny/shapes, in: colours"
 DOCUMENT = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 
 
@@ -34,7 +39,7 @@ def model(name: str, **changes: Any) -> dict[str, Any]:
         "price_usd_per_hour": 1.4084, "price_date": "2026-11-25", "price_source": "a test",
         "region": "us-east-1", "sizes": ["64x64", "96x64"], "max_images": 4, "default_steps": 25,
         "max_steps": 100, "default_guidance_scale": 7.5, "seconds_per_step": 0.04,
-        "model_id": "a/model", "revision": "1", "license": "openrail++",
+        "model_id": MODEL_ID, "revision": "1", "license": "openrail++",
         "license_url": "https://example.com", "artifact_key": "k", "default": name == "g5",
         "built": None, "serve": ["real-time", "bulk"], "endpoint_config": None, "stopped": None,
     }  # fmt: skip
@@ -49,9 +54,11 @@ class Refusal(Exception):
 
 @dataclass
 class PublicApi:
-    """`asked` are the requests: method and path, and the body. Without a `gallery` its paths are
-    404s, and without `embeddings` theirs; `broken` names models whose endpoint fails."""
+    """`draw` makes a file of a request's body and a seed. `asked` are the requests: method and
+    path, and the body. Without a `gallery` its paths are 404s, and without `embeddings` theirs;
+    `broken` names models whose endpoint fails."""
 
+    draw: Callable[[Mapping[str, Any], int], bytes] = field(default_factory=lambda: png)
     gallery: bool = True
     embeddings: bool = True
     models: list[dict[str, Any]] = field(
@@ -122,7 +129,7 @@ class PublicApi:
 
     def picture(self, body: Mapping[str, Any], seed: int) -> dict[str, Any]:
         path = f"/files/{len(self.files)}.png"
-        self.files[path] = png(body, seed)
+        self.files[path] = self.draw(body, seed)
         url = self.url.removesuffix("/v1") + path
         if not body.get("store"):
             return {"url": url, "seed": seed}
@@ -198,16 +205,46 @@ VALID = {name: _validator(name) for name in ("GenerationRequest", "EditRequest")
 
 def png(body: Mapping[str, Any], seed: int) -> bytes:
     """A flat colour of the prompt and the seed, in a file as the containers write it."""
-    width, height = map(int, body["size"].split("x"))
-    edit = Edit(b"", None, body["strength"]) if "strength" in body else None
-    asked = Invocation(
-        body["prompt"], body.get("negative_prompt", ""), 1, Size(width, height),
-        body["num_inference_steps"], body["guidance_scale"], seed, edit=edit,
-    )  # fmt: skip
+    asked = invocation(body, seed)
     hue = (len(body["prompt"]) * 37 + seed * 61) % 360 / 360
     colour = [int(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.6, 0.9)]
-    pixels = torch.tensor(colour, dtype=torch.uint8).expand(height, width, 3)
-    return encode(pixels, asked, parameters(asked, seed, body["model"], "1"))
+    pixels = torch.tensor(colour, dtype=torch.uint8).expand(asked.size.height, asked.size.width, 3)
+    return encode(pixels, asked, parameters(asked, seed, MODEL_ID, "1"))
+
+
+def invocation(body: Mapping[str, Any], seed: int) -> Invocation:
+    width, height = map(int, body["size"].split("x"))
+    edit = None
+    if "strength" in body:
+        image, mask = (
+            base64.b64decode(body[name].partition(",")[2]) if body.get(name) else None
+            for name in ("image", "mask")
+        )
+        edit = Edit(image or b"", mask, body["strength"])
+    return Invocation(
+        body["prompt"],
+        body.get("negative_prompt", ""),
+        1,
+        Size(width, height),
+        body["num_inference_steps"],
+        body["guidance_scale"],
+        seed,
+        edit=edit,
+    )
+
+
+def small_model() -> Callable[[Mapping[str, Any], int], bytes]:
+    """What draws with the real engine and the small model."""
+    parts = load_diffusers(WEIGHTS, dtype=torch.float32, device=torch.device("cpu"))
+    engine = Engine(replace(parts, model_id=MODEL_ID), config())
+    one_at_a_time = threading.Lock()
+
+    def draw(body: Mapping[str, Any], seed: int) -> bytes:
+        with one_at_a_time:
+            (answer,) = engine.generate([invocation(body, seed)])
+        return answer.images[0]
+
+    return draw
 
 
 @contextmanager
