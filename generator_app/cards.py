@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from generator_app import repeat, session
-from generator_app.client import ApiError, Kept
+from generator_app.client import ApiError, Kept, Variant
 from generator_app.estimate import duration, money
-from generator_app.results import Result
+from generator_app.results import Result, of_answer
 
 RECOMMENDED = 6
 COLUMNS = 3
 
 
+def draw(page: str, fields: Mapping[str, Any], variant: Variant) -> None:
+    """They are then the page's latest, until it draws again."""
+    try:
+        with st.spinner("Drawing…"):
+            drawn = session.client().draw(fields)
+    except ApiError as error:
+        st.error(str(error))
+        return
+    session.remember(results := of_answer(fields, drawn, variant))
+    st.session_state[f"{page}.latest"] = results
+
+
 def grid(results: Sequence[Result], where: str) -> None:
     """`where` keeps apart the buttons of a picture that stands on a page twice."""
-    columns = st.columns(min(COLUMNS, max(1, len(results))))
-    for at, result in enumerate(results):
-        with columns[at % len(columns)]:
+    for at, (cell, result) in enumerate(zip(_cells(len(results)), results, strict=True)):
+        with cell:
             card(result, f"{where}.{at}")
+
+
+def _cells(count: int) -> Iterator[DeltaGenerator]:
+    """Row by row, which is the order that readers and phones have them in."""
+    for first in range(0, count, COLUMNS):
+        yield from st.columns(min(COLUMNS, count))[: count - first]
 
 
 def card(result: Result, key: str) -> None:
@@ -85,9 +103,8 @@ def kept_grid(
     pictures: Sequence[Kept], key: str, extra: Callable[[Kept, str], None] | None = None
 ) -> None:
     """Of the gallery; `extra` adds a page's own buttons."""
-    columns = st.columns(COLUMNS)
-    for at, kept in enumerate(pictures):
-        with columns[at % COLUMNS], st.container(border=True):
+    for cell, kept in zip(_cells(len(pictures)), pictures, strict=True):
+        with cell, st.container(border=True):
             st.image(kept.url, alt=f"In the gallery: {kept.prompt}", width="stretch")
             near = "" if kept.distance is None else f" · distance {kept.distance:.2f}"
             st.text(kept.prompt)

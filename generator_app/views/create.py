@@ -6,7 +6,7 @@ from generator_app import cards, estimate, session, settings, sign_in
 from generator_app.client import ApiError, BatchState, Variant
 from generator_app.page_drop import page_drop
 from generator_app.picture_file import NoParametersError, parameters_of
-from generator_app.results import given, of_answer, of_batch
+from generator_app.results import given, of_batch
 
 PAGE = "create"
 NOW, BATCH = "Now", "As a batch"
@@ -30,20 +30,9 @@ def take_brought(found: list[Variant]) -> None:
     if fields := session.brought():
         told = settings.fill(PAGE, fields, found)
         if not told:
-            st.toast("The picture's settings are here again.")
+            st.success("The picture's settings are here again.")
     for line in told:
         st.warning(line)
-
-
-def draw(fields: dict[str, object], variant: Variant) -> None:
-    try:
-        with st.spinner("Drawing…"):
-            drawn = session.client().draw(fields)
-    except ApiError as error:
-        st.error(str(error))
-        return
-    session.remember(results := of_answer(fields, drawn, variant))
-    st.session_state["create.latest"] = results
 
 
 def start(fields: dict[str, object]) -> None:
@@ -100,9 +89,7 @@ def main() -> None:
         drawing = st.container()  # above what few will change
         ways = [NOW] * ("real-time" in variant.serve) + [BATCH] * (variant.serve != ("real-time",))
         with st.expander("Settings", expanded=True, key="create.settings"):
-            mode = st.segmented_control(
-                "Mode", ways, default=ways[0], required=True, key=f"create.mode.{variant.id}"
-            )
+            mode = st.radio("Mode", ways, horizontal=True, key=f"create.mode.{variant.id}")
             most = BATCH_PICTURES if mode == BATCH else variant.max_images
             images = st.number_input("Pictures", 1, most, 1, key=f"create.n.{mode}.{variant.id}")
             size = settings.size(PAGE, variant, variant.sizes)
@@ -137,7 +124,7 @@ def main() -> None:
         if asked and mode == BATCH:
             start(fields)
         elif asked:
-            draw(fields, variant)
+            cards.draw(PAGE, fields, variant)
         if "create.batch" in st.session_state:
             progress()
         if said := st.session_state.pop("create.said", ""):

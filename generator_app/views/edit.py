@@ -3,11 +3,10 @@
 import streamlit as st
 
 from generator_app import cards, estimate, session, settings, sign_in
-from generator_app.client import ApiError
 from generator_app.mask_painter import mask_painter
 from generator_app.page_drop import page_drop
 from generator_app.picture_file import Source, source
-from generator_app.results import Result, given, of_answer
+from generator_app.results import Result, given
 
 PAGE = "edit"
 FILE, CAMERA, DRAWN = "A file", "The camera", "Drawn here"
@@ -16,9 +15,7 @@ FILE, CAMERA, DRAWN = "A file", "The camera", "Drawn here"
 def chosen_source() -> Source | None:
     brought: Result | None = st.session_state.get("edit_source")
     ways = [DRAWN, FILE, CAMERA] if brought else [FILE, CAMERA]
-    way = st.segmented_control(
-        "The picture to start from", ways, default=ways[0], required=True, key=f"edit.way.{ways[0]}"
-    )
+    way = st.radio("The picture to start from", ways, horizontal=True, key=f"edit.way.{ways[0]}")
     content: bytes | None = None
     if way == DRAWN and brought:
         content = brought.picture.content
@@ -43,13 +40,14 @@ def chosen_source() -> Source | None:
 def main() -> None:
     st.title("Edit a picture")
     found = session.variants()
-    asking, showing = st.columns([2, 3], gap="large")
-    with asking:
+    starting, asking = st.columns([2, 3], gap="large")
+    with starting:
         picture = chosen_source()
         mask = mask_painter(picture, "edit.mask") if picture else None
+    with asking:
         variant = settings.variant(PAGE, found)
         prompt, negative = settings.prompts(PAGE, variant.id, "the same lighthouse at night")
-        drawing = st.container()
+        drawing, showing = st.container(), st.container()
         with st.expander("Settings", expanded=True, key="edit.settings"):
             strength = st.slider(
                 "Strength",
@@ -66,15 +64,12 @@ def main() -> None:
             guidance = settings.guidance(PAGE, variant)
             seed = settings.seed(PAGE)
             keep = settings.keep(PAGE)
-        takes = estimate.seconds(variant, size, steps, 1, strength)
-        costs = estimate.money(estimate.cost_usd(variant, takes))
-        asked = drawing.button(
-            "Edit the picture",
-            type="primary",
-            disabled=not (prompt and picture),
-            width="stretch",
-        )
-        drawing.caption(f"About {estimate.duration(takes)} and {costs} of {variant.instance_type}.")
+    takes = estimate.seconds(variant, size, steps, 1, strength)
+    costs = estimate.money(estimate.cost_usd(variant, takes))
+    ready = bool(prompt and picture)
+    with drawing:
+        asked = st.button("Edit the picture", type="primary", disabled=not ready, width="stretch")
+        st.caption(f"About {estimate.duration(takes)} and {costs} of {variant.instance_type}.")
     with showing:
         if asked and picture:
             fields = given(
@@ -90,14 +85,7 @@ def main() -> None:
                 seed=seed,
                 store=keep,
             )
-            try:
-                with st.spinner("Drawing…"):
-                    drawn = session.client().draw(fields)
-                results = of_answer(fields, drawn, variant)
-                session.remember(results)
-                st.session_state["edit.latest"] = results
-            except ApiError as error:
-                st.error(str(error))
+            cards.draw(PAGE, fields, variant)
         cards.grid(st.session_state.get("edit.latest", []), "edit")
 
 
