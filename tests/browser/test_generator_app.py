@@ -236,10 +236,11 @@ def test_a_mask_is_painted_by_keyboard(page: Page) -> None:
 def test_three_variants_are_compared(page: Page, site: Site) -> None:
     page.get_by_role("link", name="Compare").click()
     typed(page, "a green star on a black background")
+    page.get_by_label("Seed").fill("7")
     press(page, "Draw on 3 variants")
     expect(picture(page, "a green star on a black background")).to_have_count(3)
     for name, cost in (("g5", "$0.000196"), ("djl", "$0.000196"), ("inf2", "$0.000138")):
-        expect(page.get_by_text(f"seed 0 · {name} · 0.5 s · {cost}")).to_be_visible()
+        expect(page.get_by_text(f"seed 7 · {name} · 0.5 s · {cost}")).to_be_visible()
     assert [each["model"] for each in site.bodies("generations")] == ["g5", "djl", "inf2"]
 
 
