@@ -76,6 +76,12 @@ def test_a_prompt_becomes_a_picture_with_its_time_cost_and_lines(api: PublicApi)
     assert "await client.images.generate({" in lines[2]
 
 
+@pytest.mark.usefixtures("api")
+def test_the_models_licence_is_passed_on() -> None:
+    for path in (session.CREATE, session.EDIT):
+        assert "[openrail++](https://example.com)" in said(page(path))
+
+
 def test_nothing_is_drawn_without_a_prompt(api: PublicApi) -> None:
     assert button(page(), "Draw").disabled
     assert not bodies(api)
