@@ -67,7 +67,8 @@ def variant(page: str, found: Sequence[Variant]) -> Variant:
     if by_id[chosen].stopped:
         st.warning(f"{chosen} is stopped: {by_id[chosen].stopped}")
     licence = f"[{by_id[chosen].license}]({by_id[chosen].license_url})"
-    st.caption(f"The model's licence, {licence}, restricts what may be drawn with it.")
+    # No caption: a link in one is too pale.
+    st.markdown(f":small[The model's licence, {licence}, restricts what may be drawn with it.]")
     return by_id[chosen]
 
 
