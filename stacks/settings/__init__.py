@@ -17,6 +17,7 @@ from stacks.settings.batch import BatchSettings
 from stacks.settings.budget import BudgetSettings
 from stacks.settings.builds import BuildSettings
 from stacks.settings.context import merge, stray_problems
+from stacks.settings.generator_app import GeneratorAppSettings
 from stacks.settings.models import ROOT, ModelSettings, read_models
 from stacks.settings.names import PREFIX, Names
 from stacks.settings.network import NetworkSettings
@@ -34,6 +35,7 @@ __all__ = [
     "ApiSettings",
     "BatchSettings",
     "BuildSettings",
+    "GeneratorAppSettings",
     "ModelSettings",
     "Names",
     "NetworkSettings",
@@ -43,7 +45,18 @@ __all__ = [
     "load",
 ]
 
-SECTIONS = ("models", "kinds", "variants", "api", "alarms", "batch", "builds", "network", "budget")
+SECTIONS = (
+    "models",
+    "kinds",
+    "variants",
+    "api",
+    "alarms",
+    "app",
+    "batch",
+    "builds",
+    "network",
+    "budget",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +76,7 @@ class Settings:
     """Of those that aren't on offer as well: one that was dropped may still be deployed."""
     api: ApiSettings
     alarms: AlarmSettings
+    app: GeneratorAppSettings
     batch: BatchSettings
     builds: BuildSettings
     network: NetworkSettings
@@ -88,14 +102,16 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     own = tuple(names_of(AppSettings))
     problems += stray_problems(context, raw, (*own, *SECTIONS), list(_paths(raw)))
     top = {name: raw[name] for name in own if name in raw}
-    app = read_section(AppSettings, top, below("sd"), problems)
-    region, names = (app and app.region) or default_region, Names(app.prefix if app else "")
+    own_read = read_section(AppSettings, top, below("sd"), problems)
+    region = (own_read and own_read.region) or default_region
+    names = Names(own_read.prefix if own_read else "")
     models = read_models(raw.get("models"), problems)
     variants = read_variants(raw, names, models, problems)
     for variant in variants:
         problems += variant.problems(region)
     api = read_section(ApiSettings, raw.get("api"), below("sd.api"), problems)
     alarms = read_section(AlarmSettings, raw.get("alarms"), below("sd.alarms"), problems)
+    app = read_section(GeneratorAppSettings, raw.get("app"), below("sd.app"), problems)
     batch = read_section(BatchSettings, raw.get("batch"), below("sd.batch"), problems)
     builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
     network = read_section(NetworkSettings, raw.get("network"), below("sd.network"), problems)
@@ -103,6 +119,8 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     if api:
         problems += api.problems()
         problems += default_problems(api.default_model, raw.get("variants"))
+    if app:
+        problems += app.problems()
     if batch:
         for variant in variants:
             problems += variant.engine_problems(batch.enabled)
@@ -110,7 +128,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         problems += network.problems(region)
     if budget:
         problems += budget.problems()
-    if problems or not (api and alarms and batch and builds and network and budget):
+    if problems or not (api and alarms and app and batch and builds and network and budget):
         raise SettingsError(problems)
     return Settings(
         region,
@@ -120,6 +138,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         tuple(raw["variants"]),
         api,
         alarms,
+        app,
         batch,
         builds,
         network,
@@ -142,6 +161,7 @@ def _paths(raw: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"models.{name}.{setting}" for setting in names_of(ModelSettings))
     yield from (f"api.{setting}" for setting in names_of(ApiSettings))
     yield from (f"alarms.{setting}" for setting in names_of(AlarmSettings))
+    yield from (f"app.{setting}" for setting in names_of(GeneratorAppSettings))
     yield from (f"batch.{setting}" for setting in names_of(BatchSettings))
     yield from (f"builds.{setting}" for setting in names_of(BuildSettings))
     yield from (f"network.{setting}" for setting in names_of(NetworkSettings))
