@@ -41,7 +41,7 @@ lint: $(READY)
 	@$(PY) -m mypy
 	@$(VENV)/bin/vermin --quiet --target=3.10- --violations --no-parse-comments model_assets \
 	  $(addprefix stacks/build_scripts/,cpu_compile.py environment.py retry.py s3_folder.py upload.py)
-	@$(VENV)/bin/vermin --quiet --target=3.11- --violations --no-parse-comments app.py api_client.py endpoints.py \
+	@$(VENV)/bin/vermin --quiet --target=3.11- --violations --no-parse-comments app.py api_client.py \
 	  stacks lambda local_cloud benchmark operations tests
 	@PYTHONPATH=.:lambda:model_assets $(VENV)/bin/lint-imports
 

@@ -132,14 +132,26 @@ _BEYOND_16_BITS = (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
 def _compiled(pattern: str) -> re.Pattern[str] | None:
     """A Java pattern for Python; None for one that has no equal here, which then checks nothing."""
     python, in_brackets = "", False
+    # Of each group that is open: how many more it ends with it. Java's flag in the midst of one
+    # holds until its end.
+    ends = [0]
     pattern = pattern.replace(*_BEYOND_16_BITS)
-    for part in re.findall(r"\\p\{\w+\}|\\.|.", pattern, re.DOTALL):
+    for part in re.findall(r"\\p\{\w+\}|\\.|\(\?i\)|.", pattern, re.DOTALL):
         if part in _CLASSES:
             python += _CLASSES[part] if in_brackets else f"[{_CLASSES[part]}]"
             continue
         if part in "[]":
             in_brackets = part == "["
+        if not in_brackets:
+            if part == "(?i)":
+                ends[-1] += 1
+                part = "(?i:"
+            elif part == "(":
+                ends.append(0)
+            elif part == ")":
+                part *= 1 + ends.pop()
         python += "\\Z" if part == "\\z" else part
+    python += ")" * ends[0]
     try:
         return re.compile(python)
     except re.error:

@@ -1,4 +1,4 @@
-"""`python -m operations preflight|teardown`."""
+"""`python -m operations preflight|teardown|list|stop|start`."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 
 from operations.account import Clients, Unanswered
+from operations.endpoints import endpoints
 from operations.preflight.command import preflight
 from operations.preflight.plan import NoSuchStack
 from operations.teardown.command import teardown
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str]) -> int:
         default="",
         help="take it away: what is the app's, or what other apps may use as well",
     )
+    commands.add_parser("list", help="the variants' endpoints, and what each costs")
+    for action, does in (("stop", "a stopped one costs nothing"), ("start", "waits until it is")):
+        by_hand = commands.add_parser(action, help=f"a variant's endpoint; {does}")
+        by_hand.add_argument("variant", help="such as g5")
     for command in commands.choices.values():
         command.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args(arguments)
@@ -52,12 +57,15 @@ def main(arguments: Sequence[str]) -> int:
     session = boto3.Session()
     try:
         settings = load(context, default_region(session))
+        if options.command == "preflight":
+            return preflight(
+                settings, context, options.stack, clients_of, session.get_partition_for_region
+            )
+        clients = clients_of(settings.region)
         if options.command == "teardown":
-            clients = clients_of(settings.region)
             return teardown(clients, settings.names, settings.region, options.remove)
-        return preflight(
-            settings, context, options.stack, clients_of, session.get_partition_for_region
-        )
+        variant = getattr(options, "variant", "")
+        return endpoints(clients, settings.names, options.command, variant)
     except (SettingsError, NoSuchStack) as error:
         print(error, file=sys.stderr)
         return 2

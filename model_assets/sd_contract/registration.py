@@ -112,7 +112,8 @@ class Registration:
 
 def start_command(variant: str, prefix: str, region: str) -> str:
     """What brings a stopped endpoint back, in a checkout of the app."""
-    return f".venv/bin/python endpoints.py start {variant} --prefix {prefix} --region {region}"
+    where = f"-c sd.prefix={prefix} -c sd.region={region}"
+    return f".venv/bin/python -m operations start {variant} {where}"
 
 
 _PRICE = ("price_usd_per_hour", "price_date", "price_source")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stacks.settings import Names
@@ -69,6 +70,14 @@ class Alarm(cloudwatch.CfnAlarm):
             comparison_operator=comparison,
             treat_missing_data=missing,
         )
+
+
+def alarm_of_errors(
+    scope: Construct, id: str, names: Names, function: lambda_.IFunction, trouble: Trouble
+) -> Alarm:
+    """Of those that a function has no answer for: it couldn't start, failed, or was ended."""
+    metric = Metric("AWS/Lambda", "Errors", {"FunctionName": function.function_name})
+    return Alarm(scope, id, names=names, trouble=trouble, metric=metric, threshold=1, period_s=300)
 
 
 def topic_arn(scope: Construct, names: Names) -> str:

@@ -3,14 +3,13 @@
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from stacks.components.alarms import Alarm, Metric, Trouble
+from stacks.components.alarms import Alarm, Metric, Trouble, alarm_of_errors
 from stacks.components.inference_api import STAGE, InferenceApi
 from stacks.settings import Names
 
 
 class ApiAlarms(Construct):
-    """A function's own errors are those it has no answer for: it couldn't start, or was ended. What
-    it answers as a 5xx the gateway counts, by its name and stage (developer guide,
+    """What a function answers as a 5xx the gateway counts, by its name and stage (developer guide,
     api-gateway-metrics-and-dimensions), whoever it is of."""
 
     def __init__(
@@ -42,7 +41,8 @@ class ApiAlarms(Construct):
             threshold=3,
             periods=2,
         )
-        self._errors(
+        alarm_of_errors(
+            self,
             "FrontDoor",
             names,
             front_door,
@@ -57,7 +57,8 @@ class ApiAlarms(Construct):
             ),
         )
         if api.authorizer:
-            self._errors(
+            alarm_of_errors(
+                self,
                 "Authorizer",
                 names,
                 api.authorizer,
@@ -70,7 +71,3 @@ class ApiAlarms(Construct):
                     ),
                 ),
             )
-
-    def _errors(self, id: str, names: Names, function: lambda_.IFunction, trouble: Trouble) -> None:
-        metric = Metric("AWS/Lambda", "Errors", {"FunctionName": function.function_name})
-        Alarm(self, id, names=names, trouble=trouble, metric=metric, threshold=1, period_s=300)

@@ -10,6 +10,7 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from sd_contract.registration import start_command
+from stacks.components.alarms import Trouble, alarm_of_errors
 from stacks.components.grants import Unscoped, grant, grant_unscoped
 from stacks.components.python_function import PythonFunction
 from stacks.components.sagemaker_model import PRODUCTION_VARIANT
@@ -39,7 +40,7 @@ class IdleGuard(Construct):
         registration: ssm.CfnParameter,
     ) -> None:
         super().__init__(scope, id)
-        names, hours = settings.names, variant.idle_stop_h
+        names, hours, here = settings.names, variant.idle_stop_h, Stack.of(self)
         guard = PythonFunction(
             self,
             "Guard",
@@ -48,6 +49,8 @@ class IdleGuard(Construct):
             timeout=Duration.minutes(1),
             memory_mb=256,
             log_days=settings.api.log_days,
+            no_dead_letters="It is called again within a quarter of an hour, and its errors have "
+            "an alarm.",
             environment={
                 "SD_EVENT_SOURCE": names.endpoint_events,
                 "SD_REGISTRATION": f"{names.registrations}/{variant.name}",
@@ -57,7 +60,22 @@ class IdleGuard(Construct):
                 "SD_SCALES": str(variant.scaling.on).lower(),
             },
         )
-        here, role = Stack.of(self), guard.role
+        alarm_of_errors(
+            self,
+            "Failing",
+            names,
+            guard.function,
+            Trouble(
+                f"{variant.endpoint_name}: what stops and starts it fails",
+                (
+                    f"Read the log of the function IdleGuard of {here.stack_name}",
+                    "See what the endpoint costs meanwhile: python -m operations list",
+                    "Stop or start it by hand: python -m operations stop or start "
+                    f"{variant.name}, and deploy again once the cause is mended",
+                ),
+            ),
+        )
+        role = guard.role
         its = here.format_arn(
             service="sagemaker", resource="endpoint", resource_name=variant.endpoint_name
         )

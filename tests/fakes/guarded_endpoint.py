@@ -13,11 +13,12 @@ from botocore.exceptions import ClientError
 from idle_guard.guard import Guard
 from idle_guard.handler import guard
 from local_cloud.api_shapes import check_request
+from sd_contract.registration import start_command
 from tests.fakes.front_door import registration
 
 START = datetime(2026, 11, 25, 8, tzinfo=UTC).timestamp()
 PARAMETER, CONFIG = "/sd/variants/g5", "SdG5Stack-Config-1"
-COMMAND = ".venv/bin/python endpoints.py start g5 --prefix sd --region us-east-1"
+COMMAND = start_command("g5", "sd", "us-east-1")
 HOUR = 3600.0
 
 

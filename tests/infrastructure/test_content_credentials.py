@@ -70,7 +70,7 @@ def waits_for(app: Synthesized, resource: Resource) -> set[str]:
 
 
 def test_nothing_of_it_is_there_by_default(aws: Synthesized) -> None:
-    assert aws.dependencies[STACK] == set()
+    assert aws.dependencies[STACK] == {"SdAlarmsStack"}
     assert not aws.resources(STACK, FUNCTION, SIGNER)
     assert not aws.resources(STACK, LAYER)
     assert "SD_SIGNING_FUNCTION" not in environment(aws, FRONT_DOOR)

@@ -42,7 +42,7 @@ def test_a_stopped_endpoint_says_how_to_start_it_and_starts(up: UpCloud) -> None
     assert stopped
     assert stopped.why == "by its schedule"
 
-    command = re.search(r"endpoints\.py start g5 .*", error["message"])
+    command = re.search(r"-m operations start g5 .*", error["message"])
     assert command
     started = subprocess.run(
         [sys.executable, *command[0].split()],

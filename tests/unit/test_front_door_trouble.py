@@ -58,7 +58,7 @@ def gone() -> Trouble:
     return World(runtime=FakeRuntime(fails=no_endpoint()), ssm=registrations), PICTURE
 
 
-COMMAND = "python endpoints.py start g5"
+COMMAND = "python -m operations start g5"
 STOPPED = {"since": "2026-11-25T12:00:00+00:00", "why": "no request for 2 h", "start": COMMAND}
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError
 
-import endpoints
 from idle_guard.switch import NotYet
+from operations.endpoints import endpoints
+from stacks.settings import Names
 from tests.fakes.guarded_endpoint import (
     COMMAND,
     CONFIG,
@@ -202,7 +203,7 @@ def test_an_unknown_action_is_an_error(it: GuardedEndpoint) -> None:
 # --- by hand ------------------------------------------------------------------------------------
 
 
-def by_hand(it: GuardedEndpoint, *arguments: str) -> int:
+def by_hand(it: GuardedEndpoint, action: str, variant: str = "") -> int:
     def pause(seconds: float) -> None:
         it.time += seconds
         if it.status in ("Creating", "Deleting") and not it.failure:
@@ -210,7 +211,7 @@ def by_hand(it: GuardedEndpoint, *arguments: str) -> int:
         elif it.failure:
             it.status = "Failed"
 
-    return endpoints.main(list(arguments), it.clients, lambda: it.time, pause)
+    return endpoints(it.clients, Names("sd"), action, variant, lambda: it.time, pause)
 
 
 def test_the_command_stops_and_starts_it(
@@ -223,8 +224,7 @@ def test_the_command_stops_and_starts_it(
     assert by_hand(it, "list") == 0
     assert "stopped since 2026-11-25T08:00:00+00:00: by hand" in capsys.readouterr().out
 
-    command = COMMAND.removeprefix(".venv/bin/python endpoints.py ").split()
-    assert by_hand(it, *command) == 0
+    assert by_hand(it, *COMMAND.split()[3:5]) == 0
     said = capsys.readouterr().out
     assert "1.41 USD an hour (1 x ml.g5.xlarge, of 2026-11-22)" in said
     assert said.endswith("It is in service.\n")

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import endpoints
 from front_door.errors import EndpointNotFound
 from idle_guard.guard import Guard
 from idle_guard.switch import Switch
 from local_cloud.child import ChildCloud
+from operations.endpoints import endpoints
+from stacks.settings import Names
 from tests.fakes.front_door import registration
 from tests.fakes.local_account import allow, arn, client_of_user
 from tests.fakes.toy_endpoint import ToyEndpoint
@@ -85,12 +86,8 @@ def test_an_idle_endpoint_is_stopped_and_comes_back_by_its_command(
     assert stopped
     assert (stopped.why, stopped.start) == ("no request for 2 h", "start it")
 
-    def clients(service: str, **_place: Any) -> Any:
-        return cloud.client(service)
-
-    status = endpoints.main(
-        ["start", "idler", "--prefix", "idle"], clients, pause=lambda _: time.sleep(0.05)
-    )
+    names = Names("idle")
+    status = endpoints(cloud.client, names, "start", "idler", pause=lambda _: time.sleep(0.05))
     assert (status, "It is in service." in capsys.readouterr().out) == (0, True)
     assert it.toy.invoke()["weights"] == "first"
     assert it.guard.switch.registration().stopped is None

@@ -1,4 +1,4 @@
-"""`python endpoints.py list | stop VARIANT | start VARIANT`: a variant's endpoint, by hand.
+"""`python -m operations list | stop VARIANT | start VARIANT`: a variant's endpoint, by hand.
 
 A stopped endpoint costs nothing and keeps its stack, model and configuration; the API answers 503
 `model_stopped` with the command that starts it.
@@ -6,62 +6,49 @@ A stopped endpoint costs nothing and keeps its stack, model and configuration; t
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-# Where the code is that does the same by the clock.
-sys.path.append(str(Path(__file__).parent / "lambda"))
-sys.path.append(str(Path(__file__).parent / "model_assets"))
-
 from idle_guard.switch import FAILED, IN_SERVICE, CannotStart, NotYet, Switch
+from operations.account import Clients
 from sd_contract.registration import REAL_TIME, Registration, start_command
+from stacks.settings import Names
 
 ASKED_EVERY_S = 15
 # Of a real-time endpoint's start: both of SageMaker's limits at their greatest, and the instance.
 SETTLED_WITHIN_S = 2 * 3600 + 900
 
 
-def main(
-    arguments: list[str],
-    clients: Callable[..., Any],
+def endpoints(
+    clients: Clients,
+    names: Names,
+    action: str,
+    variant: str,
     now: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """The exit status. `clients` is boto3.client."""
-    parser = argparse.ArgumentParser(prog="endpoints.py", description=__doc__)
-    parser.add_argument("action", choices=["list", "stop", "start"])
-    parser.add_argument("variant", nargs="?", help="such as g5; not of list")
-    parser.add_argument("--prefix", default="sd", help="sd.prefix of the app (default: sd)")
-    parser.add_argument("--region", help="default: the credentials' own")
-    asked = parser.parse_args(arguments)
-    if (asked.variant is None) != (asked.action == "list"):
-        parser.error("stop and start take a variant, list takes none")
-    place = {"region_name": asked.region} if asked.region else {}
-    ssm, sagemaker = clients("ssm", **place), clients("sagemaker", **place)
-    folder = f"/{asked.prefix}/variants"
+    """The exit status. `action` is "list", without a variant, "stop" or "start"."""
+    ssm, sagemaker = clients("ssm"), clients("sagemaker")
 
     def switch(found: Registration) -> Switch:
-        command = start_command(found.name, asked.prefix, found.region)
-        name = f"{folder}/{found.name}"
+        command = start_command(found.name, names.prefix, found.region)
+        name = f"{names.registrations}/{found.name}"
         return Switch(sagemaker, ssm, name, command, lambda _what, _detail: None, now)
 
-    variants = {found.name: found for found in _registered(ssm, folder)}
-    if asked.action == "list":
+    variants = {found.name: found for found in _registered(ssm, names.registrations)}
+    if action == "list":
         for found in variants.values():
             print(_line(found, switch(found).status()))
         return 0
-    if asked.variant not in variants or REAL_TIME not in variants[asked.variant].serve:
+    if variant not in variants or REAL_TIME not in variants[variant].serve:
         able = [name for name, found in variants.items() if REAL_TIME in found.serve]
-        print(f"{asked.variant}: no such endpoint; there are: {', '.join(able) or 'none'}")
+        print(f"{variant}: no such endpoint; there are: {', '.join(able) or 'none'}")
         return 1
-    found, its = variants[asked.variant], switch(variants[asked.variant])
+    found, its = variants[variant], switch(variants[variant])
     try:
-        if asked.action == "stop":
-            if _scales(clients("application-autoscaling", **place), found.endpoint_name):
+        if action == "stop":
+            if _scales(clients("application-autoscaling"), found.endpoint_name):
                 print(
                     f"{found.endpoint_name} scales, and SageMaker would forget how: deploy it "
                     "first with max_instances as min_instances and no schedule"
@@ -126,9 +113,3 @@ def _price(found: Registration) -> str:
         f"{usd:.2f} USD an hour ({found.instance_count} x {found.instance_type}, "
         f"of {found.price_date})"
     )
-
-
-if __name__ == "__main__":
-    import boto3
-
-    sys.exit(main(sys.argv[1:], boto3.client))
