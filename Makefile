@@ -8,13 +8,13 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
-.PHONY: up smoke preflight teardown test lint unit e2e snapshot audit bench openapi clean help
+.PHONY: up app smoke preflight teardown test lint unit e2e snapshot audit bench openapi clean help
 
 help:           ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 # The stamp makes a second run skip the installs; it is written last, so a broken install starts over.
-$(READY): requirements.txt requirements-dev.txt
+$(READY): requirements.txt requirements-dev.txt generator_app/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "This needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "== environment: .venv with requirements-dev.txt (the first time only)"
@@ -24,6 +24,9 @@ $(READY): requirements.txt requirements-dev.txt
 
 up: $(READY)    ## boot the local cloud, deploy SdG5Stack to it, make a picture, stay up
 	@$(PY) -m local_cloud up
+
+app: $(READY)   ## the page in a browser, over what `make up` runs or URL=https://…/v1 KEY=…
+	@$(PY) -m generator_app $(if $(URL),--url "$(URL)" --key "$(KEY)")
 
 smoke: $(READY) ## the same, check the picture, end
 	@$(PY) -m local_cloud smoke
@@ -42,7 +45,7 @@ lint: $(READY)
 	@$(VENV)/bin/vermin --quiet --target=3.10- --violations --no-parse-comments model_assets \
 	  $(addprefix stacks/build_scripts/,cpu_compile.py environment.py retry.py s3_folder.py upload.py)
 	@$(VENV)/bin/vermin --quiet --target=3.11- --violations --no-parse-comments app.py api_client.py \
-	  stacks lambda local_cloud benchmark operations tests
+	  stacks lambda local_cloud benchmark operations generator_app tests
 	@PYTHONPATH=.:lambda:model_assets $(VENV)/bin/lint-imports
 
 unit: $(READY)

@@ -14,13 +14,26 @@ SECRETS = Path(tempfile.gettempdir()) / "generator-app" / "secrets.toml"
 """Where `streamlit run --secrets.files` looks; of this container alone."""
 
 
-def set_up(pool: str, cognito: Any, path: Path = SECRETS) -> bool:
-    """Writes Streamlit's secrets, for a boto3 client of Cognito's (cognito-idp); False while the
-    pool has no client, which comes after the app's first start. botocore's errors pass."""
-    listed = cognito.list_user_pool_clients(UserPoolId=pool, MaxResults=1)["UserPoolClients"]
-    if not listed:
-        return False
-    client = cognito.describe_user_pool_client(UserPoolId=pool, ClientId=listed[0]["ClientId"])
+class NoSignIn(Exception):
+    """The message says why there is none yet; it isn't a visitor's to read."""
+
+
+def set_up(pool: str, path: Path = SECRETS, cognito: Any = None) -> None:
+    """Writes Streamlit's secrets. NoSignIn where the pool can't be asked, or has no client: that
+    comes after the app's first start. `cognito` is boto3's client of cognito-idp."""
+    # Only where there is a pool to ask: the app on its owner's machine needs none of this.
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    # A pool's id begins with its region.
+    cognito = cognito or boto3.client("cognito-idp", region_name=pool.split("_")[0])
+    try:
+        listed = cognito.list_user_pool_clients(UserPoolId=pool, MaxResults=1)["UserPoolClients"]
+        if not listed:
+            raise NoSignIn(f"the user pool {pool} has no client yet")
+        client = cognito.describe_user_pool_client(UserPoolId=pool, ClientId=listed[0]["ClientId"])
+    except (BotoCoreError, ClientError) as error:
+        raise NoSignIn(f"the user pool {pool} can't be asked: {error}") from error
     text = secrets_text(client["UserPoolClient"], f"{cognito.meta.endpoint_url}/{pool}")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Whole or not at all: another session's thread may be reading.
@@ -28,7 +41,6 @@ def set_up(pool: str, cognito: Any, path: Path = SECRETS) -> bool:
     whole.touch(mode=0o600)
     whole.write_text(text)
     whole.replace(path)
-    return True
 
 
 def secrets_text(client: dict[str, Any], issuer: str) -> str:
@@ -45,10 +57,3 @@ def secrets_text(client: dict[str, Any], issuer: str) -> str:
     }
     # A JSON string is a TOML one.
     return "\n".join(["[auth]", *(f"{name} = {json.dumps(text)}" for name, text in values.items())])
-
-
-def cognito_of(pool: str) -> Any:
-    """A boto3 client; a pool's id begins with its region."""
-    import boto3
-
-    return boto3.client("cognito-idp", region_name=pool.split("_")[0])

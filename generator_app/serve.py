@@ -10,9 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from generator_app.open_id import SECRETS, cognito_of, set_up
+from generator_app.open_id import SECRETS, NoSignIn, set_up
 from generator_app.sign_in import USER_POOL
 
 
@@ -22,11 +20,10 @@ def main() -> None:
         # Without it every page would be open to whoever finds the address.
         sys.exit(f"{USER_POOL} is empty: it names the user pool whose users may come in")
     try:
-        if not set_up(pool, cognito_of(pool)):
-            print("The user pool has no client yet: pages wait for it", flush=True)
-    except (BotoCoreError, ClientError) as error:
+        set_up(pool)
+    except NoSignIn as error:
         # The load balancer has to see the app alive; each page tries again.
-        print(f"The user pool can't be asked: {error}", flush=True)
+        print(f"Pages wait: {error}", flush=True)
     command = ["streamlit", "run", "generator_app/app.py", "--secrets.files", str(SECRETS)]
     os.execv(sys.executable, [sys.executable, "-m", *command])
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import streamlit as st
 
+from generator_app.open_id import NoSignIn, set_up
+
 USER_POOL = "SD_APP_OIDC_USER_POOL"
 """Of the environment: the id of the Cognito user pool whose users may come in. Without it there is
 no sign-in to ask for: the app is on its owner's machine."""
@@ -40,13 +42,9 @@ def _ready(pool: str) -> bool:
     """Whether Streamlit knows its sign-in; asks the pool where it doesn't yet."""
     if st.secrets.load_if_toml_exists():
         return True
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from generator_app.open_id import cognito_of, set_up
-
     try:
-        return set_up(pool, cognito_of(pool)) and st.secrets.load_if_toml_exists()
-    except (BotoCoreError, ClientError):
-        # Not to a visitor.
-        logging.getLogger(__name__).exception("The user pool can't be asked")
+        set_up(pool)
+    except NoSignIn as error:
+        logging.getLogger(__name__).warning("%s", error)
         return False
+    return st.secrets.load_if_toml_exists()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from generator_app.open_id import secrets_text, set_up
+from generator_app.open_id import NoSignIn, secrets_text, set_up
 from generator_app.serve import main
 from generator_app.sign_in import USER_POOL, may_enter
 
@@ -41,7 +41,7 @@ class Cognito:
 
 def test_the_secrets_are_streamlits_and_nobody_elses_to_read(tmp_path: Path) -> None:
     path = tmp_path / "own" / "secrets.toml"
-    assert set_up(POOL, Cognito(CLIENT), path)
+    set_up(POOL, path, Cognito(CLIENT))
     auth = tomllib.loads(path.read_text())["auth"]
     cookie = auth.pop("cookie_secret")
     assert auth == {
@@ -67,7 +67,8 @@ def test_a_new_client_secret_ends_every_cookie() -> None:
 
 def test_a_pool_without_a_client_leaves_no_secrets(tmp_path: Path) -> None:
     path = tmp_path / "secrets.toml"
-    assert not set_up(POOL, Cognito(), path)
+    with pytest.raises(NoSignIn, match="no client yet"):
+        set_up(POOL, path, Cognito())
     assert not path.exists()
 
 

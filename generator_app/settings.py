@@ -1,0 +1,172 @@
+"""The widgets of a request's fields, each with the variant's defaults and limits."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from generator_app import session
+from generator_app.client import ApiError, Variant
+from generator_app.estimate import TOKENS, label
+
+PROMPT = 1000
+"""Characters."""
+SEEDS = 2**32
+
+
+def prompts(page: str, model: str, placeholder: str) -> tuple[str, str]:
+    """Prompt and negative prompt. Each counts its tokens while one types."""
+    prompt = st.text_input(
+        "Prompt",
+        key=f"{page}.prompt",
+        max_chars=PROMPT,
+        placeholder=placeholder,
+        live="400ms",
+        persist_state="session",
+    )
+    _count(prompt, model)
+    negative = st.text_input(
+        "Negative prompt",
+        key=f"{page}.negative_prompt",
+        max_chars=PROMPT,
+        help="What to keep out of it.",
+        live="400ms",
+        persist_state="session",
+    )
+    _count(negative, model)
+    return prompt or "", negative or ""
+
+
+def _count(text: str | None, model: str) -> None:
+    if not text:
+        return
+    try:
+        count = session.tokens(text, model)
+    except ApiError as error:
+        st.caption(f"Tokens aren't counted: {error}")
+        return
+    if count > TOKENS:
+        st.warning(f"{count} tokens of {TOKENS}: what is beyond them has no effect.")
+    else:
+        st.caption(f"{count} of {TOKENS} tokens")
+
+
+def variant(page: str, found: Sequence[Variant]) -> Variant:
+    """Which one draws, by its id."""
+    by_id = {each.id: each for each in found}
+    chosen = st.selectbox(
+        "Variant",
+        list(by_id),
+        key=f"{page}.model",
+        format_func=lambda name: label(by_id[name]),
+        persist_state="session",
+    )
+    if by_id[chosen].stopped:
+        st.warning(f"{chosen} is stopped: {by_id[chosen].stopped}")
+    return by_id[chosen]
+
+
+def size(page: str, chosen: Variant, sizes: Sequence[str]) -> str:
+    picked: str = st.selectbox(
+        "Size", sizes, key=f"{page}.size.{chosen.id}", persist_state="session"
+    )
+    return picked
+
+
+def steps(page: str, chosen: Variant) -> int:
+    return st.slider(
+        "Steps",
+        1,
+        chosen.max_steps,
+        chosen.default_steps,
+        key=f"{page}.num_inference_steps.{chosen.id}",
+        help="More take longer, and follow the prompt a little more closely.",
+        persist_state="session",
+    )
+
+
+def guidance(page: str, chosen: Variant) -> float:
+    return st.slider(
+        "Guidance",
+        1.0,
+        20.0,
+        float(chosen.default_guidance_scale),
+        0.5,
+        key=f"{page}.guidance_scale.{chosen.id}",
+        help="How closely the prompt is followed; 1 is without guidance.",
+        persist_state="session",
+    )
+
+
+def seed(page: str) -> int | None:
+    """None: drawn by the API, and shown with the picture."""
+    key = f"{page}.seed"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        value = st.number_input(
+            "Seed",
+            0,
+            SEEDS - 1,
+            None,
+            key=key,
+            placeholder="at random",
+            persist_state="session",
+        )
+        st.button(
+            "🎲 Roll", key=f"{page}.die", help="A seed by chance.", on_click=_roll, args=(key,)
+        )
+    return value
+
+
+def _roll(key: str) -> None:
+    st.session_state[key] = secrets.randbelow(SEEDS)
+
+
+def keep(page: str) -> bool | None:
+    """Whether the gallery keeps it; None without one."""
+    problem = session.gallery_problem()
+    kept = st.checkbox(
+        "Keep in the gallery",
+        value=not problem,
+        disabled=bool(problem),
+        help=problem or "With its prompt, to be found again.",
+        key=f"{page}.keep",
+        persist_state="session",
+    )
+    return None if problem else kept
+
+
+def fill(page: str, fields: Mapping[str, Any], found: Sequence[Variant]) -> list[str]:
+    """Before the widgets are there: what they show. What can't be shown, in words."""
+    by_id = {each.id: each for each in found}
+    model = str(fields.get("model", found[0].id))
+    missing = []
+    if model not in by_id:
+        missing.append(f"{model} isn't deployed; {found[0].id} takes its place.")
+        model = found[0].id
+    chosen = by_id[model]
+    state = st.session_state
+    state[f"{page}.model"] = model
+    for name in ("prompt", "negative_prompt"):
+        state[f"{page}.{name}"] = fields.get(name, "")
+    if "seed" in fields:
+        state[f"{page}.seed"] = fields["seed"]
+    fits = {
+        "size": fields.get("size") in chosen.sizes,
+        "num_inference_steps": 1 <= fields.get("num_inference_steps", 0) <= chosen.max_steps,
+        "guidance_scale": 1 <= fields.get("guidance_scale", 0) <= 20,
+    }
+    for name in (name for name in fits if name in fields):
+        if fits[name]:
+            state[f"{page}.{name}.{model}"] = fields[name]
+        else:
+            missing.append(f"{model} has no {name} of {fields[name]}.")
+    if "strength" in fields:
+        state["edit.strength"] = fields["strength"]
+        missing.append(
+            f"It was drawn from another picture, with a strength of {fields['strength']:g}: "
+            "“Edit” starts from one."
+        )
+    return missing
