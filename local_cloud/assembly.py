@@ -33,6 +33,7 @@ from local_cloud.ministack.routes import (
 )
 from local_cloud.ministack.secrets import correct_secrets
 from local_cloud.ministack.transactions import correct_transactions
+from local_cloud.ministack.user_pools import correct_user_pools
 from local_cloud.ministack.web_acls import register_associations
 from local_cloud.sagemaker.cloudformation import register_sagemaker_types
 from local_cloud.sagemaker.control import SageMakerControl
@@ -80,6 +81,7 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     correct_api_gateway(settings)
     correct_queues(settings)
     correct_secrets()
+    correct_user_pools()
     correct_deliveries(settings)
     correct_transactions(settings)
     ends = [QueueMetrics(settings).start()]

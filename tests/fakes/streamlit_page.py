@@ -6,10 +6,13 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
+
+XSRF = "_streamlit_xsrf"
 
 
 class Page:
@@ -60,13 +63,18 @@ class Page:
 
 @contextmanager
 def visited(url: str, trust: ssl.SSLContext, cookies: str = "") -> Iterator[Page]:
-    """`url` begins with https and has no slash at its end."""
+    """`url` begins with https and has no slash at its end. Who it is Streamlit takes from a cookie
+    only beside the token against forged requests that it has given this browser."""
+    with httpx.Client(verify=trust, trust_env=False) as client:
+        client.get(f"{url}/_stcore/health")
+        token = client.cookies[XSRF]
+    sent = "; ".join(filter(None, [cookies, f"{XSRF}={token}"]))
     with connect(
         f"wss{url.removeprefix('https')}/_stcore/stream",
         ssl=trust,
         origin=Origin(url),
-        subprotocols=[Subprotocol("streamlit")],
-        additional_headers={"Cookie": cookies} if cookies else {},
+        subprotocols=[Subprotocol("streamlit"), Subprotocol(token)],
+        additional_headers={"Cookie": sent},
         max_size=None,
         proxy=None,
     ) as socket:

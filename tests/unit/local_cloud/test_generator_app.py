@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import httpx
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 
@@ -30,6 +31,7 @@ class App(DeployedApi):
 
     def __init__(self, cloud: ChildCloud, folder: Path, **context: str) -> None:
         super().__init__(cloud, folder, **context)
+        self._create(STACK.replace("App", "Storage"))
         self.publish(STACK)
         made = self._create(STACK)
         self.page, self.pool = made["AppUrl"], made["UserPool"]
@@ -81,6 +83,7 @@ def signed_in(app: App, password: str) -> str:
         assert sent.headers["location"].startswith(back), sent.text
         returned = browser.get(sent.headers["location"])
         assert returned.status_code == 302, returned.text
+        assert "_streamlit_user" in browser.cookies
         return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
 
 
@@ -118,9 +121,10 @@ def test_the_apps_key_is_its_own_and_works(app: App) -> None:
     (secret,) = app.cloud.client("secretsmanager").list_secrets()["SecretList"]
     value = app.cloud.client("secretsmanager").get_secret_value(SecretId=secret["ARN"])
     key = value["SecretString"]
+    assert re.fullmatch(r"[A-Za-z0-9]{40}", key)
     assert key != app.key
     assert app.send("GET", "/models", headers={"x-api-key": key}).status_code == 200
-    assert app.send("GET", "/models", headers={"x-api-key": key[:-1]}).status_code == 403
+    assert app.send("GET", "/models", headers={"x-api-key": key[:-1]}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -148,15 +152,10 @@ def test_the_app_may_look_up_its_sign_in_and_nothing_else(
 
 
 def task_role(app: App) -> RoleSession:
-    """What the task has, by a session of its role's."""
-    resources = app.cloud.client("cloudformation").describe_stack_resources(StackName=STACK)
-    (name,) = (
-        each["PhysicalResourceId"]
-        for each in resources["StackResources"]
-        if each["LogicalResourceId"].startswith("ServiceTask")
-        and each["ResourceType"] == "AWS::IAM::Role"
+    """What the running task has."""
+    processes = (psutil.Process(int(note.name)) for note in app.cloud.settings.groups.iterdir())
+    (environment,) = (
+        told for told in (each.environ() for each in processes) if "SD_APP_OIDC_USER_POOL" in told
     )
-    arn = app.cloud.client("iam").get_role(RoleName=name)["Role"]["Arn"]
-    made = app.cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="as-the-task")
-    given = made["Credentials"]
-    return RoleSession(arn, given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
+    return RoleSession("the task's", *(environment[f"AWS_{name}"] for name in names))
