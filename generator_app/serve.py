@@ -24,7 +24,7 @@ def main() -> None:
     except NoSignIn as error:
         # The load balancer has to see the app alive; each page tries again.
         print(f"Pages wait: {error}", flush=True)
-    command = ["streamlit", "run", "generator_app/app.py", "--secrets.files", str(SECRETS)]
+    command = ["streamlit", "run", "generator_app/gated.py", "--secrets.files", str(SECRETS)]
     os.execv(sys.executable, [sys.executable, "-m", *command])
 
 

@@ -105,6 +105,18 @@ def test_a_user_of_the_pool_signs_in_and_sees_the_pages(app: App) -> None:
         assert PAGES in page.text
 
 
+def test_files_are_taken_from_and_given_to_who_is_signed_in_alone(app: App) -> None:
+    user = {"Cookie": signed_in(app, PASSWORD)}
+    # What Streamlit says of an address that it doesn't know: its shell, or 404.
+    with app.http() as browser:
+        for path in ("/media/0123.png", "/_stcore/upload_file/a-session/a-file"):
+            assert browser.get(f"{app.page}{path}").status_code == 403
+            assert browser.put(f"{app.page}{path}", content=b"x").status_code == 403
+            forged = {"Cookie": "_streamlit_user=eyJpc19sb2dnZWRfaW4iOnRydWV9"}
+            assert browser.get(f"{app.page}{path}", headers=forged).status_code == 403
+            assert browser.get(f"{app.page}{path}", headers=user).status_code in (200, 404)
+
+
 def test_a_wrong_password_lets_nobody_in(app: App) -> None:
     assert signed_in(app, "Wrong-horse-7-battery") == ""
 
