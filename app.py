@@ -8,6 +8,7 @@ from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
 from stacks.alarms_stack import AlarmsStack
 from stacks.api_stack import ApiStack
+from stacks.app_stack import AppStack
 from stacks.artifacts_stack import ArtifactsStack
 from stacks.batch_stack import BatchStack
 from stacks.compile_stack import CompileStack
@@ -29,7 +30,11 @@ def compose(app: App, settings: Settings) -> None:
     artifacts = ArtifactsStack(app, name("Artifacts"), settings=settings, storage=storage)
     api = ApiStack(app, name("Api"), settings=settings, storage=storage)
     network = _network(app, settings)
-    for first in (artifacts, api):
+    firsts = [artifacts, api]
+    # The app is one of the callers that have a key and nothing else.
+    if settings.api.authorization == "keys":
+        firsts.append(AppStack(app, name("App"), settings=settings, storage=storage, api=api))
+    for first in firsts:
         first.add_stack_dependency(alarms)
     batch = (
         BatchStack(app, name("Batch"), settings=settings, storage=storage, api=api, network=network)

@@ -9,6 +9,8 @@ from local_cloud.autoscaling.service import POLICY_ARN, AutoScaling
 from local_cloud.codebuild.service import CodeBuildService
 from local_cloud.docker.registry import AwsRegistry, registry_accounts
 from local_cloud.docker.store import ImageStore
+from local_cloud.ecs_express.cloudformation import register_express_types
+from local_cloud.ecs_express.service import ExpressServices
 from local_cloud.ministack.alarms import Alarms
 from local_cloud.ministack.api_gateway import correct_api_gateway
 from local_cloud.ministack.budgets import register_budgets
@@ -31,7 +33,9 @@ from local_cloud.ministack.routes import (
     install_service_quotas,
     install_vectors,
 )
+from local_cloud.ministack.secrets import correct_secrets
 from local_cloud.ministack.transactions import correct_transactions
+from local_cloud.ministack.user_pools import correct_user_pools
 from local_cloud.ministack.web_acls import register_associations
 from local_cloud.s3vectors.cloudformation import register_vector_types
 from local_cloud.s3vectors.service import S3Vectors
@@ -73,6 +77,8 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     register_associations()
     register_network_types(settings)
     register_budgets(settings.account)
+    services = ExpressServices(settings)
+    register_express_types(services)
     builds = CodeBuildService(settings)
     install_codebuild(builds.start_build, builds.stop_build)
     registry, store = AwsRegistry(settings, registry_accounts()), ImageStore(settings.images)
@@ -82,13 +88,15 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     check_dashboards()
     correct_api_gateway(settings)
     correct_queues(settings)
+    correct_secrets()
+    correct_user_pools()
     correct_deliveries(settings)
     correct_transactions(settings)
     ends = [QueueMetrics(settings).start()]
     install_function_logs(settings)
     create_deployer(settings)
     ends += [alarms.start({POLICY_ARN: scaling.on_alarm}), scaling.start()]
-    ends += [builds.stop, control.stop]
+    ends += [services.stop, builds.stop, control.stop]
 
     def stop() -> None:
         for end in ends:

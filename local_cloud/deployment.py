@@ -9,13 +9,12 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlparse
 
 from api_client import Api
 from local_cloud.child import ChildCloud
 from local_cloud.failed import Failed
 from local_cloud.node import NODE_FOLDER, SEARCH_PATH, CdkCli
-from local_cloud.settings import ACCOUNT, REGION, REPOSITORY, CloudSettings
+from local_cloud.settings import ACCOUNT, REGION, REPOSITORY, api_url
 
 # Colours and the CLI's own progress are for people at a terminal.
 CLI_ENVIRONMENT = {"NO_COLOR": "1", "CDK_DISABLE_CLI_TELEMETRY": "1", "NODE_NO_WARNINGS": "1"}
@@ -114,13 +113,6 @@ class Deployment:
         if self._process.returncode:
             raise DeployFailed(failure_reason(output))
         return output
-
-
-def api_url(settings: CloudSettings, on_aws: str) -> str:
-    """Where an API answers here that would answer `on_aws` there: its name doesn't resolve to this
-    machine, the path form does."""
-    api_id = (urlparse(on_aws).hostname or "").split(".")[0]
-    return f"{settings.url}/_aws/execute-api/{api_id}/v1"
 
 
 def failure_reason(output: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlparse
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -84,3 +85,10 @@ class CloudSettings:
     def arn(self, service: str, resource: str) -> str:
         """Of a resource of this cloud's account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+
+def api_url(settings: CloudSettings, on_aws: str) -> str:
+    """Where an API answers here that would answer `on_aws` there: its name doesn't resolve to this
+    machine, the path form does."""
+    api_id = (urlparse(on_aws).hostname or "").split(".")[0]
+    return f"{settings.url}/_aws/execute-api/{api_id}/v1"

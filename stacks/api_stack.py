@@ -22,7 +22,8 @@ from stacks.storage_stack import StorageStack
 
 
 class ApiStack(Stack):
-    """Exposes `url`, and `api` and `pictures`, its bucket, for the batches, which come after it.
+    """Exposes `url`; `plan_id`, of the usage plan, for whoever brings a key of its own; and `api`
+    and `pictures`, its bucket, for the batches, which come after it.
 
     It knows no variant: they register themselves. All it has of them is what SageMaker finds by
     their names: log groups.
@@ -94,9 +95,15 @@ class ApiStack(Stack):
         )
         self.api, self.pictures = inference.api, pictures
         # With batches and without: what their stack still uses can't be taken away.
-        for value in (pictures.bucket_name, pictures.bucket_arn, inference.api.rest_api_id):
+        for value in (
+            pictures.bucket_name,
+            pictures.bucket_arn,
+            inference.api.rest_api_id,
+            inference.api.deployment_stage.stage_name,
+            inference.plan_id,
+        ):
             self.export_value(value)
-        self.url = inference.url
+        self.url, self.plan_id = inference.url, inference.plan_id
         # Of every variant there can be: a destroyed one's log stays for its days, and so does that
         # of one whose first deploy fails, which is the only place that tells why.
         for variant in settings.variant_names:

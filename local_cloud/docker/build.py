@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from local_cloud.docker.dockerfile import DockerfileError, Instruction, expand, parse_dockerfile
-from local_cloud.docker.store import REFERENCE, ImageRecord, ImageStore
+from local_cloud.docker.store import PUBLIC, REFERENCE, ImageRecord, ImageStore
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,14 @@ class _Builder:
         if self.record.base_image:
             raise instruction.error("a second FROM can't be done here")
         base = REFERENCE.match(instruction.value)
-        if base is None or not (base["tag"] or base["digest"]):
+        if not PUBLIC.match(instruction.value) and (
+            base is None or not (base["tag"] or base["digest"])
+        ):
             raise instruction.error(
                 "FROM needs a whole reference to an ECR registry, with a tag or digest, not "
                 f"'{instruction.value}' (is a --build-arg missing?)"
             )
-        self.record = replace(self.record, base_image=base[0])
+        self.record = replace(self.record, base_image=instruction.value)
 
     def _env(self, instruction: Instruction) -> None:
         environment = {**self.record.environment, **instruction.pairs()}
@@ -87,6 +89,9 @@ class _Builder:
     def _workdir(self, instruction: Instruction) -> None:
         workdir = str(PurePosixPath(self.record.workdir) / instruction.value)
         self.record = replace(self.record, workdir=workdir)
+
+    def _user(self, instruction: Instruction) -> None:
+        """Nothing: a process here is its user's."""
 
     def _run(self, instruction: Instruction) -> None:
         self.record = replace(self.record, run=(*self.record.run, instruction.value))

@@ -1,7 +1,7 @@
 """A Dockerfile, parsed: the instructions that the local cloud can honour without a daemon.
 
-FROM, ARG, ENV, COPY, WORKDIR and ENTRYPOINT (exec form) are carried out, RUN is noted. Anything
-else is an error.
+FROM, ARG, ENV, COPY, WORKDIR and ENTRYPOINT (exec form) are carried out, RUN is noted, USER
+is this machine's anyway. Anything else is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from string import Template
 
-INSTRUCTIONS = ("FROM", "ARG", "ENV", "COPY", "RUN", "WORKDIR", "ENTRYPOINT")
+INSTRUCTIONS = ("FROM", "ARG", "ENV", "COPY", "RUN", "USER", "WORKDIR", "ENTRYPOINT")
 
 
 class DockerfileError(Exception):

@@ -20,6 +20,7 @@ from local_cloud.docker.store import (
     MANIFEST_TYPE,
     OCI_INDEX_TYPE,
     OCI_MANIFEST_TYPE,
+    PUBLIC,
     REFERENCE,
     ImageStore,
     index_of,
@@ -102,6 +103,8 @@ def _media_type(options: argparse.Namespace) -> str:
 
 def _pull(base: str, ecr: Any) -> None:
     """What a pull asks ECR for; there is nothing to fetch."""
+    if PUBLIC.match(base):
+        return
     match = REFERENCE.match(base)
     assert match is not None
     wanted = {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"]}

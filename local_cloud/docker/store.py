@@ -18,6 +18,8 @@ REFERENCE = re.compile(
     r"(?P<repository>[a-z0-9][a-z0-9._/-]*)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?$"
 )
+# ECR's public gallery: pulls need no login.
+PUBLIC = re.compile(r"^public\.ecr\.aws/[a-z0-9._/-]+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 OCI_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX_TYPE = "application/vnd.oci.image.index.v1+json"

@@ -91,19 +91,19 @@ class ImageBuilder:
 
     def build(self) -> None:
         base = Base.parse(self.job.base_image)
-        there = self._pushed()
+        there = self.pushed()
         if there and there.media_type != MEDIA_TYPE:
             print(f"{self.job.image} is there as {there.media_type}: it is built anew")
             self._delete(there)
         elif there:
             print(f"{self.job.image} is there already")
-            self._record(base.name, self._digest_in_label(there))
+            self.record(base.name, self._digest_in_label(there))
             return
         digest = self._digest_of(base)
         self._docker_build(base, digest)
         # A tag can't be pushed twice: where another build was faster, its image is as good as ours.
         lost = self.run(["docker", "push", self.job.image], "") != 0
-        there = self._pushed()
+        there = self.pushed()
         if there is None:
             raise BuildFailed(f"docker push of {self.job.image} failed")
         if there.media_type != MEDIA_TYPE:
@@ -113,7 +113,7 @@ class ImageBuilder:
                 f"docker pushed {self.job.image} as {there.media_type}, which SageMaker "
                 f"doesn't take (it takes {MEDIA_TYPE}); the image is deleted"
             )
-        self._record(base.name, self._digest_in_label(there) if lost else digest)
+        self.record(base.name, self._digest_in_label(there) if lost else digest)
 
     def _digest_of(self, base: Base) -> str:
         """Of what is built on: asked for once, so that what is recorded is what is used."""
@@ -133,7 +133,7 @@ class ImageBuilder:
 
     def _docker_build(self, base: Base, digest: str) -> None:
         image, dockerfile = self.job.image, self.job.dockerfile
-        password = self._registry_password()
+        password = self.registry_password()
         for registry in (base.name.split("/")[0], image.split("/")[0]):
             login = ["docker", "login", "--username", "AWS", "--password-stdin", registry]
             if self.run(login, password):
@@ -146,12 +146,12 @@ class ImageBuilder:
         if self.run([*build, CONTEXT], ""):
             raise BuildFailed(f"docker build of {dockerfile} failed")
 
-    def _registry_password(self) -> str:
+    def registry_password(self) -> str:
         """Good for AWS's registries as well as ours."""
         token = self.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
         return base64.b64decode(token).decode().split(":", 1)[1]
 
-    def _pushed(self) -> Pushed | None:
+    def pushed(self) -> Pushed | None:
         try:
             found = self.ecr.describe_images(
                 repositoryName=self.job.repository,
@@ -199,7 +199,7 @@ class ImageBuilder:
                     f"{failures[0]['failureReason']}"
                 )
 
-    def _record(self, base: str, digest: str) -> None:
+    def record(self, base: str, digest: str) -> None:
         record = {
             "base_image": base,
             "base_digest": digest,
@@ -214,12 +214,12 @@ class ImageBuilder:
         )
 
 
-def _run(command: Sequence[str], standard_input: str) -> int:
+def run(command: Sequence[str], standard_input: str) -> int:
     print("+", " ".join(command), flush=True)
     return subprocess.run(command, input=standard_input, text=True, check=False).returncode
 
 
-def _fetch(url: str) -> bytes:
+def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=60) as answer:
         body: bytes = answer.read()
     return body
@@ -230,7 +230,7 @@ def main() -> None:
 
     try:
         job = ImageJob.from_env(os.environ)
-        ImageBuilder(job, boto3.client("ecr"), boto3.client("s3"), _run, _fetch).build()
+        ImageBuilder(job, boto3.client("ecr"), boto3.client("s3"), run, fetch).build()
     except BuildFailed as error:
         sys.exit(str(error))
 

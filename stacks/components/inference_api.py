@@ -36,8 +36,9 @@ BATCH_PATHS = ("/files", "/files/{proxy+}", "/batches", "/batches/{proxy+}")
 
 
 class InferenceApi(Construct):
-    """`url` ends in /v1 without a slash; `key_id` names the one API key; `authorizer` is the
-    function that reads it of requests, where one does."""
+    """`url` ends in /v1 without a slash; `key_id` names the API key that comes with it, of
+    the usage plan `plan_id`; `authorizer` is the function that reads keys of requests, where one
+    does."""
 
     def __init__(
         self,
@@ -135,6 +136,7 @@ class InferenceApi(Construct):
             api_stages=[apigateway.UsagePlanPerApiStage(stage=self.api.deployment_stage)],
         )
         plan.add_api_key(key)
+        self.plan_id = plan.usage_plan_id
 
     def _acknowledge(self, stage: apigateway.Stage, settings: ApiSettings) -> None:
         acknowledge(

@@ -18,6 +18,7 @@ from stacks.settings.budget import BudgetSettings
 from stacks.settings.builds import BuildSettings
 from stacks.settings.context import merge, stray_problems
 from stacks.settings.gallery import GallerySettings
+from stacks.settings.generator_app import GeneratorAppSettings
 from stacks.settings.models import ROOT, ModelSettings, read_models
 from stacks.settings.names import PREFIX, Names
 from stacks.settings.network import NetworkSettings
@@ -36,6 +37,7 @@ __all__ = [
     "BatchSettings",
     "BuildSettings",
     "GallerySettings",
+    "GeneratorAppSettings",
     "ModelSettings",
     "Names",
     "NetworkSettings",
@@ -45,10 +47,18 @@ __all__ = [
     "load",
 ]
 
-SECTIONS = (
-    *("models", "kinds", "variants", "api", "alarms", "batch", "gallery", "builds", "network"),
-    "budget",
-)
+PLAIN: Mapping[str, type[Any]] = {
+    "api": ApiSettings,
+    "alarms": AlarmSettings,
+    "app": GeneratorAppSettings,
+    "batch": BatchSettings,
+    "gallery": GallerySettings,
+    "builds": BuildSettings,
+    "network": NetworkSettings,
+    "budget": BudgetSettings,
+}
+"""Sections that are one dataclass, which Settings has by the same name."""
+SECTIONS = ("models", "kinds", "variants", *PLAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +78,7 @@ class Settings:
     """Of those that aren't on offer as well: one that was dropped may still be deployed."""
     api: ApiSettings
     alarms: AlarmSettings
+    app: GeneratorAppSettings
     batch: BatchSettings
     gallery: GallerySettings
     builds: BuildSettings
@@ -94,30 +105,30 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
     own = tuple(names_of(AppSettings))
     problems += stray_problems(context, raw, (*own, *SECTIONS), list(_paths(raw)))
     top = {name: raw[name] for name in own if name in raw}
-    app = read_section(AppSettings, top, below("sd"), problems)
-    region, names = (app and app.region) or default_region, Names(app.prefix if app else "")
+    own_read = read_section(AppSettings, top, below("sd"), problems)
+    region = (own_read and own_read.region) or default_region
+    names = Names(own_read.prefix if own_read else "")
     models = read_models(raw.get("models"), problems)
     variants = read_variants(raw, names, models, problems)
     for variant in variants:
         problems += variant.problems(region)
-    api = read_section(ApiSettings, raw.get("api"), below("sd.api"), problems)
-    alarms = read_section(AlarmSettings, raw.get("alarms"), below("sd.alarms"), problems)
-    batch = read_section(BatchSettings, raw.get("batch"), below("sd.batch"), problems)
-    gallery = read_section(GallerySettings, raw.get("gallery"), below("sd.gallery"), problems)
-    builds = read_section(BuildSettings, raw.get("builds"), below("sd.builds"), problems)
-    network = read_section(NetworkSettings, raw.get("network"), below("sd.network"), problems)
-    budget = read_section(BudgetSettings, raw.get("budget"), below("sd.budget"), problems)
-    if api:
+    plain: dict[str, Any] = {
+        name: read_section(kind, raw.get(name), below(f"sd.{name}"), problems)
+        for name, kind in PLAIN.items()
+    }
+    if api := plain["api"]:
         problems += api.problems()
         problems += default_problems(api.default_model, raw.get("variants"))
-    if batch:
+    if app := plain["app"]:
+        problems += app.problems()
+    if batch := plain["batch"]:
         for variant in variants:
             problems += variant.engine_problems(batch.enabled)
-    if network:
+    if network := plain["network"]:
         problems += network.problems(region)
-    if budget:
+    if budget := plain["budget"]:
         problems += budget.problems()
-    if problems or not (api and alarms and batch and gallery and builds and network and budget):
+    if problems or not all(plain.values()):
         raise SettingsError(problems)
     return Settings(
         region,
@@ -125,13 +136,7 @@ def load(context: Mapping[str, Any], default_region: str = "us-east-1") -> Setti
         models,
         tuple(variants),
         tuple(raw["variants"]),
-        api,
-        alarms,
-        batch,
-        gallery,
-        builds,
-        network,
-        budget,
+        **plain,
         prices={v.name: price_of(v.instance_type, region, v.price_usd_per_hour) for v in variants},
         bulk_prices={
             v.name: price_of(v.bulk.instance_type, region, v.bulk.price_usd_per_hour)
@@ -148,10 +153,5 @@ def _paths(raw: Mapping[str, Any]) -> Iterator[str]:
     models = raw.get("models")
     for name in models if isinstance(models, Mapping) else ():
         yield from (f"models.{name}.{setting}" for setting in names_of(ModelSettings))
-    yield from (f"api.{setting}" for setting in names_of(ApiSettings))
-    yield from (f"alarms.{setting}" for setting in names_of(AlarmSettings))
-    yield from (f"batch.{setting}" for setting in names_of(BatchSettings))
-    yield from (f"gallery.{setting}" for setting in names_of(GallerySettings))
-    yield from (f"builds.{setting}" for setting in names_of(BuildSettings))
-    yield from (f"network.{setting}" for setting in names_of(NetworkSettings))
-    yield from (f"budget.{setting}" for setting in names_of(BudgetSettings))
+    for section, kind in PLAIN.items():
+        yield from (f"{section}.{setting}" for setting in names_of(kind))

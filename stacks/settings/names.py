@@ -16,7 +16,7 @@ PREFIX = text(
 )
 VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")
 # Stacks of the app itself: Sd<Name>Stack.
-TAKEN = ("alarms", "api", "artifacts", "batch", "gallery", "network", "storage")
+TAKEN = ("alarms", "api", "app", "artifacts", "batch", "gallery", "network", "storage")
 # What ends an asynchronous endpoint's name: no variant's, or it were that of another prefix's.
 ASYNC = "async"
 

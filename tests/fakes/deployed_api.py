@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from local_cloud.child import ChildCloud
-from local_cloud.deployment import api_url
+from local_cloud.settings import api_url
 from tests.fakes.local_account import wait_for
 from tests.infrastructure.support import G5_ALONE, synthesize
 

@@ -151,13 +151,25 @@ APIS = {
     "AWS::EC2::VPCEndpoint": Api(
         "ec2", "CreateVpcEndpoint", documents=["PolicyDocument"], elsewhere=_TAGS
     ),
+    "AWS::Cognito::UserPool": Api(
+        "cognito-idp",
+        "CreateUserPool",
+        own=["EnabledMfas"],
+        filled={"": {"PoolName": "generated"}},
+    ),
+    "AWS::Cognito::UserPoolClient": Api(
+        "cognito-idp", "CreateUserPoolClient", filled={"": {"ClientName": "generated"}}
+    ),
+    "AWS::Cognito::UserPoolDomain": Api("cognito-idp", "CreateUserPoolDomain"),
     "AWS::ECR::Repository": Api(
         "ecr",
         "CreateRepository",
         elsewhere={
             "LifecyclePolicy": Elsewhere("PutLifecyclePolicy", beside=_REPOSITORY),
         },
+        own=["EmptyOnDelete"],
     ),
+    "AWS::ECS::ExpressGatewayService": Api("ecs", "CreateExpressGatewayService"),
     "AWS::Events::Rule": Api(
         "events",
         "PutRule",
@@ -286,6 +298,12 @@ APIS = {
     ),
     "AWS::SageMaker::EndpointConfig": Api("sagemaker", "CreateEndpointConfig"),
     "AWS::SageMaker::Model": Api("sagemaker", "CreateModel"),
+    "AWS::SecretsManager::Secret": Api(
+        "secretsmanager",
+        "CreateSecret",
+        elsewhere={"GenerateSecretString": Elsewhere("GetRandomPassword")},
+        filled={"": {"Name": "generated"}},
+    ),
     "AWS::WAFv2::WebACL": Api("wafv2", "CreateWebACL"),
     "AWS::WAFv2::WebACLAssociation": Api("wafv2", "AssociateWebACL"),
 }

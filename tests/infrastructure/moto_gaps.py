@@ -25,9 +25,15 @@ BY_API = (
 """Types that moto's CloudFormation doesn't have: the requests of their APIs are sent instead, in
 this order. What refers to one of them has a value of its form filled in."""
 
+_NO_ID = "moto's CloudFormation passes over it, and its API's answer has no plain id to refer to"
 LEFT_OUT = {
     "AWS::CloudFormation::WaitConditionHandle": "moto passes over it",
     "AWS::CloudFormation::WaitCondition": "moto passes over it, so nothing waits",
+    "AWS::Cognito::UserPool": _NO_ID,
+    "AWS::Cognito::UserPoolClient": _NO_ID,
+    "AWS::Cognito::UserPoolDomain": _NO_ID,
+    "AWS::SecretsManager::Secret": _NO_ID,
+    "AWS::ECS::ExpressGatewayService": "neither moto's CloudFormation nor its ECS has it",
 }
 """Types. Of a Stage, which is made by its API, what that takes as patches is left out too. What
 moto's CloudFormation doesn't read of a resource it makes it passes over without a word."""

@@ -72,6 +72,12 @@ IDENTITIES = {
     "AWS::CloudFormation::WaitConditionHandle": Identity(WAIT_URL),
     "AWS::CloudWatch::Alarm": _with_arn("AlarmName", "cloudwatch", "alarm:{name}"),
     "AWS::CodeBuild::Project": _with_arn("Name", "codebuild", "project/{name}", 150),
+    "AWS::Cognito::UserPool": Identity(
+        "{region}_AbCdEfGhI",
+        {"Arn": "arn:aws:cognito-idp:{region}:{account}:userpool/{ref}"},
+    ),
+    "AWS::Cognito::UserPoolClient": Identity("1h57kf5cpq17m0eml12EXAMPLE"),
+    "AWS::Cognito::UserPoolDomain": Identity(named_by="Domain"),
     "AWS::DynamoDB::Table": Identity(
         attributes={
             "Arn": "arn:aws:dynamodb:{region}:{account}:table/{name}",
@@ -92,6 +98,12 @@ IDENTITIES = {
         longest=256,
         named_by="RepositoryName",
         lower=True,
+    ),
+    "AWS::ECS::ExpressGatewayService": Identity(
+        "arn:aws:ecs:{region}:{account}:service/default/{name}",
+        # Two letters of the name, then as many as UUIDs have.
+        {"Endpoint": "sd-0123456789abcdef0123456789abcdef.ecs.{region}.on.aws"},
+        named_by="ServiceName",
     ),
     "AWS::Events::Rule": _with_arn("Name", "events", "rule/{name}", 64),
     "AWS::IAM::Role": Identity(
@@ -138,6 +150,9 @@ IDENTITIES = {
     "AWS::SageMaker::Endpoint": _sagemaker("endpoint", "EndpointName"),
     "AWS::SageMaker::EndpointConfig": _sagemaker("endpoint-config", "EndpointConfigName"),
     "AWS::SageMaker::Model": _sagemaker("model", "ModelName"),
+    "AWS::SecretsManager::Secret": Identity(
+        "arn:aws:secretsmanager:{region}:{account}:secret:{name}-AbCdEf", named_by="Name"
+    ),
     "AWS::WAFv2::WebACL": Identity(
         "{name}|01234567-89ab-cdef-0123-456789abcdef|REGIONAL",
         {

@@ -94,11 +94,14 @@ def test_cfn_lint_finds(
 
 
 def planted(templates: Templates, kind: str, path: str, value: Any) -> Templates:
-    """A copy of the templates with the value put into every resource of the type."""
+    """A copy of the templates with the value put into every resource of the type that has what
+    `path` begins with."""
     changed = copy.deepcopy(templates)
     for template in changed.values():
         for resource in template["Resources"].values():
-            if resource["Type"] == kind:
+            first, *deeper = path.split("/")
+            has_it = not deeper or first in resource.get("Properties", ())
+            if resource["Type"] == kind and has_it:
                 *outer, last = path.split("/")
                 place = resource["Properties"]
                 for name in outer:
@@ -121,8 +124,7 @@ def test_a_generated_name_that_makes_something_else_too_long(aws: Synthesized) -
     """The names of its stack and id make a repository's, and that an image's address: 255."""
     logical_id = next(
         logical_id
-        for template in aws.templates.values()
-        for logical_id, resource in template["Resources"].items()
+        for logical_id, resource in aws.templates["SdStorageStack"]["Resources"].items()
         if resource["Type"] == "AWS::ECR::Repository"
     )
     text = json.dumps(aws.templates).replace(logical_id, f"{logical_id}{'R' * 160}")

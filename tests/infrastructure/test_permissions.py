@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.infrastructure.support import ENDPOINT_STACKS as STACKS
-from tests.infrastructure.support import G5_ALONE, Statement, Synthesized, listed, synthesize
+from tests.infrastructure.support import (
+    G5_ALONE,
+    Statement,
+    Synthesized,
+    listed,
+    synthesize,
+    text_of,
+)
 from tests.infrastructure.test_endpoint_stacks import MODEL
 
 PULLING = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
@@ -52,7 +59,12 @@ def test_all_policies_are_looked_at(aws: Synthesized, granted: list[Statement]) 
     assert not list(aws.every("AWS::IAM::ManagedPolicy"))
     for _, role in aws.every("AWS::IAM::Role"):
         # Managed ones grow without asking.
-        assert not {"Policies", "ManagedPolicyArns"} & role["Properties"].keys()
+        assert "Policies" not in role["Properties"]
+        if managed := role["Properties"].get("ManagedPolicyArns"):
+            # AWS's own, for what ECS makes in the account's name: express_service.py says why.
+            assert [text_of(each).rpartition("/")[2] for each in managed] == [
+                "AmazonECSInfrastructureRoleforExpressGatewayServices"
+            ]
 
 
 def test_no_action_is_a_wildcard(statements: list[Statement]) -> None:
@@ -176,6 +188,10 @@ def test_nothing_may_pass_a_role_but_a_job_s_own(
         assert statement.resources == (f"<{role}.Arn>",)
 
 
+CONFINED = {f"{name}.amazonaws.com" for name in ("codebuild", "ecs-tasks", "sagemaker")}
+UNCONFINED = {f"{name}.amazonaws.com" for name in ("apigateway", "ecs", "lambda")}
+
+
 def test_service_roles_trust_their_service_for_this_account_alone(aws: Synthesized) -> None:
     """Wherever AWS documents that the service says for which account it acts."""
     seen = set()
@@ -183,13 +199,13 @@ def test_service_roles_trust_their_service_for_this_account_alone(aws: Synthesiz
         (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         service = trust["Principal"]["Service"]
         seen.add(service)
-        if service in ("codebuild.amazonaws.com", "sagemaker.amazonaws.com"):
+        if service in CONFINED:
             account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
             assert trust["Condition"] == {"StringEquals": account}
         else:
-            assert service in ("lambda.amazonaws.com", "apigateway.amazonaws.com")
+            assert service in UNCONFINED
             assert "Condition" not in trust
-    assert {"codebuild.amazonaws.com", "sagemaker.amazonaws.com"} <= seen
+    assert seen >= CONFINED
 
 
 FOLDERS = "weights|compiled|compile-jobs|images|batches|files"
@@ -301,6 +317,7 @@ def _api_name(copy: Synthesized) -> str:
 def test_another_copy_imports_nothing_of_this_one(tmp_path: Path) -> None:
     demo = synthesize(tmp_path, **{"sd.prefix": "demo"}, **G5_ALONE)
     assert set(demo.templates) == {
-        f"Demo{n}Stack" for n in ("Alarms", "Api", "Artifacts", "Batch", "G5", "Gallery", "Storage")
+        f"Demo{name}Stack"
+        for name in ("Alarms", "Api", "App", "Artifacts", "Batch", "G5", "Gallery", "Storage")
     }
     assert not re.search(r"\bSd[A-Z]|sd-g5|/sd/", str(demo.templates))

@@ -64,5 +64,5 @@ def test_the_log_of_a_build_outlives_the_rollback_that_points_to_it(aws: Synthes
         log = project["Properties"]["LogsConfig"]["CloudWatchLogs"]
         assert log["GroupName"]["Fn::ImportValue"].startswith(f"{STACK}:")
         streams.add(log["StreamName"])
-    images = {f"image-{variant}" for variant in ("g5", "djl", "inf2")}
+    images = {f"image-{variant}" for variant in ("app", "g5", "djl", "inf2")}
     assert streams == {"weights-sd21-base", "compile-inf2", *images}

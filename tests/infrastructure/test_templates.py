@@ -19,6 +19,7 @@ from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesi
 STACKS = (
     "SdAlarmsStack",
     "SdApiStack",
+    "SdAppStack",
     "SdArtifactsStack",
     "SdBatchStack",
     "SdDjlStack",
@@ -207,6 +208,7 @@ def test_another_synthesis_gives_the_same_templates(aws: Synthesized, tmp_path: 
     assert set(again.templates) == {
         "SdAlarmsStack",
         "SdApiStack",
+        "SdAppStack",
         "SdArtifactsStack",
         "SdBatchStack",
         "SdG5Stack",

@@ -1,0 +1,1 @@
+"""ECS Express Gateway services: one task each, as a process, behind a front that speaks TLS."""
