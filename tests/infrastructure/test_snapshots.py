@@ -22,6 +22,7 @@ from tests.infrastructure.support import CONTEXT, G5_ALONE, Synthesized, masked,
 SYNTHESIZED_FROM = (
     "app.py",
     "cdk.json",
+    "generator_app",
     "stacks",
     "lambda",
     "model_assets",
@@ -72,7 +73,8 @@ def test_code_changes_no_snapshot(g5: Synthesized, tmp_path: Path) -> None:
     handlers = [*(tmp_path / "lambda").rglob("handler.py")]
     handlers += [*(tmp_path / "model_assets" / "sd_serving").glob("handler.py")]
     assert len(handlers) > 8
-    for file in (*handlers, tmp_path / "stacks" / "build_scripts" / "import_weights.py"):
+    build = tmp_path / "stacks" / "build_scripts" / "import_weights.py"
+    for file in (*handlers, build, tmp_path / "generator_app" / "serve.py"):
         file.write_text(f"{file.read_text()}\nCHANGED = True\n")
     paths = [tmp_path, tmp_path / "lambda", tmp_path / "model_assets"]
     done = subprocess.run(
@@ -85,7 +87,7 @@ def test_code_changes_no_snapshot(g5: Synthesized, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     changed = json.loads(done.stdout)
-    for stack in ("SdApiStack", "SdArtifactsStack", "SdBatchStack", "SdG5Stack"):
+    for stack in ("SdApiStack", "SdAppStack", "SdArtifactsStack", "SdBatchStack", "SdG5Stack"):
         assert changed[stack]["Resources"] != g5.templates[stack]["Resources"], stack
     assert changed_lines(g5.templates, changed) == []
 
