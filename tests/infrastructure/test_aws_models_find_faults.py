@@ -63,7 +63,7 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("AWS::S3::Bucket", "OwnershipControls/Rules/0/ObjectOwnership", "Mine", "enum value set"),
     ("AWS::S3::Bucket", "LifecycleConfiguration/Rules/0/Days", 1, "extraneous key [Days]"),
     ("AWS::S3::BucketPolicy", "PolicyDocument/Statement/0/Sid", "x" * 20_480, "is not from"),
-    ("AWS::Events::Rule", "EventPattern/detail/x", LONG, "less than or equal to 4096"),
+    ("AWS::Events::Rule", "EventPattern/x", LONG, "less than or equal to 4096"),
     ("AWS::Events::Rule", "Targets/0/RetryPolicy", {"MaximumRetryAttempts": 186}, "equal to 185"),
     ("AWS::CloudWatch::Alarm", "EvaluationPeriods", 0, "greater than or equal to 1"),
     ("AWS::IAM::Role", "RoleName", "x" * 65, "less than or equal to 64"),

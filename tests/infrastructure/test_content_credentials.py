@@ -45,7 +45,7 @@ def environment(app: Synthesized, function: dict[str, str]) -> dict[str, str]:
 
 
 def invoked(app: Synthesized) -> list[str]:
-    """What the front door may invoke."""
+    """What the front door may invoke, beside the gallery's function."""
     role = app.function_role(STACK, "front_door")["Fn::GetAtt"][0]
     mine = [each for each in app.statements() if each.stack == STACK and role in each.roles]
     return [
@@ -53,6 +53,7 @@ def invoked(app: Synthesized) -> list[str]:
         for each in mine
         if "lambda:InvokeFunction" in each.actions
         for resource in each.resources
+        if not resource.endswith(":function:sd-gallery")
     ]
 
 

@@ -259,7 +259,7 @@ def test_every_function_s_asset_has_what_its_handler_imports(aws: Synthesized) -
         for _, function in aws.every("AWS::Lambda::Function")
         if (properties := function["Properties"])["Handler"].endswith(".handler")
     }
-    assert len({handler for handler, _ in entries}) == 9
+    assert len({handler for handler, _ in entries}) == 12
     for handler, asset in entries:
         folder = aws.folder / f"asset.{asset}"
         module = handler.removesuffix(".handler")
