@@ -105,7 +105,8 @@ def test_another_copy_lives_beside_the_first_and_goes_without_touching_it(
     before, drawn, served = stacks(up), picture(up, "g5"), Served.of(up, "g5")
     try:
         deploy(up, "Sd-XG5Stack", *COPY)
-        copies = {f"Sd-X{name}Stack" for name in ("Api", "Artifacts", "Batch", "G5", "Storage")}
+        names = ("Alarms", "Api", "Artifacts", "Batch", "G5", "Storage")
+        copies = {f"Sd-X{name}Stack" for name in names}
         assert stacks(up).keys() - before.keys() == copies
         other = Served.of(up, "g5", prefix="sd-x")
         assert other.bucket != served.bucket
