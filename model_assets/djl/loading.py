@@ -113,4 +113,5 @@ def _load(options: DjlOptions, dtype: torch.dtype, machine: Machine) -> Diffuser
         dtype=dtype,
         device=machine.device,
         max_pictures_per_pass=options.max_pictures_per_pass,
+        packed=True,
     )

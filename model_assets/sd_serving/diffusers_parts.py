@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sd_serving.loaded_parts import LoadedParts, read_common
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.networks import load_network
+from sd_serving.packed_weights import can_pack, pack
 
 if TYPE_CHECKING:
     import torch
@@ -92,9 +93,11 @@ def load_diffusers(
     device: torch.device,
     max_pictures_per_pass: int | None = 1,
     channels_last: bool = False,
+    packed: bool = False,
 ) -> DiffusersParts:
     """The model in `model_dir`, in evaluation mode, whatever dtype its files have (float16 weights
     become float32 exactly). Reads nothing but that folder, laid out as the import does it.
+    `packed`: for who serves it, where `can_pack`; see there.
 
     Raises ModelUnusable that names a file which can't be loaded, or the first weights it lacks.
     """
@@ -102,6 +105,9 @@ def load_diffusers(
         load_network(model_dir, part, dtype=dtype, device=device, channels_last=channels_last)
         for part in ("text_encoder", "unet", "vae")
     )
+    if packed and can_pack(device, dtype):
+        for network in (text_encoder, unet, vae):
+            pack(network)
     return DiffusersParts(
         **read_common(model_dir),
         text_encoder=text_encoder,
