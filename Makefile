@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
-.PHONY: up app smoke preflight teardown dashboard test lint unit e2e snapshot audit bench openapi clean help
+.PHONY: up app smoke preflight teardown dashboard test lint unit e2e snapshot audit bench speed openapi clean help
 
 help:           ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -81,6 +81,10 @@ audit: $(READY) ## what is published against the packages used here; says so whe
 
 bench: $(READY) ## 100 prompts against every variant deployed to the local cloud, then the report
 	@$(PY) -m local_cloud bench $(BENCH_ARGS)
+
+# The CPU's rows take minutes and 16 GB of memory, the GPU's a minute where there is one.
+speed: $(READY) ## docs/speed.md anew: ours against the plain way, each as a ratio
+	@$(PY) -m benchmark speed $(SPEED_ARGS)
 
 openapi: $(READY) ## docs/openapi.json anew, from the contract
 	@PYTHONPATH=lambda:model_assets $(PY) -m front_door.openapi docs/openapi.json

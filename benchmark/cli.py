@@ -1,5 +1,5 @@
 """`python -m benchmark`: run, report, study, limit, cost, bulk, prices, overhead,
-similar."""
+similar, speed."""
 
 import argparse
 import asyncio
@@ -22,6 +22,7 @@ from benchmark.options import (
     ReportOptions,
     RunOptions,
     SimilarOptions,
+    SpeedOptions,
     StudyOptions,
 )
 from stacks.catalogue.prices import PriceFileError
@@ -59,6 +60,10 @@ def main(
                 from benchmark.similar import similar
 
                 said = similar(options)
+            case SpeedOptions():
+                from benchmark.speed.command import speed
+
+                said = speed(options)
             case PricesOptions():
                 said = prices(options, make_pricing_client)
     except (BenchmarkError, PriceFileError) as error:

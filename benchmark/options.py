@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from stacks.catalogue.prices import FILE
 
 RESULTS = Path("out/bench/results.jsonl")
+SPEED = Path("docs/speed.md")
 
 
 def option(help: str, parse: Callable[[str], Any] = str, **more: Any) -> dict[str, Any]:
@@ -203,6 +204,22 @@ class SimilarOptions:
     timeout: Annotated[float, option("seconds a request, or until all are kept", positive)] = 120.0
 
 
+@dataclass(frozen=True)
+class SpeedOptions:
+    """ours against the plain way, by row: docs/speed.md"""
+
+    only: Annotated[
+        tuple[str, ...] | None, option("these rows; default: all this machine can", tuple_of(str))
+    ] = None
+    weights: Annotated[
+        Path | None, option("full-size, imported; default: random ones, made for the run", Path)
+    ] = None
+    side: Annotated[int, option("of a full-size picture on a CPU, pixels", count)] = 512
+    steps: Annotated[int, option("of it", count)] = 4
+    rounds: Annotated[int, option("of each side", count)] = 3
+    page: Annotated[Path, option("written; its record beside it as .json", Path)] = SPEED
+
+
 Options = (
     RunOptions
     | ReportOptions
@@ -213,6 +230,7 @@ Options = (
     | PricesOptions
     | OverheadOptions
     | SimilarOptions
+    | SpeedOptions
 )
 COMMANDS: dict[str, type[Options]] = {
     "run": RunOptions,
@@ -224,4 +242,5 @@ COMMANDS: dict[str, type[Options]] = {
     "prices": PricesOptions,
     "overhead": OverheadOptions,
     "similar": SimilarOptions,
+    "speed": SpeedOptions,
 }

@@ -11,29 +11,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmark.speed.pictures import pipeline_of
 from sd_contract.model_layout import SCHEDULER_CONFIG
-from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.diffusers_parts import load_diffusers
 from stacks.build_scripts.import_weights import Folder, WeightsJob, import_weights
 from stacks.build_scripts.upload import Store
 from tests.fakes.serving import WEIGHTS
 
 KEY = "k" * 64
-
-
-def pipeline_of(parts: DiffusersParts, scheduler: Any) -> Any:
-    """Of diffusers."""
-    from diffusers import StableDiffusionPipeline
-
-    return StableDiffusionPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer._tokenizer,
-        unet=parts.unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
 
 
 def saved_by_diffusers(folder: Path, **options: Any) -> None:

@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmark.speed.pictures import pipeline_of
 from sd_contract.invocation import Invocation
 from sd_contract.model_layout import WEIGHTS as LAID_OUT
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, pipeline_of, with_scheduler
+from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
 from tests.fakes.serving import WEIGHTS, config, pixels, request
 
 CPU = torch.device("cpu")

@@ -1,0 +1,82 @@
+"""`benchmark speed`."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmark.errors import BenchmarkError
+from benchmark.options import SpeedOptions
+from benchmark.speed import batches, counted, pictures, start, synth
+from benchmark.speed.full_size import make_full_size
+from benchmark.speed.record import page, read_record, write_record
+from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
+
+Measure = Callable[["Bench"], Measured]
+
+
+class Bench:
+    """What rows share: the weights, made once and only where a row wants them."""
+
+    def __init__(self, options: SpeedOptions, scratch: Path) -> None:
+        self.options = options
+        self.scratch = scratch
+        self._weights: Path | None = options.weights
+
+    @property
+    def weights(self) -> Path:
+        """Full-size, float16."""
+        if self._weights is None:
+            self._weights = make_full_size(self.scratch / "full-size")
+        return self._weights
+
+
+def measures() -> dict[str, Measure]:
+    return {
+        "flops-standard-small": lambda _: counted.work("local", "standard"),
+        "flops-standard": lambda _: counted.work("", "standard"),
+        "flops-fast-small": lambda _: counted.work("local", "fast"),
+        "picture-cpu": lambda b: pictures.picture(
+            b.weights, "cpu", side=b.options.side, steps=b.options.steps, rounds=b.options.rounds
+        ),
+        "picture-cpu-small": lambda _: pictures.picture(
+            pictures.SMALL, "cpu", side=64, steps=25, rounds=10
+        ),
+        "start": lambda b: start.start(b.weights, b.scratch),
+        "djl-batches": lambda _: batches.djl_batches(),
+        "synth": lambda b: synth.synth(rounds=b.options.rounds),
+        "picture-gpu": lambda b: pictures.picture(
+            b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
+        ),
+        "load-gpu": lambda b: pictures.load(b.weights, "cuda", side=512, steps=25),
+    }
+
+
+def speed(
+    options: SpeedOptions,
+    measure: dict[str, Measure] | None = None,
+    has_gpu: Callable[[], bool] = pictures.has_gpu,
+) -> str:
+    """Each row is kept as soon as it is measured. Raises BenchmarkError."""
+    unknown = [name for name in options.only or () if name not in BY_NAME]
+    if unknown:
+        raise BenchmarkError(f"--only {unknown[0]}: one of {', '.join(BY_NAME)}")
+    wanted = [row for row in ROWS if options.only is None or row.name in options.only]
+    on_gpu = any(row.section == GPU for row in wanted) and has_gpu()
+    if options.only and not on_gpu and any(row.section == GPU for row in wanted):
+        raise BenchmarkError("--only: PyTorch sees no GPU")
+    file = options.page.with_suffix(".json")
+    record = read_record(file)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sd-speed-")))
+        bench = Bench(options, scratch)
+        for row in wanted:
+            if row.section == GPU and not on_gpu:
+                continue
+            print(f"== {row.name}: {row.what}", file=sys.stderr, flush=True)
+            record[row.name] = (measure or measures())[row.name](bench)
+            write_record(file, record)
+    text = page(record)
+    options.page.write_text(text)
+    return text

@@ -1,0 +1,162 @@
+"""Pictures by this project and by diffusers' own pipeline, on the same networks' weights."""
+
+import gc
+import io
+import math
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmark.speed.full_size import SMALL
+from benchmark.speed.machine import of_device
+from benchmark.speed.rows import Measured
+from sd_contract.invocation import Invocation
+from sd_contract.size import Size
+from sd_serving.config import ServingConfig
+from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.engine import Engine
+
+__all__ = ["SMALL", "has_gpu", "load", "picture"]
+PROMPT, SEED, GUIDANCE = "a red circle on a blue background", 7, 7.5
+TOGETHER = 8
+
+
+def has_gpu() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def picture(weights: Path, device: str, *, side: int, steps: int, rounds: int) -> Measured:
+    """Seconds from prompt to PNG, the least of `rounds` that take turns."""
+    engine = _engine(weights, device, side)
+    asked = _asked(side, steps)
+
+    def ours() -> bytes:
+        return engine.generate([asked])[0].images[0]
+
+    theirs = _plain(weights, engine, asked)
+    files = ours(), theirs()  # the first of each is warmer than none
+    seconds: dict[Callable[[], bytes], list[float]] = {ours: [], theirs: []}
+    for _ in range(rounds):
+        for draw, spent in seconds.items():
+            spent.append(_timed(draw))
+    dtype = engine.parts.dtype_name
+    return Measured(
+        min(seconds[ours]),
+        min(seconds[theirs]),
+        said_difference(*files),
+        f"{side}x{side}, {steps} steps, guidance {GUIDANCE:g}, {dtype}, "
+        f"the least of {rounds} in turn, PNG included",
+        of_device(device),
+        date.today().isoformat(),
+    )
+
+
+def load(weights: Path, device: str, *, side: int, steps: int) -> Measured:
+    """Pictures a second: requests together, and the same one after another."""
+    rates, files = {}, {}
+    for most in (TOGETHER, 1):
+        engine = _engine(weights, device, side, most)
+        asked = [_asked(side, steps, SEED + number) for number in range(TOGETHER)]
+        groups = [asked] if most > 1 else [[one] for one in asked]
+
+        def draw(engine: Engine = engine, groups: Any = groups) -> list[bytes]:
+            return [answer.images[0] for group in groups for answer in engine.generate(group)]
+
+        files[most] = draw()
+        rates[most] = TOGETHER / statistics.median(_timed(draw) for _ in range(3))
+        del engine, draw
+        gc.collect()
+    return Measured(
+        rates[TOGETHER],
+        rates[1],
+        said_difference(files[TOGETHER][0], files[1][0]),
+        f"{side}x{side}, {steps} steps, guidance {GUIDANCE:g}, {TOGETHER} requests, "
+        "the median of 3, PNG included",
+        of_device(device),
+        date.today().isoformat(),
+    )
+
+
+def said_difference(one: bytes, other: bytes) -> str:
+    """Of two files, in words."""
+    import numpy as np
+    from PIL import Image
+
+    first, second = (
+        np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), dtype=np.float64)
+        for file in (one, other)
+    )
+    error = float(((first - second) ** 2).mean())
+    return f"PSNR {10 * math.log10(255**2 / error):.1f} dB" if error else "the same, bit for bit"
+
+
+def _asked(side: int, steps: int, seed: int = SEED) -> Invocation:
+    return Invocation(PROMPT, "", 1, Size(side, side), steps, GUIDANCE, seed)
+
+
+def _engine(weights: Path, device: str, side: int, most: int = 1) -> Engine:
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    parts = load_diffusers(
+        weights,
+        dtype=torch.float16 if on_gpu else torch.float32,
+        device=torch.device(device),
+        max_pictures_per_pass=most,
+        channels_last=on_gpu,
+        packed=True,
+    )
+    config = ServingConfig("speed", "none", (Size(side, side),), 25, GUIDANCE, "auto")
+    return Engine(parts, config)
+
+
+def pipeline_of(parts: DiffusersParts, scheduler: Any) -> Any:
+    """Of diffusers, with the parts' networks."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline(
+        vae=parts.vae,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer._tokenizer,
+        unet=parts.unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _plain(weights: Path, engine: Engine, asked: Invocation) -> Callable[[], bytes]:
+    """The networks as they are loaded: neither packed nor in another layout."""
+    import torch
+
+    assert isinstance(engine.parts, DiffusersParts)
+    plain = load_diffusers(weights, dtype=engine.parts.dtype, device=engine.parts.device)
+    pipeline = pipeline_of(plain, plain.make_scheduler())
+    pipeline.set_progress_bar_config(disable=True)
+
+    def draw() -> bytes:
+        (image,) = pipeline(
+            asked.prompt,
+            height=asked.size.height,
+            width=asked.size.width,
+            num_inference_steps=asked.num_inference_steps,
+            guidance_scale=asked.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(asked.seed),
+        ).images
+        out = io.BytesIO()
+        image.save(out, "PNG")
+        return out.getvalue()
+
+    return draw
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

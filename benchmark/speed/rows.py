@@ -1,0 +1,141 @@
+"""What is compared with what, and how far it is to go."""
+
+from dataclasses import dataclass
+
+COUNTED, CPU, GPU = SECTIONS = ("counted", "cpu", "gpu")
+TITLES = {COUNTED: "Counted, on any machine", CPU: "On a CPU", GPU: "On a GPU"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`ratio` of the two sides' figures: ours to theirs."""
+
+    name: str
+    section: str
+    what: str
+    ours: str
+    theirs: str
+    unit: str
+    reach: float
+    at_least: bool = False
+    """The ratio is to be that or more; else that or less."""
+
+    def is_reached(self, ratio: float) -> bool:
+        return ratio >= self.reach if self.at_least else ratio <= self.reach
+
+
+@dataclass(frozen=True)
+class Measured:
+    """JSON values alone."""
+
+    ours: float
+    theirs: float
+    difference: str
+    """In the picture."""
+    conditions: str
+    machine: str
+    date: str
+    """ISO's, of the day."""
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.theirs
+
+
+_PLAIN = "diffusers' StableDiffusionPipeline, same scheduler, same seed"
+_STUDY = "the study's default: PNDM, 50 steps, 102 rows of the UNet"
+
+ROWS = (
+    Row(
+        "flops-standard-small",
+        COUNTED,
+        "the UNet's work a picture, `standard`, small model",
+        "our default",
+        _STUDY,
+        "rows",
+        0.30,
+    ),
+    Row(
+        "flops-standard",
+        COUNTED,
+        "the same with real weights",
+        "our default",
+        _STUDY,
+        "rows",
+        0.39,
+    ),
+    Row(
+        "flops-fast-small",
+        COUNTED,
+        "the same, `fast`, small model",
+        "our default",
+        _STUDY,
+        "rows",
+        0.20,
+    ),
+    Row(
+        "picture-cpu",
+        CPU,
+        "a picture, full-size networks, float32, equal steps",
+        "`sd_serving.engine` with the diffusers kind's parts",
+        _PLAIN,
+        "s",
+        0.95,
+    ),
+    Row(
+        "picture-cpu-small",
+        CPU,
+        "the same, small model",
+        "`sd_serving.engine` with the diffusers kind's parts",
+        _PLAIN,
+        "s",
+        0.95,
+    ),
+    Row(
+        "start",
+        CPU,
+        "container start to first picture, full-size weights on the disk",
+        "from the folder, as SageMaker lays an uncompressed prefix out",
+        "from a model.tar.gz, which is taken apart first",
+        "s",
+        0.35,
+    ),
+    Row(
+        "djl-batches",
+        CPU,
+        "8 djl requests at once, small model",
+        "in one batch",
+        "one after another",
+        "s",
+        0.80,
+    ),
+    Row(
+        "synth",
+        CPU,
+        "`cdk synth SdInf2Stack`",
+        "as it is",
+        "without cdk-nag's checks",
+        "s",
+        1.3,
+    ),
+    Row(
+        "picture-gpu",
+        GPU,
+        "a picture, full-size networks, float16, batch 1, equal steps",
+        "`sd_serving.engine` with the diffusers kind's parts",
+        _PLAIN,
+        "s",
+        0.60,
+    ),
+    Row(
+        "load-gpu",
+        GPU,
+        "pictures a second under load, full-size networks, float16",
+        "8 requests in one batch",
+        "one after another",
+        "pictures/s",
+        1.5,
+        at_least=True,
+    ),
+)
+BY_NAME = {row.name: row for row in ROWS}

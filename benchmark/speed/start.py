@@ -1,0 +1,55 @@
+"""A container's start, by what SageMaker puts its model on the disk as."""
+
+import subprocess
+import time
+from datetime import date
+from pathlib import Path
+
+from benchmark.speed.machine import of_device
+from benchmark.speed.processes import serving
+from benchmark.speed.rows import Measured
+from sd_contract.manifest import Manifest
+
+SIDE = 64
+"""Of the picture, small so that the start is what is measured, and not the drawing on a CPU."""
+
+
+def start(weights: Path, scratch: Path) -> Measured:
+    """Seconds from the process to a picture; for `model.tar.gz` with its extraction, which is
+    tar's and gzip's as on SageMaker. Neither side downloads: the bytes are the same."""
+    archive, folder = scratch / "model.tar.gz", scratch / "extracted"
+    subprocess.run(["tar", "-I", "gzip -1", "-cf", archive, "-C", weights, "."], check=True)
+    from_folder = _seconds(weights)
+    started = time.perf_counter()
+    folder.mkdir()
+    subprocess.run(["tar", "-xzf", archive, "-C", folder], check=True)
+    extraction = time.perf_counter() - started
+    from_archive = extraction + _seconds(folder)
+    return Measured(
+        from_folder,
+        from_archive,
+        "the same",
+        f"sd_serving.server, a picture of {SIDE}x{SIDE} in 1 step after its warm-up; weights "
+        f"{archive.stat().st_size / 1e9:.2f} GB as .tar.gz of gzip -1, whose extraction takes "
+        f"{extraction:.3g} s; no download on either side; the files in the page cache",
+        of_device("cpu"),
+        date.today().isoformat(),
+    )
+
+
+def _seconds(weights: Path) -> float:
+    key = Manifest.from_json((weights / "manifest.json").read_bytes()).key
+    environment = {
+        "SD_VARIANT": "speed",
+        "SD_SIZES": f"{SIDE}x{SIDE}",
+        "SD_DEFAULT_STEPS": "25",
+        "SD_DEFAULT_GUIDANCE": "7.5",
+        "SD_ARTIFACT_KEY": key,
+        "SD_LOADER": "g5.inference:load",
+        "SM_MODEL_DIR": str(weights),
+    }
+    started = time.perf_counter()
+    with serving(["sd_serving.server"], environment) as server:
+        server.wait()
+        server.draw(prompt="a red circle", num_inference_steps=1, seed=7)
+        return time.perf_counter() - started

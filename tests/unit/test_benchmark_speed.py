@@ -1,0 +1,173 @@
+"""`benchmark speed`: its page and record, and each measurement once on the small model. No test
+looks at how long anything took."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main, parse
+from benchmark.errors import BenchmarkError
+from benchmark.options import SpeedOptions
+from benchmark.speed import batches, counted, pictures, synth
+from benchmark.speed.command import Bench, Measure, measures, speed
+from benchmark.speed.full_size import KEY, make_full_size
+from benchmark.speed.record import page, read_record, write_record
+from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
+from benchmark.speed.start import start
+from sd_serving.weights import check_weights
+from tests.fakes.serving import WEIGHTS, picture_file
+
+FOUND = Measured(1.0, 2.0, "the same", "few steps", "a processor", "2026-11-26")
+OF_THE_SMALL_MODEL = {"_class_name", "_diffusers_version", "architectures", "torch_dtype", "dtype"}
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the small model's size, as those of the full size are made."""
+    folder = tmp_path_factory.mktemp("random")
+    sizes = {
+        part: {
+            name: value
+            for name, value in json.loads((WEIGHTS / part / "config.json").read_bytes()).items()
+            if name not in OF_THE_SMALL_MODEL
+        }
+        for part in ("unet", "vae", "text_encoder")
+    }
+    (folder / "sizes.json").write_text(json.dumps(sizes))
+    return make_full_size(folder / "weights", folder / "sizes.json")
+
+
+def options(tmp_path: Path, only: tuple[str, ...] | None = None) -> SpeedOptions:
+    return SpeedOptions(only=only, page=tmp_path / "speed.md")
+
+
+def doubles(*names: str) -> dict[str, Measure]:
+    return {name: lambda _: FOUND for name in names or BY_NAME}
+
+
+def test_every_row_has_a_measurement() -> None:
+    assert list(measures()) == [row.name for row in ROWS]
+
+
+def test_the_page_says_what_was_not_measured_and_what_is_reached() -> None:
+    text = page({"picture-cpu": FOUND, "start": replace(FOUND, ours=4.0)})
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    assert list(rows) == [row.name for row in ROWS]
+    assert "| 0.50 | ≤ 0.95: reached |" in rows["picture-cpu"]
+    assert "| 2.00 | ≤ 0.35: not reached |" in rows["start"]
+    assert rows["load-gpu"].count("not measured here") == 2
+    assert "| – | ≥ 1.50 |" in rows["load-gpu"]
+    assert "few steps; a processor, 2026-11-26; `python -m benchmark speed --only start`" in text
+
+
+def test_more_is_better_where_the_row_says_so() -> None:
+    assert BY_NAME["load-gpu"].is_reached(1.6)
+    assert not BY_NAME["load-gpu"].is_reached(1.4)
+
+
+def test_without_a_gpu_its_rows_stay_as_another_machine_left_them(tmp_path: Path) -> None:
+    elsewhere = replace(FOUND, machine="an A10G")
+    write_record(tmp_path / "speed.json", {"picture-gpu": elsewhere})
+    rest = doubles(*(row.name for row in ROWS if row.section != GPU))
+    text = speed(options(tmp_path), rest, lambda: False)
+    assert (tmp_path / "speed.md").read_text() == text
+    record = read_record(tmp_path / "speed.json")
+    assert record == {row.name: FOUND for row in ROWS if row.section != GPU} | {
+        "picture-gpu": elsewhere
+    }
+
+
+def test_with_one_they_are_measured(tmp_path: Path) -> None:
+    speed(options(tmp_path), doubles(), lambda: True)
+    assert read_record(tmp_path / "speed.json") == dict.fromkeys(BY_NAME, FOUND)
+
+
+def test_some_rows_leave_the_others(tmp_path: Path) -> None:
+    write_record(tmp_path / "speed.json", {"synth": replace(FOUND, ours=9.0)})
+    speed(options(tmp_path, ("start",)), doubles("start"), lambda: False)
+    assert read_record(tmp_path / "speed.json")["synth"].ours == 9.0
+
+
+def test_what_was_measured_before_a_failure_is_kept(tmp_path: Path) -> None:
+    def fails(_: Bench) -> Measured:
+        raise BenchmarkError("the server ended")
+
+    with pytest.raises(BenchmarkError, match="the server ended"):
+        speed(options(tmp_path, ("start", "synth")), {**doubles("start"), "synth": fails})
+    assert list(read_record(tmp_path / "speed.json")) == ["start"]
+
+
+@pytest.mark.parametrize(
+    ("only", "said"), [("starts", "--only starts: one of flops-"), ("load-gpu", "sees no GPU")]
+)
+def test_rows_that_cannot_be_measured_are_refused(tmp_path: Path, only: str, said: str) -> None:
+    with pytest.raises(BenchmarkError, match=said):
+        speed(options(tmp_path, (only,)), doubles(), lambda: False)
+
+
+def test_a_broken_record_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "speed.json").write_text('{"start": {"ours": 1}}')
+    assert main(["speed", "--only", "start", "--page", str(tmp_path / "speed.md")]) == 1
+    assert "speed.json is no record of speeds" in capsys.readouterr().err
+
+
+def test_options_of_the_command_line() -> None:
+    assert parse(["speed", "--only", "start,synth"])[1] == SpeedOptions(only=("start", "synth"))
+
+
+def test_counts_rows_of_the_unet() -> None:
+    found = counted.work("local", "standard")
+    assert found.theirs == 102
+    assert found.ours == 50
+
+
+def test_draws_the_same_picture_as_the_plain_pipeline() -> None:
+    found = pictures.picture(WEIGHTS, "cpu", side=64, steps=2, rounds=1)
+    assert found.ours > 0
+    assert found.theirs > 0
+    assert_alike(found.difference)
+
+
+def test_requests_together_draw_what_they_draw_alone() -> None:
+    assert_alike(pictures.load(WEIGHTS, "cpu", side=64, steps=1).difference)
+
+
+def assert_alike(said: str) -> None:
+    assert said == "the same, bit for bit" or float(said.split()[1]) > 50
+
+
+def test_a_different_picture_is_said() -> None:
+    assert pictures.said_difference(picture_file(), picture_file()) == "the same, bit for bit"
+    assert pictures.said_difference(picture_file(grey=0), picture_file(grey=255)) == "PSNR 0.0 dB"
+
+
+@pytest.mark.local
+def test_djl_answers_together_what_it_answers_one_by_one() -> None:
+    assert_alike(batches.djl_batches(requests=2, steps=1, rounds=1).difference)
+
+
+def test_random_weights_are_a_whole_model(random_weights: Path) -> None:
+    check_weights(random_weights, KEY)
+
+
+@pytest.mark.local
+def test_starts_from_a_folder_and_from_an_archive(random_weights: Path, tmp_path: Path) -> None:
+    found = start(random_weights, tmp_path)
+    assert "whose extraction takes" in found.conditions
+    assert found.ours > 0
+
+
+def test_synths_take_turns() -> None:
+    ran: list[str] = []
+    found = synth.synth(2, ran.append)
+    assert ran == [synth.APP, synth.UNCHECKED] * 2
+    assert found.ours >= 0
+
+
+def test_a_synth_that_fails_is_no_measurement() -> None:
+    with pytest.raises(BenchmarkError, match="cdk synth --app 'false'"):
+        synth.run("false")
