@@ -52,7 +52,7 @@ lint: $(READY)
 	@PYTHONPATH=.:lambda:model_assets $(VENV)/bin/lint-imports
 
 unit: $(READY)
-	@$(PY) -m pytest -m 'not full_size and not local and not environments'
+	@$(PY) -m pytest -m 'not full_size and not gpu and not local and not environments'
 
 e2e: $(READY)
 	@$(PY) -m pytest -m local
@@ -68,7 +68,7 @@ test: lint      ## ruff, mypy, every test: unit, templates, three environments, 
 	@$(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache/local \
 	  --ignore $(BATCHES) > out/e2e.log 2>&1 & \
 	end_to_end=$$!; failed=0; \
-	$(PY) -m pytest -m 'not full_size and not local' --durations=10 || failed=1; \
+	$(PY) -m pytest -m 'not full_size and not gpu and not local' --durations=10 || failed=1; \
 	$(PY) -m pytest -m local --durations=10 $(BATCHES) || failed=1; \
 	echo "== end to end, out/e2e.log"; \
 	wait $$end_to_end || failed=1; cat out/e2e.log; exit $$failed

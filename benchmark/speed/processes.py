@@ -6,15 +6,16 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from benchmark.errors import BenchmarkError
+from sd_contract.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 900.0
@@ -43,8 +44,7 @@ def serving(module: Sequence[str], env: Mapping[str, str]) -> Iterator["Server"]
         stderr=subprocess.DEVNULL,
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
-            yield Server(process, client)
+        yield Server(process, f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         try:
@@ -54,35 +54,59 @@ def serving(module: Sequence[str], env: Mapping[str, str]) -> Iterator["Server"]
             process.wait()
 
 
+def diffusers_environment(weights: Path, side: int) -> dict[str, str]:
+    """What the diffusers kind's container is told, of weights with a manifest."""
+    key = Manifest.from_json((weights / "manifest.json").read_bytes()).key
+    return {
+        "SD_VARIANT": "speed",
+        "SD_SIZES": f"{side}x{side}",
+        "SD_DEFAULT_STEPS": "25",
+        "SD_DEFAULT_GUIDANCE": "7.5",
+        "SD_ARTIFACT_KEY": key,
+        "SD_LOADER": "g5.inference:load",
+        "SM_MODEL_DIR": str(weights),
+    }
+
+
 class Server:
-    def __init__(self, process: "subprocess.Popen[bytes]", client: httpx.Client) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", url: str) -> None:
         self._process = process
-        self._client = client
+        self._url = url
 
     def wait(self) -> None:
         """Until it serves. Raises BenchmarkError where it has ended."""
         until = time.monotonic() + PATIENCE_S
-        while not self._is_ready():
+        while not self.is_ready():
             if self._process.poll() is not None:
                 raise BenchmarkError(f"the server ended with status {self._process.returncode}")
             if time.monotonic() > until:
                 raise BenchmarkError(f"the server isn't ready after {PATIENCE_S:g} s")
             time.sleep(_LOOK_S)
 
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self._url}/ping", timeout=PATIENCE_S):
+                return True
+        except OSError:  # refused, or a status that says no
+            return False
+
     def draw(self, **request: object) -> dict[str, Any]:
         """The answer's document. Raises BenchmarkError."""
-        response = self._client.post("/invocations", content=json.dumps(request).encode())
-        document: dict[str, Any] = response.json()
-        if response.status_code != 200 or "error" in document:
-            raise BenchmarkError(f"the server answered {response.status_code}: {document}")
+        body = json.dumps(request).encode()
+        headers = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{self._url}/invocations", body, headers)
+        try:
+            with urllib.request.urlopen(asked, timeout=PATIENCE_S) as response:
+                document: dict[str, Any] = json.load(response)
+        except urllib.error.HTTPError as error:
+            raise BenchmarkError(f"the server answered {error.code}: {error.read()!r}") from error
+        if "error" in document:
+            raise BenchmarkError(f"the server answered {document}")
         return document
 
-    def draw_together(self, requests: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
-        with ThreadPoolExecutor(len(requests)) as pool:
+    def draw_together(
+        self, requests: Sequence[Mapping[str, object]], callers: int | None = None
+    ) -> list[dict[str, Any]]:
+        """In their order; `callers` at a time, all of them without."""
+        with ThreadPoolExecutor(callers or len(requests)) as pool:
             return list(pool.map(lambda request: self.draw(**request), requests))
-
-    def _is_ready(self) -> bool:
-        try:
-            return self._client.get("/ping").status_code == 200
-        except httpx.TransportError:
-            return False

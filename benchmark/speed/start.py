@@ -6,9 +6,8 @@ from datetime import date
 from pathlib import Path
 
 from benchmark.speed.machine import of_device
-from benchmark.speed.processes import serving
+from benchmark.speed.processes import diffusers_environment, serving
 from benchmark.speed.rows import Measured
-from sd_contract.manifest import Manifest
 
 SIDE = 64
 """Of the picture, small so that the start is what is measured, and not the drawing on a CPU."""
@@ -38,18 +37,8 @@ def start(weights: Path, scratch: Path) -> Measured:
 
 
 def _seconds(weights: Path) -> float:
-    key = Manifest.from_json((weights / "manifest.json").read_bytes()).key
-    environment = {
-        "SD_VARIANT": "speed",
-        "SD_SIZES": f"{SIDE}x{SIDE}",
-        "SD_DEFAULT_STEPS": "25",
-        "SD_DEFAULT_GUIDANCE": "7.5",
-        "SD_ARTIFACT_KEY": key,
-        "SD_LOADER": "g5.inference:load",
-        "SM_MODEL_DIR": str(weights),
-    }
     started = time.perf_counter()
-    with serving(["sd_serving.server"], environment) as server:
+    with serving(["sd_serving.server"], diffusers_environment(weights, SIDE)) as server:
         server.wait()
         server.draw(prompt="a red circle", num_inference_steps=1, seed=7)
         return time.perf_counter() - started
