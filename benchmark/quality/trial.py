@@ -1,6 +1,7 @@
 """Levers put around a model's parts, so that the engine draws with them, and what they took."""
 
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 from benchmark.quality.deep_cache import DeepCache
@@ -29,11 +30,7 @@ class LeveredUnet:
     def __init__(self, unet: DeepCache, sampling: Sampling) -> None:
         self.rows = Rows()
         self._unet = unet
-        self._sampling = sampling
-        self.begin()
-
-    def begin(self) -> None:
-        self._steps = self._sampling.plan()
+        self._steps = cycle(sampling.plan())  # each batch takes all of them
 
     def __call__(
         self, latents: Any, t: Any, encoder_hidden_states: Any, return_dict: bool
@@ -79,13 +76,11 @@ class _Scheduler:
 
 
 class _Schedulers(SchedulerFactory):
-    def __init__(self, schedule: NoiseSchedule, unet: LeveredUnet, sampling: Sampling) -> None:
+    def __init__(self, schedule: NoiseSchedule, sampling: Sampling) -> None:
         self._schedule = schedule
-        self._unet = unet
         self._sampling = sampling
 
     def __call__(self) -> Any:
-        self._unet.begin()
         return _Scheduler(Sampler(self._schedule, self._sampling))
 
 
@@ -93,5 +88,6 @@ def levered(
     parts: DiffusersParts, schedule: NoiseSchedule, unet: DeepCache, sampling: Sampling
 ) -> DiffusersParts:
     """The same model, drawn in that setting; its `unet` is a LeveredUnet."""
-    drawing = LeveredUnet(unet, sampling)
-    return replace(parts, unet=drawing, make_scheduler=_Schedulers(schedule, drawing, sampling))
+    return replace(
+        parts, unet=LeveredUnet(unet, sampling), make_scheduler=_Schedulers(schedule, sampling)
+    )
