@@ -2,7 +2,8 @@
 
 Three rooms, each using only those after it: `report` writes tables, charts and a page of what `run`
 recorded of the public API; `figures` calculates what needs no endpoint. `cli` parses into `options`
-and calls them; `calculators` joins `figures` with a run's latencies.
+and calls them; `calculators` joins `figures` with a run's latencies. `quality` draws by itself,
+with the containers' code.
 """
 
 import sys

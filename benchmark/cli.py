@@ -1,5 +1,5 @@
 """`python -m benchmark`: run, report, study, limit, cost, bulk, prices, overhead,
-similar, speed."""
+similar, quality, speed."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from benchmark.options import (
     Options,
     OverheadOptions,
     PricesOptions,
+    QualityOptions,
     ReportOptions,
     RunOptions,
     SimilarOptions,
@@ -60,6 +61,10 @@ def main(
                 from benchmark.similar import similar
 
                 said = similar(options)
+            case QualityOptions():
+                from benchmark.quality.command import quality
+
+                said = quality(options)
             case SpeedOptions():
                 from benchmark.speed.command import speed
 

@@ -205,6 +205,35 @@ class SimilarOptions:
 
 
 @dataclass(frozen=True)
+class QualityOptions:
+    """sampling settings: their arithmetic against their pictures"""
+
+    prompts: Annotated[int, option("so many", over(0, 1000, int))] = 200
+    settings: Annotated[
+        tuple[str, ...],
+        option("as 15-karras,25-linspace-guidance0.8,15-karras-cache2", tuple_of(str)),
+    ] = ()
+    model: Annotated[
+        Path | None, option("a folder of real weights, as diffusers lays it out", Path)
+    ] = None
+    prompt_set: Annotated[str, option("of real weights: real, or a file")] = "real"
+    size: Annotated[
+        tuple[int, int] | None, option("of real weights; default 512x512", width_x_height)
+    ] = None
+    guidance: Annotated[float | None, option("default: 4, or 7.5 of real weights", over(1))] = None
+    batch: Annotated[
+        int | None, option("pictures at a time; default: 20, or 1 of real weights", count)
+    ] = None
+    clip_weights: Annotated[
+        Path | None, option("of real weights: CLIP's folder, adds its score", Path)
+    ] = None
+    lpips: Annotated[bool, switch("of real weights: adds LPIPS")] = False
+    out: Annotated[
+        Path | None, option("to write to; default: docs/speed, or out/quality", Path)
+    ] = None
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """ours against the plain way, by row: docs/speed.md"""
 
@@ -230,6 +259,7 @@ Options = (
     | PricesOptions
     | OverheadOptions
     | SimilarOptions
+    | QualityOptions
     | SpeedOptions
 )
 COMMANDS: dict[str, type[Options]] = {
@@ -242,5 +272,6 @@ COMMANDS: dict[str, type[Options]] = {
     "prices": PricesOptions,
     "overhead": OverheadOptions,
     "similar": SimilarOptions,
+    "quality": QualityOptions,
     "speed": SpeedOptions,
 }

@@ -41,7 +41,7 @@ def charts(figures: Sequence[VariantFigures], caveat: str) -> list[Chart]:
     def chart(
         slug: str, title: str, caption: str, draw: Callable[..., None], panels: int = 1
     ) -> Chart:
-        svg = _svg(slug, panels, lambda axes: draw(coloured, *axes))
+        svg = as_svg(slug, panels, lambda axes: draw(coloured, *axes))
         return Chart(slug, title, f"{caption} {caveat}".strip(), svg)
 
     return [
@@ -68,7 +68,7 @@ def charts(figures: Sequence[VariantFigures], caveat: str) -> list[Chart]:
     ]
 
 
-def _svg(slug: str, panels: int, draw: Callable[[Sequence[Any]], None]) -> str:
+def as_svg(slug: str, panels: int, draw: Callable[[Sequence[Any]], None]) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 

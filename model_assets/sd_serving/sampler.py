@@ -2,9 +2,10 @@
 
 Ours, as the images have three versions of diffusers, of which the oldest knows of no noise levels
 but its own: so all kinds take the same steps. What it gives is DPMSolverMultistepScheduler's of the
-newest (algorithm_type "dpmsolver++", solver_order 2, solver_type "midpoint", lower_order_final),
-with final_sigmas_type "sigma_min" for linspace, which is what diffusers 0.16 does, and "zero" for
-the others.
+newest (algorithm_type "dpmsolver++", solver_order 2, solver_type "midpoint", lower_order_final).
+linspace is that with final_sigmas_type "sigma_min", which is what diffusers 0.16 does, and ays with
+"zero", as published. karras is its n + 1 steps with "sigma_min" but for the last of them, which
+goes from the lowest noise level to the same: n steps are worth one more without it.
 
 A latent at noise level sigma is alpha * picture + alpha * sigma * noise, with
 alpha = 1 / sqrt(1 + sigma**2): the training's, "variance preserving". Coefficients are Python's
@@ -32,7 +33,7 @@ RHO = 7.0
 # Of 1000 time steps (research.nvidia.com/labs/toronto-ai/AlignYourSteps, as in diffusers'
 # AysSchedules["StableDiffusionTimesteps"]).
 AYS_TIMESTEPS = (999, 850, 736, 645, 545, 455, 343, 233, 124, 24)
-# Below it the last step of a few is of first order: diffusers' lower_order_final.
+# Of fewer evenly spaced steps the last is of first order: diffusers' lower_order_final.
 FEW_STEPS = 15
 
 
@@ -99,14 +100,14 @@ def noise_levels(schedule: NoiseSchedule, sampling: Sampling) -> tuple[list[int]
         return timesteps, [*known[times[:-1]].tolist(), float(known[0])]
     if sampling.sigmas == KARRAS:
         highest, lowest = known[-1] ** (1 / RHO), known[0] ** (1 / RHO)
-        sigmas = np.linspace(highest, lowest, steps) ** RHO
+        sigmas = (np.linspace(highest, lowest, steps + 1) ** RHO).tolist()
     else:
         table = np.array(AYS_TIMESTEPS) / 999 * (len(known) - 1)
         logs = np.interp(table, np.arange(len(known)), np.log(known))
         # Of another number of steps as the paper has it: between the logarithms.
         wanted = np.linspace(0, 1, steps)
-        sigmas = np.exp(np.interp(wanted, np.linspace(0, 1, len(logs)), logs))
-    return [schedule.timestep(sigma) for sigma in sigmas.tolist()], [*sigmas.tolist(), 0.0]
+        sigmas = [*np.exp(np.interp(wanted, np.linspace(0, 1, len(logs)), logs)).tolist(), 0.0]
+    return [schedule.timestep(sigma) for sigma in sigmas[:-1]], sigmas
 
 
 class Sampler:
@@ -116,6 +117,8 @@ class Sampler:
         self.timesteps: Sequence[int]
         self.timesteps, self._sigmas = noise_levels(schedule, sampling)
         self._prediction = schedule.prediction
+        few = sampling.sigmas == LINSPACE and sampling.steps < FEW_STEPS
+        self._first_order = {sampling.steps - 1} if few else set()
         self._before: tuple[int, torch.Tensor] | None = None
 
     def noisy(self, latents: torch.Tensor, noise: torch.Tensor, step: int) -> torch.Tensor:
@@ -129,14 +132,13 @@ class Sampler:
         sigma, after = self._sigmas[step : step + 2]
         picture = self._picture(predicted, sigma, latents)
         before, self._before = self._before, (step, picture)
-        last = step == len(self.timesteps) - 1
         if after == 0:
             return picture
         width = math.log(sigma / after)
         # exp(-h) = after / sigma by lambda = -log(sigma).
         toward = _alpha(after) * (1 - after / sigma)
         kept = after * _alpha(after) / (sigma * _alpha(sigma))
-        if before is None or (last and len(self.timesteps) < FEW_STEPS):
+        if before is None or step in self._first_order:
             return kept * latents + toward * picture
         number, earlier = before
         half_ratio = 0.5 * width / math.log(self._sigmas[number] / sigma)

@@ -7,7 +7,10 @@ from importlib.metadata import packages_distributions
 
 from stacks.settings import ROOT
 
-FILES = ("requirements.txt", "requirements-dev.txt", "generator_app/requirements.txt")
+FILES = (
+    *("requirements.txt", "requirements-dev.txt"),
+    *("generator_app/requirements.txt", "benchmark/requirements-quality.txt"),
+)
 FOLDERS = ("stacks", "lambda", "model_assets", "local_cloud", "benchmark", "generator_app", "tests")
 # AWS's images have these two; the build that starts the compile installs its own requirements; the
 # last is of the type checker alone.

@@ -1,0 +1,287 @@
+"""The quality harness on the small model: that it draws what the containers draw, counts what is
+run, tells good settings from bad ones, and advises by its figures."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.cli import main
+from benchmark.errors import BenchmarkError
+from benchmark.figures.flops import count_work
+from benchmark.options import QualityOptions
+from benchmark.quality.command import quality
+from benchmark.quality.deep_cache import DeepCache
+from benchmark.quality.front import advise, front
+from benchmark.quality.measure import Drawing, Measured, Subject, measure
+from benchmark.quality.settings import (
+    REFERENCE,
+    SETTINGS,
+    STUDY_EVALUATIONS,
+    TODAY,
+    name_of,
+    named,
+)
+from benchmark.quality.subjects import lpips_by, subject_of
+from benchmark.quality.trial import Rows
+from benchmark.quality.work import UnetWork, full_size
+from model_assets.tiny.tokenizer import WEIGHTS
+from sd_contract.invocation import Invocation
+from sd_contract.sampling import Sampling
+from sd_serving.config import ServingConfig
+from sd_serving.diffusers_parts import load_diffusers
+from sd_serving.engine import Engine
+
+CPU = torch.device("cpu")
+
+
+@cache
+def small(prompts: int = 2) -> Subject:
+    return subject_of(QualityOptions(prompts=prompts))
+
+
+def fresh_unet() -> Any:
+    return load_diffusers(WEIGHTS, dtype=torch.float32, device=CPU).unet
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    noise = torch.Generator().manual_seed(3)
+    return torch.randn(2, 4, 8, 8, generator=noise), torch.randn(2, 77, 64, generator=noise)
+
+
+@pytest.mark.parametrize(
+    ("text", "sampling"),
+    [
+        ("15-karras", Sampling(15, "karras")),
+        ("25-linspace-guidance0.8", Sampling(25, "linspace", guidance_until=0.8)),
+        ("12-ays-guidance0.5-cache3", Sampling(12, "ays", 0.5, 3)),
+    ],
+)
+def test_a_setting_and_its_name(text: str, sampling: Sampling) -> None:
+    assert named(text) == sampling
+    assert name_of(sampling) == text
+
+
+@pytest.mark.parametrize("text", ["karras", "0-karras", "15-cosine", "15-karras-cache1", "15"])
+def test_what_is_no_setting_is_refused(text: str) -> None:
+    with pytest.raises(BenchmarkError, match="STEPS-SIGMAS"):
+        named(text)
+
+
+def test_settings_are_told_apart_by_their_names() -> None:
+    assert TODAY in SETTINGS
+    assert len({name_of(setting) for setting in SETTINGS}) == len(SETTINGS)
+
+
+def test_the_studys_evaluations_are_its_schedulers() -> None:
+    from diffusers import PNDMScheduler
+
+    scheduler = PNDMScheduler.from_pretrained(WEIGHTS / "scheduler")
+    scheduler.set_timesteps(50)
+    assert 2 * len(scheduler.timesteps) == STUDY_EVALUATIONS
+
+
+def test_todays_setting_draws_what_the_containers_draw() -> None:
+    subject = small()
+    config = ServingConfig("tiny", "", (subject.size,), 25, subject.guidance_scale, "float32")
+    parts = load_diffusers(WEIGHTS, dtype=torch.float32, device=CPU, max_pictures_per_pass=None)
+    answers = Engine(parts, config).generate(
+        [
+            Invocation(case.prompt, "", 1, subject.size, 25, subject.guidance_scale, case.seed)
+            for case in subject.cases
+        ]
+    )
+    drawn, _ = Drawing(subject).draw(TODAY)
+    for png, answer in zip(drawn, answers, strict=True):
+        (one, other) = (_pixels(each) for each in (png, answer.images[0]))
+        assert (one - other).abs().max() <= 2
+
+
+def _pixels(png: bytes) -> torch.Tensor:
+    return torch.tensor(list(Image.open(io.BytesIO(png)).tobytes()), dtype=torch.int16)
+
+
+@pytest.mark.parametrize(
+    ("setting", "rows"),
+    [
+        ("5-karras", Rows(whole=10)),
+        ("5-karras-guidance0.6", Rows(whole=8)),
+        ("5-karras-cache2", Rows(whole=6, outermost=4)),
+        # The row alone can't go on with a pair's deep half.
+        ("5-karras-guidance0.6-cache3", Rows(whole=3, outermost=5)),
+    ],
+)
+def test_rows_are_counted_and_are_the_contracts(setting: str, rows: Rows) -> None:
+    sampling = named(setting)
+    _, counted = Drawing(small()).draw(sampling)
+    assert counted == rows
+    assert (counted.all, counted.whole) == (sampling.evaluations, sampling.full_evaluations)
+
+
+def test_the_outermost_level_on_its_own_deep_half_is_the_whole_network() -> None:
+    latents, embeds = inputs()
+    unet = DeepCache(fresh_unet())
+    with torch.inference_mode():
+        whole = unet(latents, torch.tensor([500]), embeds, full=True)
+        again = unet(latents, torch.tensor([500]), embeds, full=False)
+        later = unet(latents, torch.tensor([300]), embeds, full=False)
+    assert torch.equal(whole, again)
+    assert not torch.equal(whole, later)
+
+
+def test_the_full_size_unet_is_the_one_that_limit_counts() -> None:
+    assert full_size().whole == count_work(512, 512).unet.flops
+    assert full_size().outermost < 0.4 * full_size().whole
+
+
+def test_the_outermost_level_is_the_first_and_the_last_block() -> None:
+    """By the flop counter's own list of modules; the downsampler's output isn't needed."""
+    latents, embeds = inputs()
+    unet = fresh_unet()
+    with FlopCounterMode(display=False, depth=9) as counter, torch.inference_mode():
+        unet(latents[:1], torch.tensor([1]), encoder_hidden_states=embeds[:1])
+    counts = counter.get_flop_counts()
+
+    def of(part: str) -> int:
+        return sum(counts[f"UNet2DConditionModel.{part}"].values())
+
+    outermost = sum(map(of, ("time_embedding", "conv_in", "down_blocks.0", "up_blocks.1")))
+    outermost += of("conv_out") - of("down_blocks.0.downsamplers.0")
+    whole = sum(counts["Global"].values())
+    assert Drawing(small()).work() == UnetWork(whole, outermost)
+
+
+def test_a_pictures_flops_are_those_of_its_rows() -> None:
+    """Counted again in the loop itself, texts and decoding aside."""
+    subject = replace(small(), cases=small().cases[:1])
+    drawing = Drawing(subject)
+
+    def flops(setting: str) -> int:
+        with FlopCounterMode(display=False) as counter:
+            drawing.draw(named(setting))
+        total: int = counter.get_total_flops()
+        return total
+
+    work = drawing.work()
+    fewer, more = Rows(whole=2), Rows(whole=3, outermost=2)
+    assert flops("3-karras-guidance0.6-cache2") - flops("1-karras") == work.of(more) - work.of(
+        fewer
+    )
+
+
+def test_the_study_takes_all_of_its_share() -> None:
+    assert UnetWork(10, 4).share(Rows(whole=STUDY_EVALUATIONS)) == 1
+    assert UnetWork(10, 4).share(Rows(whole=51, outermost=51)) == pytest.approx(0.7)
+
+
+def test_more_steps_are_nearer_and_too_few_are_wrong() -> None:
+    subject = small(6)
+    settings = [named(name) for name in ("2-karras", "8-karras", "15-karras", name_of(REFERENCE))]
+    few, some, many, all_of_them = measure(subject, settings)
+    assert few.db_median < some.db_median < many.db_median < all_of_them.db_median
+    assert all_of_them.db_p5 == 100  # itself
+    assert few.scores["all right"] < many.scores["all right"] == 1
+
+
+def measured(name: str, share: float, right: float, db: Sequence[float]) -> Measured:
+    return Measured(named(name), Rows(), share, db, {"all right": right})
+
+
+TODAYS = measured("25-linspace", 0.49, 0.99, (39.0, 46.0, 47.0))
+BEST = measured("15-karras", 0.29, 0.99, (41.0, 48.0, 49.0))
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    fast = measured("10-karras", 0.196, 0.98, (26.0, 38.0, 40.0))
+    worse = measured("10-linspace", 0.196, 0.98, (26.0, 37.0, 40.0))
+    assert front([TODAYS, BEST, worse, fast]) == [fast, BEST]
+    assert front([BEST, BEST]) == [BEST, BEST]
+
+
+@pytest.mark.parametrize(
+    "name_and_figures",
+    [
+        ("12-karras", 0.24, 0.975, (42.0, 48.0, 49.0)),
+        ("12-karras", 0.24, 0.99, (38.0, 48.0, 49.0)),
+        ("12-karras", 0.24, 0.99, (42.0, 45.0, 49.0)),
+    ],
+    ids=["wrong pictures", "5th percentile", "median"],
+)
+def test_standard_is_no_worse_than_today_in_anything(name_and_figures: Any) -> None:
+    assert advise([TODAYS, BEST, measured(*name_and_figures)]).standard == BEST
+    assert advise([TODAYS]).standard == TODAYS
+
+
+def test_fast_is_the_nearest_within_its_share_that_draws_what_is_asked() -> None:
+    good = measured("10-karras", 0.196, 0.98, (26.0, 36.0, 40.0))
+    nearer = measured("14-karras-cache2", 0.19, 0.975, (26.0, 38.0, 40.0))
+    dearer = measured("12-karras", 0.24, 0.99, (35.0, 43.0, 45.0))
+    assert advise([TODAYS, BEST, dearer, nearer, good]).fast == good
+    assert advise([TODAYS, BEST, dearer, nearer]).fast is None
+
+
+def test_advice_needs_today() -> None:
+    with pytest.raises(BenchmarkError, match="today"):
+        advise([BEST])
+
+
+def test_the_command_writes_its_figures_down(tmp_path: Path) -> None:
+    settings = ("4-karras", "3-linspace-cache2")
+    options = QualityOptions(prompts=2, settings=settings, out=tmp_path)
+    said = quality(options)
+    document = json.loads((tmp_path / "quality.json").read_text())
+    assert [row["setting"] for row in document["rows"]] == [name_of(TODAY), *settings]
+    assert document["rows"][1]["rows"] == {"whole": 8, "outermost": 0}
+    assert document["rows"][1]["share"] == pytest.approx(8 / 102)
+    assert {Sampling(**row["sampling"]) for row in document["rows"]} == {
+        TODAY,
+        *map(named, settings),
+    }
+    text = (tmp_path / "quality.md").read_text()
+    assert "| 4-karras |" in text
+    assert "2 prompts, guidance 4, float32 on cpu" in text
+    assert '"standard": {"steps"' in said
+    assert (tmp_path / "quality.svg").read_text().startswith("<svg")
+
+
+def test_real_weights_with_the_models_that_judge_them(tmp_path: Path) -> None:
+    """The small model's folder as a user's own."""
+    subject = subject_of(
+        QualityOptions(prompts=1, model=WEIGHTS, size=(64, 64), guidance=4.0, prompt_set="tiny")
+    )
+
+    def score(prompt: str, png: bytes) -> dict[str, float]:
+        return {"CLIP score": len(prompt) + len(png[:2])}
+
+    judged = replace(subject, score=score, distance=lpips_by(_far_by_mean))
+    options = QualityOptions(prompts=1, settings=("2-karras",), model=WEIGHTS, out=tmp_path)
+    said = quality(options, lambda _: judged)
+    (header,) = [line for line in said.splitlines() if line.startswith("| setting")]
+    assert "| CLIP score |" in header
+    assert "| LPIPS |" in header
+    today, few = json.loads((tmp_path / "quality.json").read_text())["rows"]
+    assert 0 <= today["lpips"][0] < few["lpips"][0]
+    assert today["scores"]["CLIP score"] == len(subject.cases[0].prompt) + 2
+
+
+def _far_by_mean(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    assert one.shape == other.shape == (1, 3, 64, 64)
+    assert -1 <= one.min() <= one.max() <= 1
+    return (one - other).abs().mean()
+
+
+def test_what_the_user_can_put_right_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["quality", "--settings", "15-cosine"]) == 1
+    assert "'15-cosine' is none" in capsys.readouterr().err
+    assert main(["quality", "--model", str(tmp_path)]) == 1
+    assert f"--model {tmp_path}" in capsys.readouterr().err
