@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.speed.full_size import SMALL
 from benchmark.speed.machine import of_device
 from benchmark.speed.pictures import said_difference
-from benchmark.speed.processes import ROOT, serving
+from benchmark.speed.processes import ROOT, container_environment, serving
 from benchmark.speed.rows import Measured
 from djl.options import PYTORCH, DjlBatching, DjlOptions
 from sd_contract.manifest import WEIGHTS, Manifest
@@ -46,16 +46,11 @@ def _seconds(
     environment = {
         **DjlBatching(batch_size, DELAY_MS, 100).to_env(),
         **options.to_env(),
+        **container_environment(folder, side=64, guidance=4.0),
         "SERVING_LOAD_MODELS": "djl::DeepSpeed=/djl",
         "SERVING_RETRY_THRESHOLD": "0",
         "PREDICT_TIMEOUT": "240",
-        "SM_MODEL_DIR": str(folder),
-        "SD_VARIANT": "speed",
-        "SD_SIZES": "64x64",
-        "SD_DEFAULT_STEPS": "25",
-        "SD_DEFAULT_GUIDANCE": "4.0",
         "SD_DTYPE": "float32",
-        "SD_ARTIFACT_KEY": KEY,
     }
     asked = [
         {"prompt": f"{number} red circles", "num_inference_steps": steps, "seed": number}

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.speed.full_size import SMALL
 from benchmark.speed.machine import of_device
+from benchmark.speed.processes import container_environment
 from benchmark.speed.rows import Measured
 from sd_contract.invocation import Invocation
 from sd_contract.size import Size
@@ -111,8 +112,7 @@ def _engine(weights: Path, device: str, side: int, most: int = 1) -> Engine:
         channels_last=on_gpu,
         packed=True,
     )
-    config = ServingConfig("speed", "none", (Size(side, side),), 25, GUIDANCE, "auto")
-    return Engine(parts, config)
+    return Engine(parts, ServingConfig.from_env(container_environment(weights, side)))
 
 
 def pipeline_of(parts: DiffusersParts, scheduler: Any) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
-from sd_contract.manifest import Manifest
+from sd_contract.manifest import NAME, Manifest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 900.0
@@ -54,18 +54,23 @@ def serving(module: Sequence[str], env: Mapping[str, str]) -> Iterator["Server"]
             process.wait()
 
 
-def diffusers_environment(weights: Path, side: int) -> dict[str, str]:
-    """What the diffusers kind's container is told, of weights with a manifest."""
-    key = Manifest.from_json((weights / "manifest.json").read_bytes()).key
+def container_environment(weights: Path, side: int, guidance: float = 7.5) -> dict[str, str]:
+    """What a container is told, whatever its kind; it serves nothing without a manifest."""
+    manifest = weights / NAME
+    key = Manifest.from_json(manifest.read_bytes()).key if manifest.is_file() else "none"
     return {
         "SD_VARIANT": "speed",
         "SD_SIZES": f"{side}x{side}",
         "SD_DEFAULT_STEPS": "25",
-        "SD_DEFAULT_GUIDANCE": "7.5",
+        "SD_DEFAULT_GUIDANCE": f"{guidance:g}",
         "SD_ARTIFACT_KEY": key,
-        "SD_LOADER": "g5.inference:load",
         "SM_MODEL_DIR": str(weights),
     }
+
+
+def diffusers_environment(weights: Path, side: int) -> dict[str, str]:
+    """And the diffusers kind's image."""
+    return {**container_environment(weights, side), "SD_LOADER": "g5.inference:load"}
 
 
 class Server:

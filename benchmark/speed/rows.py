@@ -52,7 +52,7 @@ ROWS = (
         "the UNet's work a picture, `standard`, small model",
         "our default",
         _STUDY,
-        "rows",
+        "TFLOP",
         0.30,
     ),
     Row(
@@ -61,7 +61,7 @@ ROWS = (
         "the same with real weights",
         "our default",
         _STUDY,
-        "rows",
+        "TFLOP",
         0.39,
     ),
     Row(
@@ -70,7 +70,7 @@ ROWS = (
         "the same, `fast`, small model",
         "our default",
         _STUDY,
-        "rows",
+        "TFLOP",
         0.20,
     ),
     Row(

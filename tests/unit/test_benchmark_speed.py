@@ -119,10 +119,11 @@ def test_options_of_the_command_line() -> None:
     assert parse(["speed", "--only", "start,synth"])[1] == SpeedOptions(only=("start", "synth"))
 
 
-def test_counts_rows_of_the_unet() -> None:
-    found = counted.work("local", "standard")
-    assert found.theirs == 102
-    assert found.ours == 50
+@pytest.mark.parametrize("profile", ["", "local"])
+def test_counts_the_work_of_the_unet(profile: str) -> None:
+    found = counted.work(profile, "standard")
+    assert found.ratio == pytest.approx(50 / 102)
+    assert "25-linspace: 50 rows against 102" in found.conditions
 
 
 def test_draws_the_same_picture_as_the_plain_pipeline() -> None:
