@@ -2,8 +2,8 @@
 
 Three rooms, each using only those after it: `report` writes tables, charts and a page of what `run`
 recorded of the public API; `figures` calculates what needs no endpoint. `cli` parses into `options`
-and calls them; `calculators` joins `figures` with a run's latencies. `quality` draws by itself,
-with the containers' code.
+and calls them; `calculators` joins `figures` with a run's latencies. `quality` and `speed`
+draw by themselves, with the containers' code.
 """
 
 import sys
