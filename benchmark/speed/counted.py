@@ -4,13 +4,12 @@ import json
 from datetime import date
 from pathlib import Path
 
-from benchmark.errors import BenchmarkError
 from benchmark.quality.settings import STUDY_EVALUATIONS, name_of
 from benchmark.quality.trial import Rows
 from benchmark.quality.work import UnetWork, count_unet, full_size
 from benchmark.speed.full_size import SMALL
 from benchmark.speed.rows import Measured
-from sd_contract.sampling import STANDARD, Sampling
+from sd_contract.sampling import Sampling
 from stacks.settings import ROOT, load
 
 LOCAL = "local"
@@ -38,10 +37,7 @@ def _sampling(profile: str, mode: str) -> Sampling:
     context = json.loads((ROOT / "cdk.json").read_bytes())["context"]
     settings = load({**context, **({"profile": profile} if profile else {})})
     variant = next(variant for variant in settings.variants if variant.kind == "diffusers")
-    modes = {STANDARD: Sampling(variant.steps)}
-    if mode not in modes:
-        raise BenchmarkError(f"the kind diffusers has no mode {mode}")
-    return modes[mode]
+    return variant.modes.samplings[mode]
 
 
 def _small(folder: Path = SMALL, side: int = 8, tokens: int = 77) -> UnetWork:

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.speed.full_size import SMALL
 from benchmark.speed.machine import of_device
+from benchmark.speed.plain import pipeline_of, scheduler_of_diffusers
 from benchmark.speed.processes import container_environment
 from benchmark.speed.rows import Measured
 from sd_contract.invocation import Invocation
@@ -115,29 +116,13 @@ def _engine(weights: Path, device: str, side: int, most: int = 1) -> Engine:
     return Engine(parts, ServingConfig.from_env(container_environment(weights, side)))
 
 
-def pipeline_of(parts: DiffusersParts, scheduler: Any) -> Any:
-    """Of diffusers, with the parts' networks."""
-    from diffusers import StableDiffusionPipeline
-
-    return StableDiffusionPipeline(
-        vae=parts.vae,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer._tokenizer,
-        unet=parts.unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
 def _plain(weights: Path, engine: Engine, asked: Invocation) -> Callable[[], bytes]:
     """The networks as they are loaded: neither packed nor in another layout."""
     import torch
 
     assert isinstance(engine.parts, DiffusersParts)
     plain = load_diffusers(weights, dtype=engine.parts.dtype, device=engine.parts.device)
-    pipeline = pipeline_of(plain, plain.make_scheduler())
+    pipeline = pipeline_of(plain, scheduler_of_diffusers(weights))
     pipeline.set_progress_bar_config(disable=True)
 
     def draw() -> bytes:

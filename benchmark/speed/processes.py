@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmark.errors import BenchmarkError
 from sd_contract.manifest import NAME, Manifest
+from sd_contract.sampling import LINSPACE, STANDARD, Sampling
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 900.0
@@ -61,7 +62,7 @@ def container_environment(weights: Path, side: int, guidance: float = 7.5) -> di
     return {
         "SD_VARIANT": "speed",
         "SD_SIZES": f"{side}x{side}",
-        "SD_DEFAULT_STEPS": "25",
+        "SD_MODES": json.dumps({STANDARD: Sampling(25, LINSPACE).document()}),
         "SD_DEFAULT_GUIDANCE": f"{guidance:g}",
         "SD_ARTIFACT_KEY": key,
         "SM_MODEL_DIR": str(weights),

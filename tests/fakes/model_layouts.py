@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.speed.pictures import pipeline_of
+from benchmark.speed.plain import pipeline_of
 from sd_contract.model_layout import SCHEDULER_CONFIG
 from sd_serving.diffusers_parts import load_diffusers
 from stacks.build_scripts.import_weights import Folder, WeightsJob, import_weights

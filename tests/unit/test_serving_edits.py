@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.speed.plain import scheduler_of_diffusers
 from sd_contract.invocation import Edit, Invocation, Refused
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.edits import pixel_tensor, prepare
@@ -71,7 +72,7 @@ def pipeline(name: str) -> Any:
         text_encoder=parts().text_encoder,
         tokenizer=parts().tokenizer._tokenizer,
         unet=parts().unet,
-        scheduler=parts().make_scheduler(),
+        scheduler=scheduler_of_diffusers(WEIGHTS),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
