@@ -1,5 +1,5 @@
 """`python -m benchmark`: run, report, study, limit, cost, bulk, prices, overhead,
-similar, quality."""
+similar, quality, project."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from benchmark.options import (
     Options,
     OverheadOptions,
     PricesOptions,
+    ProjectOptions,
     QualityOptions,
     ReportOptions,
     RunOptions,
@@ -64,6 +65,10 @@ def main(
                 from benchmark.quality.command import quality
 
                 said = quality(options)
+            case ProjectOptions():
+                from benchmark.quality.projection import project
+
+                said = project(options)
             case PricesOptions():
                 said = prices(options, make_pricing_client)
     except (BenchmarkError, PriceFileError) as error:

@@ -232,6 +232,18 @@ class QualityOptions:
     ] = None
 
 
+@dataclass(frozen=True)
+class ProjectOptions:
+    """published seconds and dollars in other sampling settings"""
+
+    settings: Annotated[tuple[str, ...], option("as of quality", tuple_of(str))] = (
+        *("25-linspace", "20-karras", "15-karras"),
+        *("12-karras", "10-karras"),
+    )
+    region: Annotated[str, option("whose prices")] = "us-east-1"
+    quality: Annotated[Path, option("what `quality` wrote", Path)] = Path("docs/speed/quality.json")
+
+
 Options = (
     RunOptions
     | ReportOptions
@@ -243,6 +255,7 @@ Options = (
     | OverheadOptions
     | SimilarOptions
     | QualityOptions
+    | ProjectOptions
 )
 COMMANDS: dict[str, type[Options]] = {
     "run": RunOptions,
@@ -255,4 +268,5 @@ COMMANDS: dict[str, type[Options]] = {
     "overhead": OverheadOptions,
     "similar": SimilarOptions,
     "quality": QualityOptions,
+    "project": ProjectOptions,
 }
