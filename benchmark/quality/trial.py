@@ -13,8 +13,8 @@ from sd_serving.sampler import NoiseSchedule, Sampler
 
 @dataclass
 class Rows:
-    """UNet rows: with guidance a step of a picture has two. `outermost`: of these the outermost
-    level alone was run."""
+    """UNet rows: with guidance a step of a picture has two. `outermost`: of these
+    only the outermost layer was run."""
 
     whole: int = 0
     outermost: int = 0
