@@ -63,6 +63,7 @@ class Gallery:
             num_inference_steps=asked.num_inference_steps,
             guidance_scale=asked.guidance_scale,
             strength=asked.strength,
+            quality=asked.quality,
             pictures=pictures,
         )
         try:

@@ -13,12 +13,13 @@ from sd_contract.batch import LINE_IMAGES
 from sd_contract.fields import Allowed, Choice, Field, Problem, Text, read, shown
 from sd_contract.invocation import Invocation
 from sd_contract.registration import Registration
+from sd_contract.sampling import STANDARD
 
 ResponseFormat = Literal["url", "b64_json"]
 T = TypeVar("T")
 
 AUTO = "auto"
-"""As a size: OpenAI's word for the model's own choice."""
+"""As a size or quality: OpenAI's word for the model's own choice."""
 SAFETY_IDENTIFIER = Field(
     "safety_identifier",
     Text(),
@@ -82,6 +83,7 @@ class RequestFields:
     response_format: ResponseFormat | None = None
     output_format: str | None = None
     output_compression: int | None = None
+    quality: str | None = None
     negative_prompt: str | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -125,7 +127,11 @@ def complete(
     """Fills in the variant's defaults and checks its own limits; an edit's pictures are still
     missing. Raises InvalidRequest."""
     n = _given(fields.n, 1)
-    steps = _given(fields.num_inference_steps, variant.default_steps)
+    quality = STANDARD if fields.quality in (None, AUTO) else fields.quality
+    modes = variant.served_modes
+    mode = modes.get(quality)
+    # Without the mode that is asked for there is no number to check.
+    steps = _given(fields.num_inference_steps, mode.sampling.steps if mode else 1)
     problems = [
         Problem(
             name,
@@ -138,6 +144,9 @@ def complete(
         )
         if value > ceiling
     ]
+    if mode is None:
+        message = f"quality: model {variant.name!r} serves {', '.join(modes)}, not {quality!r}"
+        problems.append(Problem("quality", message, "quality_not_served"))
     served = {str(size): size for size in variant.sizes}
     size = str(variant.sizes[0]) if fields.size in (None, AUTO) else fields.size
     if size not in served:
@@ -157,6 +166,7 @@ def complete(
             seed=draw_seed() if fields.seed is None else fields.seed,
             output_format=_given(fields.output_format, Invocation.output_format),
             output_compression=_given(fields.output_compression, Invocation.output_compression),
+            quality=quality,
         ),
         fields.response_format or "url",
     )

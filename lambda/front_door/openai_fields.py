@@ -43,17 +43,14 @@ class OpenAiField:
 
 _ONE_PICTURE = "A picture is one PNG, JPEG or WebP: output_format."
 GENERATION = (
-    OpenAiField(
-        "quality",
-        ("auto", "standard"),
-        "There is one; num_inference_steps says how much work goes into a picture.",
-    ),
     OpenAiField("background", ("auto", "opaque"), "Pictures are opaque."),
     OpenAiField("moderation", ("auto", "low"), "Prompts and pictures are not moderated."),
     OpenAiField("stream", (False,), "Pictures come whole, in one answer."),
     OpenAiField("partial_images", (0,), "Pictures come whole, in one answer."),
     OpenAiField("style", (), "The prompt says it."),
-    OpenAiField("complexity", (), "num_inference_steps says how much work goes into a picture."),
+    OpenAiField(
+        "complexity", (), "quality and num_inference_steps say how much work goes into a picture."
+    ),
     OpenAiField("frame_count", (), _ONE_PICTURE),
     OpenAiField("frame_duration_ms", (), _ONE_PICTURE),
     OpenAiField("svg", (), _ONE_PICTURE),

@@ -31,13 +31,21 @@ _PARTS = ("embeddings", "batches", "gallery")
 _MORE_BY_HAND = [_BY_HAND.with_name(f"openapi_{part}.json") for part in _PARTS]
 _MISTAKES: tuple[Mapping[str, Any], ...] = (
     {"prompt": "x", "steps": 30},
-    {"prompt": "x", "quality": "hd"},
+    {"prompt": "x", "background": "transparent"},
     {},
     {"prompt": "x", "n": "2"},
     {"prompt": "x", "n": 5},
 )
 """Whose answers the document shows."""
-_KEPT = ["prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "strength"]
+_KEPT = [
+    "prompt",
+    "negative_prompt",
+    "quality",
+    "seed",
+    "num_inference_steps",
+    "guidance_scale",
+    "strength",
+]
 """What is answered of a kept picture as it was asked for."""
 
 

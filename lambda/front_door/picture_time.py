@@ -26,7 +26,7 @@ MOST_OTHER_STEPS = 10.0
 HALF_LIFE_S = 300.0
 
 
-_Key = tuple[str, Size, bool, bool]
+_Key = tuple[str, Size, bool, bool, str]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PictureTimes:
     """What this Lambda instance has learnt. `clock` is in seconds since the epoch.
 
     Sizes are learnt apart, as attention grows faster than the pixels; so are requests without
-    guidance, which need half the work, and edits, which encode a picture.
+    guidance, which need half the work, edits, which encode a picture, and modes.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -92,15 +92,16 @@ class PictureTimes:
 
 def _key(request: GenerationRequest) -> _Key:
     asked = request.invocation
-    return request.variant.name, asked.size, asked.guidance_scale > 1, asked.edit is not None
+    guided = asked.guidance_scale > 1
+    return request.variant.name, asked.size, guided, asked.edit is not None, asked.quality
 
 
 def registered_time(request: GenerationRequest) -> PictureTime:
     """Larger sizes scale by their pixels, which is on the low side, so that nothing is refused that
     might have fitted. The figure is all of an image's time by its steps: nothing comes on top."""
-    variant = request.variant
-    step_s = variant.seconds_per_step * request.invocation.size.pixels / variant.sizes[0].pixels
-    return PictureTime(step_s, 0.0)
+    asked, variant = request.invocation, request.variant
+    step_s = variant.served_modes[asked.quality].seconds_per_step
+    return PictureTime(step_s * asked.size.pixels / variant.sizes[0].pixels, 0.0)
 
 
 def _moved(now: float, sample: float, start: float, bounds: tuple[float, float]) -> float:

@@ -101,6 +101,7 @@ class RequestLog:
             "model": request.variant.name,
             "n": asked.num_images,
             "size": str(asked.size),
+            "quality": asked.quality,
             "steps": asked.num_inference_steps,
             "guidance_scale": asked.guidance_scale,
             "seed": asked.seed,

@@ -71,15 +71,17 @@ def _name(schema: dict[str, Any], models: Sequence[str], *, named: bool) -> None
 
 def _ways(variant: Registration, timeout_s: float, *, default: bool) -> Iterator[dict[str, Any]]:
     """Each says what may be asked for together, as names and as the highest numbers; together they
-    are all that the variant draws in time. Of an edit's steps only a share is done, which this
-    leaves out."""
+    are all that the variant draws in time in every mode. Of an edit's steps only a share is done,
+    and a mode may be faster, which this leaves out."""
     first = str(variant.sizes[0])
     by_reach: dict[tuple[tuple[int, int], ...], list[str]] = {}
+    modes = variant.served_modes
+    slowest = max(modes, key=lambda name: modes[name].seconds_per_step)
     for size in map(str, variant.sizes):
         reach: dict[int, int] = {}
         for n in range(1, variant.max_images + 1):
-            fields = parse_fields({"prompt": "x", "n": n, "size": size}, GENERATION)
-            request = complete(fields, variant, lambda: 0)
+            asked = {"prompt": "x", "n": n, "size": size, "quality": slowest}
+            request = complete(parse_fields(asked, GENERATION), variant, lambda: 0)
             if steps := most_steps(request, registered_time(request), timeout_s):
                 reach[steps] = n
         by_reach.setdefault(tuple(reach.items()), []).append(size)
@@ -92,7 +94,8 @@ def _ways(variant: Registration, timeout_s: float, *, default: bool) -> Iterator
                 "any_size": first in sizes,
                 "n": n,
                 "num_inference_steps": steps,
-                "any_steps": variant.default_steps <= steps,
+                "quality": list(modes),
+                "any_steps": max(mode.sampling.steps for mode in modes.values()) <= steps,
             }
 
 
@@ -131,6 +134,7 @@ def _schema(way: Mapping[str, Any], none: list[None]) -> dict[str, Any]:
         name: {"enum": [*way[name], *(none if way[f"any_{name}"] else [])]}
         for name in ("model", "size")
     }
+    properties["quality"] = {"enum": [AUTO, *way["quality"], *none]}
     properties["n"] = {"maximum": way["n"]}
     properties["num_inference_steps"] = {"maximum": way["num_inference_steps"]}
     required = [name for name in ("model", "size") if not way[f"any_{name}"]]

@@ -30,7 +30,7 @@ class GaveUp(EngineError):
 
 @dataclass(frozen=True)
 class Group:
-    """Requests of one size, steps, guidance and strength, denoised by one call of the engine."""
+    """Requests that share their `batch_key`, denoised by one call of the engine."""
 
     requests: int
     images: int
@@ -39,6 +39,7 @@ class Group:
     guidance_scale: float
     strength: float | None
     """None where they aren't edits."""
+    quality: str
     outcome: str
     """`ok`, `out_of_memory`, `gave_up` or `failed`"""
     ms: float
@@ -106,6 +107,7 @@ class BatchEngine(Engine):
                 steps=first.num_inference_steps,
                 guidance_scale=first.guidance_scale,
                 strength=first.strength,
+                quality=first.quality,
                 outcome=outcome,
                 ms=ms_since(started),
             )

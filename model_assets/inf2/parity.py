@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from inf2.artifact import IDENTICAL_DB, PASSED, SAMPLES, Bar, GraphCheck, Parity, ParityPicture
 from inf2.samples import load_samples, relative_rms
 from sd_contract.invocation import Edit, Invocation
+from sd_contract.sampling import STANDARD, Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
@@ -81,7 +82,7 @@ def draw(parts: Parts, pictures: Sequence[ParityPicture], folder: Path) -> list[
             variant="parity",
             artifact_key="",
             sizes=tuple(dict.fromkeys(picture.size for picture in pictures)),
-            default_steps=STEPS,
+            modes={STANDARD: Sampling(STEPS)},
             default_guidance_scale=1.0,
             dtype="auto",
         ),

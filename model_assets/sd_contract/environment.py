@@ -6,11 +6,13 @@ image has; what an image decides (its loader, its ports) stands in its Dockerfil
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
-from sd_contract.fields import GUIDANCE_SCALE, STEPS, Number, Whole
+from sd_contract.fields import GUIDANCE_SCALE, Number, Whole
+from sd_contract.sampling import MODES, Sampling, modes_from_document
 from sd_contract.size import Size
 
 DTYPES = ("auto", "float16", "bfloat16", "float32")
@@ -35,7 +37,8 @@ class ServingEnvironment:
     """Content key that the model directory's manifest must carry."""
     sizes: tuple[Size, ...]
     """Sizes served; the first is the default."""
-    default_steps: int
+    modes: Mapping[str, Sampling]
+    """By their names, "standard" among them."""
     default_guidance_scale: float
     dtype: str
     """One of DTYPES."""
@@ -49,7 +52,10 @@ class ServingEnvironment:
             "SD_VARIANT": self.variant,
             "SD_ARTIFACT_KEY": self.artifact_key,
             "SD_SIZES": ",".join(map(str, self.sizes)),
-            "SD_DEFAULT_STEPS": str(self.default_steps),
+            "SD_MODES": json.dumps(
+                {name: sampling.document() for name, sampling in self.modes.items()},
+                separators=(",", ":"),
+            ),
             "SD_DEFAULT_GUIDANCE": str(self.default_guidance_scale),
             "SD_DTYPE": self.dtype,
             "SD_NEURON_SDK": self.neuron_sdk,
@@ -64,7 +70,7 @@ class ServingEnvironment:
             variant=read("SD_VARIANT", text()),
             artifact_key=read("SD_ARTIFACT_KEY", text()),
             sizes=read("SD_SIZES", _SIZES),
-            default_steps=read("SD_DEFAULT_STEPS", whole(STEPS)),
+            modes=read("SD_MODES", _MODES),
             default_guidance_scale=read("SD_DEFAULT_GUIDANCE", number(GUIDANCE_SCALE)),
             dtype=read("SD_DTYPE", choice(DTYPES), "auto"),
             neuron_sdk=read("SD_NEURON_SDK", text(), ""),
@@ -145,4 +151,13 @@ def _require(fits: bool) -> None:
         raise ValueError
 
 
+def _modes(value: str) -> Mapping[str, Sampling]:
+    return modes_from_document(json.loads(value))
+
+
+_MODES = Parser(
+    f"a JSON object of {' and '.join(MODES)}, the first required, each with steps, sigmas, "
+    "guidance_until and deep_cache in their ranges",
+    _modes,
+)
 _SIZES = Parser('sizes like "512x512,768x768", each once', _sizes)

@@ -160,6 +160,8 @@ NEGATIVE_PROMPT = Text(0, 1000)
 IMAGES = Whole(1, 4)
 STEPS = Whole(1, 100)
 GUIDANCE_SCALE = Number(1.0, 20.0)
+QUALITY = Choice(("standard", "fast"))
+"""The modes; what they are, `sd_contract.sampling` says."""
 SEED = Whole(0, SEEDS - 1)
 OUTPUT_FORMAT = Choice(("png", "jpeg", "webp"))
 OUTPUT_COMPRESSION = Whole(0, 100)
@@ -209,6 +211,14 @@ GENERATION = (
         "takes no notice.",
         OUTPUT_COMPRESSION.high,
     ),
+    Field(
+        "quality",
+        Choice(("auto", *QUALITY.values)),
+        ("quality",),
+        "How much work goes into a picture: a mode, which is a variant's own sampling, in its "
+        "`modes`. `auto` is `standard`. A seed draws another picture in another mode.",
+        QUALITY.values[0],
+    ),
     Field("negative_prompt", NEGATIVE_PROMPT, ("negative_prompt",), "What to keep out of it.", ""),
     Field(
         "num_inference_steps",
@@ -216,7 +226,7 @@ GENERATION = (
         ("num_inference_steps",),
         "What can't be done within the gateway's time limit, by the variant's `seconds_per_step` "
         "and what its last answers took, is refused with what would fit.",
-        "the variant's `default_steps`",
+        "those of the `quality`: the variant's `modes`",
     ),
     Field(
         "guidance_scale",

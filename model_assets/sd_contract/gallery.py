@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sd_contract.json_fields import AMOUNT, TEXT, Kind, json_object, or_null, read_fields, word
+from sd_contract.sampling import STANDARD
 
 MOST_SIMILAR = 100
 """That one query finds (S3 Vectors' top-K, and DynamoDB's BatchGetItem), and a list has at once."""
@@ -63,6 +64,7 @@ class Drawn:
     guidance_scale: float
     strength: float | None
     pictures: tuple[Picture, ...]
+    quality: str = STANDARD
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -105,6 +107,7 @@ class Kept:
     guidance_scale: float
     strength: float | None
     key: str
+    quality: str = STANDARD
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -22,12 +22,14 @@ from sd_contract.fields import (
     OUTPUT_COMPRESSION,
     OUTPUT_FORMAT,
     PUBLIC_NAMES,
+    QUALITY,
     Allowed,
     Flag,
     Problem,
     Whole,
     read,
 )
+from sd_contract.sampling import STANDARD
 from sd_contract.seeds import draw_seed, seeds_of
 from sd_contract.size import Size
 
@@ -51,6 +53,7 @@ KNOWN: Mapping[str, Allowed] = {
         inner: _SIDE if name == "size" else EDIT_PUBLIC[name]
         for inner, name in PUBLIC_NAMES.items()
     },
+    "quality": QUALITY,
     "embed_prompt": Flag(),
 }
 
@@ -121,6 +124,8 @@ class Invocation:
     """Whether the prompts go into the pictures' metadata."""
     edit: Edit | None = None
     """None: drawn from text alone."""
+    quality: str = STANDARD
+    """A mode. Its number of steps is `num_inference_steps` all the same."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -158,6 +163,10 @@ class Invocation:
         values, problems = read(_json_object(body), KNOWN, required=("prompt",))
         size = _size(values, served.sizes, problems)
         edit = _edit(values, problems)
+        quality = values.get("quality", STANDARD)
+        if quality not in served.modes:
+            message = f"quality: must be {' or '.join(served.modes)} here, not {quality!r}"
+            problems.append(Problem("quality", message, "quality_not_served"))
         if problems:
             raise Refused(*problems)
         return cls(
@@ -165,13 +174,14 @@ class Invocation:
             negative_prompt=values.get("negative_prompt", ""),
             num_images=values.get("num_images", 1),
             size=size,
-            num_inference_steps=values.get("num_inference_steps", served.default_steps),
+            num_inference_steps=values.get("num_inference_steps", served.modes[quality].steps),
             guidance_scale=values.get("guidance_scale", served.default_guidance_scale),
             seed=values["seed"] if "seed" in values else draw_seed(),
             output_format=values.get("output_format", cls.output_format),
             output_compression=values.get("output_compression", cls.output_compression),
             embed_prompt=values.get("embed_prompt", cls.embed_prompt),
             edit=edit,
+            quality=quality,
         )
 
 

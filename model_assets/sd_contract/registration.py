@@ -18,6 +18,7 @@ from sd_contract.json_fields import (
     read_fields,
     word,
 )
+from sd_contract.sampling import MODES, RANGES, STANDARD, Sampling
 from sd_contract.size import PATTERN, Size
 
 REAL_TIME, ASYNC, BULK = SERVES = ("real-time", "async", "bulk")
@@ -44,8 +45,30 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Mode:
+    """`seconds_per_step` is the mean of its steps, of one image at the first size; `evaluations`
+    are the rows that a guided picture takes through the UNet."""
+
+    sampling: Sampling
+    seconds_per_step: float
+
+    @classmethod
+    def of(cls, sampling: Sampling, guided_step_s: float) -> "Mode":
+        """By the rows of its steps. What a step saves that takes over another's deep half is left
+        out: it is known where it was measured, and answers tell."""
+        return cls(sampling, round(guided_step_s * sampling.mean_rows / 2, 6))
+
+    def document(self) -> dict[str, Any]:
+        return {
+            **self.sampling.document(),
+            "evaluations": self.sampling.evaluations,
+            "seconds_per_step": self.seconds_per_step,
+        }
+
+
+@dataclass(frozen=True)
 class Registration:
-    """`seconds_per_step`: of one image and denoising step at `sizes[0]`. The price is of one
+    """`seconds_per_step`: of one image and guided denoising step at `sizes[0]`. The price is of one
     instance; it, its date and its source are None together. `built` is None for a stack older than
     it."""
 
@@ -77,9 +100,16 @@ class Registration:
     and its pictures are made in batches."""
     endpoint_config: str | None = None
     """Of its real-time endpoint's: all it takes to make a stopped one again."""
+    modes: Mapping[str, Mode] | None = None
+    """By a request's `quality`; `default_steps` are the first's. None for a stack older than it."""
     stopped: Stopped | None = None
     """Written by what stops it (lambda/idle_guard), and gone once it is started. No deploy writes
     it: whether there is an endpoint SageMaker knows, and this says why not."""
+
+    @property
+    def served_modes(self) -> Mapping[str, Mode]:
+        """By a request's `quality`; of a stack older than modes the one there is."""
+        return self.modes or {STANDARD: Mode(Sampling(self.default_steps), self.seconds_per_step)}
 
     @property
     def batches(self) -> bool:
@@ -88,7 +118,10 @@ class Registration:
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"sizes": list(map(str, self.sizes))}
+        modes = None
+        if self.modes is not None:
+            modes = {name: mode.document() for name, mode in self.modes.items()}
+        return asdict(self) | {"sizes": list(map(str, self.sizes)), "modes": modes}
 
     def to_json(self) -> str:
         return json.dumps(self.document(), separators=(",", ":"))
@@ -132,6 +165,20 @@ def _built(value: Any) -> Built:
     if not isinstance(digest, str | None) or not isinstance(quality, dict | None):
         raise TypeError(value)
     return Built(digest, quality)
+
+
+def _modes(value: Any) -> dict[str, Mode]:
+    if not isinstance(value, dict) or STANDARD not in value:
+        raise TypeError(value)
+    # A mode that an older front door doesn't know can't be asked for there.
+    return {name: _mode(value[name]) for name in MODES if name in value}
+
+
+def _mode(value: Any) -> Mode:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    known = {name: value[name] for name in RANGES if name in value}
+    return Mode(Sampling.from_document(known), AMOUNT[1](value.get("seconds_per_step")))
 
 
 def _stopped(value: Any) -> Stopped:
@@ -178,6 +225,25 @@ _STOPPED: Kind = (
         "properties": {name: {"type": "string"} for name in ("since", "why", "start")},
     },
 )
+_MODE_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "required": [*RANGES, "evaluations", "seconds_per_step"],
+    "properties": {
+        **{name: allowed.schema() for name, allowed in RANGES.items()},
+        "evaluations": WHOLE[2],
+        "seconds_per_step": AMOUNT[2],
+    },
+}
+_MODES: Kind = (
+    f"an object of {' and '.join(MODES)}, the first required, each with {', '.join(RANGES)} and "
+    "seconds_per_step",
+    _modes,
+    {
+        "type": "object",
+        "required": [STANDARD],
+        "properties": dict.fromkeys(MODES, _MODE_SCHEMA),
+    },
+)
 KINDS: Mapping[Any, Kind] = {
     str: TEXT,
     int: WHOLE,
@@ -195,6 +261,7 @@ KINDS: Mapping[Any, Kind] = {
         },
     ),
     Built | None: or_null(_BUILT, ", or null"),
+    Mapping[str, Mode] | None: or_null(_MODES, ", or null"),
     Stopped | None: or_null(_STOPPED, ", or null"),
     tuple[str, ...]: SERVE,
 }

@@ -11,20 +11,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sd_contract.fields import STEPS, Allowed, Choice, Number, Whole, read
+from sd_contract.fields import QUALITY, STEPS, Allowed, Choice, Number, Whole, read
+
+STANDARD, FAST = MODES = QUALITY.values
+"""Every variant has the first, which serves what asks for none."""
 
 LINSPACE, KARRAS, AYS = SIGMAS = ("linspace", "karras", "ays")
 """Where the steps lie between noise and picture. linspace: evenly over the training's time steps,
 as diffusers has it. karras: Karras et al. 2022, equation 5 with rho 7. ays: Sabour et al. 2024,
 Align Your Steps, the table for Stable Diffusion."""
-STANDARD, FAST = MODES = ("standard", "fast")
-"""Of a request's `quality`. Every variant has the first, which serves what asks for none."""
 
+GUIDANCE_UNTIL = Number(0.0, 1.0)
+DEEP_CACHE = Whole(1, 10)
 RANGES: Mapping[str, Allowed] = {
     "steps": STEPS,
     "sigmas": Choice(SIGMAS),
-    "guidance_until": Number(0.0, 1.0),
-    "deep_cache": Whole(1, 10),
+    "guidance_until": GUIDANCE_UNTIL,
+    "deep_cache": DEEP_CACHE,
 }
 
 
@@ -84,6 +87,11 @@ class Sampling:
         """As JSON values."""
         return asdict(self)
 
+    @property
+    def mean_rows(self) -> float:
+        """Of a step."""
+        return self.evaluations / self.steps
+
     @classmethod
     def from_document(cls, document: Any) -> Sampling:
         """Raises ValueError with every mistake, unknown names among them."""
@@ -93,3 +101,10 @@ class Sampling:
         if problems:
             raise ValueError("; ".join(problem.message for problem in problems))
         return cls(**values)
+
+
+def modes_from_document(document: Any) -> Mapping[str, Sampling]:
+    """By name, in MODES' order. Raises ValueError."""
+    if not isinstance(document, Mapping) or STANDARD not in document or document.keys() - {*MODES}:
+        raise ValueError(f"must be an object of {' and '.join(MODES)}; the first is required")
+    return {name: Sampling.from_document(document[name]) for name in MODES if name in document}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sd_contract.invocation import Edit, Invocation
 from sd_contract.size import Size
+from sd_serving.sampler import Sampler
 from sd_serving.source import Source, read_source
 
 if TYPE_CHECKING:
@@ -55,30 +56,28 @@ class Start:
 class Starts:
     """Those of pictures that are denoised together, with the noise of each, [B, C, h, w]."""
 
-    def __init__(self, starts: Sequence[Start], noise: torch.Tensor, scheduler: Any) -> None:
+    def __init__(self, starts: Sequence[Start], noise: torch.Tensor, sampler: Sampler) -> None:
         import torch
 
         self._latents = torch.stack([start.latents for start in starts])
         self._redrawn = torch.stack([start.redrawn for start in starts])
         self._masked = not bool(self._redrawn.all())
         self._noise = noise
-        self._scheduler = scheduler
+        self._sampler = sampler
 
-    def at(self, timesteps: torch.Tensor) -> torch.Tensor:
-        """Under the noise of the first of `timesteps`, which are those to come; where none is,
-        without."""
-        if not len(timesteps):
+    def at(self, step: int) -> torch.Tensor:
+        """Under the noise that the step of that number takes away; after the last, without."""
+        if step == len(self._sampler.timesteps):
             return self._latents
-        noisy: torch.Tensor = self._scheduler.add_noise(self._latents, self._noise, timesteps[:1])
-        return noisy
+        return self._sampler.noisy(self._latents, self._noise, step)
 
-    def kept(self, latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """`latents` where they are redrawn, the start everywhere else."""
+    def kept(self, latents: torch.Tensor, step: int) -> torch.Tensor:
+        """`latents` where they are redrawn, the start everywhere else, before that step."""
         import torch
 
         if not self._masked:
             return latents
-        return torch.where(self._redrawn, latents, self.at(timesteps))
+        return torch.where(self._redrawn, latents, self.at(step))
 
 
 def pixel_tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:

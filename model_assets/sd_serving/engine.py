@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, TypeVar
 
 from sd_contract.invocation import Answer, Invocation
+from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.edits import (
@@ -37,6 +38,7 @@ from sd_serving.metadata import parameters
 from sd_serving.no_effect import is_guided, warnings_of
 from sd_serving.parts import Parts
 from sd_serving.picture_file import encode
+from sd_serving.sampler import ALGORITHM
 from sd_serving.stage_clock import StageClock, ms_since
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ WARMUP_STEPS = 2
 _Item = TypeVar("_Item")
 
 
-BatchKey = tuple[Size, int, float, float | None]
+BatchKey = tuple[Size, int, float, float | None, str]
 
 
 def batch_key(request: Invocation) -> BatchKey:
@@ -58,6 +60,7 @@ def batch_key(request: Invocation) -> BatchKey:
         request.num_inference_steps,
         request.guidance_scale,
         request.strength,
+        request.quality,
     )
 
 
@@ -77,7 +80,7 @@ class Engine:
             "variant": config.variant,
             "device": str(parts.device),
             "dtype": parts.dtype_name,
-            "scheduler": type(parts.make_scheduler()).__name__,
+            "scheduler": ALGORITHM,
             "artifact_key": config.artifact_key,
             "max_prompt_tokens": parts.tokenizer_max_length,
             **{name: _version(name) for name in ("diffusers", "transformers", "torch")},
@@ -120,7 +123,8 @@ class Engine:
         """
         if len({batch_key(task.request) for task in tasks}) != 1:
             raise ValueError(
-                "a batch is of one or more requests of one size, steps, guidance and strength"
+                "a batch is of one or more requests of one size, steps, guidance, strength and "
+                "quality"
             )
         clock = StageClock(self.parts.device)
         try:
@@ -171,6 +175,8 @@ class Engine:
         )
         engine = {
             **self._about,
+            "quality": request.quality,
+            "sigmas": self._sampling(request).sigmas,
             "steps": request.num_inference_steps,
             "guidance_scale": request.guidance_scale,
             "images_in_batch": together,
@@ -188,7 +194,14 @@ class Engine:
 
     def _parameters(self, request: Invocation, seed: int) -> str:
         model, diffusers = (str(self._about.get(name, "")) for name in ("model_id", "diffusers"))
-        return parameters(request, seed, model, f"diffusers {diffusers}")
+        sigmas = self._sampling(request).sigmas
+        return parameters(request, seed, model, f"diffusers {diffusers}", sigmas)
+
+    def _sampling(self, request: Invocation) -> Sampling:
+        """Raises EngineError for a mode that isn't served; the request's reading has seen to it."""
+        if request.quality not in self.config.modes:
+            raise EngineError(f"quality {request.quality!r} is not served")
+        return replace(self.config.modes[request.quality], steps=request.num_inference_steps)
 
     def _encode(self, requests: Sequence[Invocation]) -> dict[str, torch.Tensor]:
         """Each different text once → [tokens, D] float32."""
@@ -220,37 +233,32 @@ class Engine:
         import torch
 
         guided = is_guided(request)
-        rows = [picture.negative_prompt for picture in pictures] if guided else []
-        rows += [picture.prompt for picture in pictures]
-        conditioning = torch.stack([embeds[text] for text in rows])
-        scheduler = self.parts.make_scheduler()
-        # No device: the timesteps stay on the CPU, where reading them stalls no GPU queue.
-        scheduler.set_timesteps(request.num_inference_steps)
+        conditioning = torch.stack([embeds[picture.prompt] for picture in pictures])
+        both_halves = conditioning
+        if guided:
+            without = torch.stack([embeds[picture.negative_prompt] for picture in pictures])
+            both_halves = torch.cat([without, conditioning])
+        sampling = self._sampling(request)
+        sampler = self.parts.make_sampler(sampling)
         first = request.num_inference_steps - request.steps_run
-        timesteps = scheduler.timesteps[first:]
-        if hasattr(scheduler, "set_begin_index"):  # diffusers 0.16 goes by the timesteps alone
-            scheduler.set_begin_index(first)
         noise = torch.cat([self._noise(picture.seed, request.size) for picture in pictures])
         noise = noise.to(self.parts.device)
         given = [picture.start for picture in pictures if picture.start]
-        starts = Starts(given, noise, scheduler) if given else None
-        latents = noise * scheduler.init_noise_sigma
-        if starts and first:
-            latents = starts.at(timesteps)
-        for number, t in enumerate(timesteps, start=1):
+        starts = Starts(given, noise, sampler) if given else None
+        latents = starts.at(first) if starts and first else noise
+        for number, step in enumerate(sampling.plan(guided=guided, first=first), start=first):
             self.before_step()
-            scaled = scheduler.scale_model_input(latents, t)
-            if guided:
-                both = self.parts.denoise(torch.cat([scaled, scaled]), int(t), conditioning)
+            t = sampler.timesteps[number]
+            if step.guided:
+                both = self.parts.denoise(torch.cat([latents, latents]), t, both_halves)
                 without, toward = both.float().chunk(2)
                 predicted = without + request.guidance_scale * (toward - without)
             else:
-                predicted = self.parts.denoise(scaled, int(t), conditioning).float()
-            latents = scheduler.step(predicted, t, latents, return_dict=False)[0]
+                predicted = self.parts.denoise(latents, t, conditioning).float()
+            latents = sampler.step(predicted, number, latents)
             if starts:
-                latents = starts.kept(latents, timesteps[number:])
-        denoised: torch.Tensor = latents
-        return denoised
+                latents = starts.kept(latents, number + 1)
+        return latents
 
     def _noise(self, seed: int, size: Size) -> torch.Tensor:
         """Always drawn on the CPU in float32: the same picture on every device and dtype."""

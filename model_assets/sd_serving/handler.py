@@ -64,8 +64,8 @@ class Handler:
 
     def respond_batch(self, calls: Sequence[Call]) -> list[Reply]:
         """One reply a call, in order. Calls for texts are answered first; of the rest, those that
-        share size, steps, guidance and strength are denoised together; a bad one, or a batch that
-        fails, spoils no other."""
+        share their `batch_key` are denoised together; a bad one, or a batch that fails, spoils no
+        other."""
         started = time.perf_counter()
         replies: dict[int, Reply] = {}
         tasks: dict[int, Task] = {}
@@ -154,6 +154,7 @@ class Handler:
             total_ms=ms_since(started),
             timings_ms=answer.timings_ms,
             size=str(request.size),
+            quality=request.quality,
             steps=request.num_inference_steps,
             guidance_scale=request.guidance_scale,
             num_images=request.num_images,

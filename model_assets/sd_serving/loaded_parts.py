@@ -1,5 +1,5 @@
-"""What the engine's Parts have in common, however their networks are run: tokenizer, scheduler and
-the figures that the model's configuration gives."""
+"""What the engine's Parts have in common, however their networks are run: tokenizer, noise schedule
+and the figures that the model's configuration gives."""
 
 from __future__ import annotations
 
@@ -11,38 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from sd_contract.manifest import NAME, Manifest
 from sd_contract.model_layout import CONFIGS, LATENT_CHANNELS, SCALING_FACTOR, SCHEDULER_CONFIG
+from sd_contract.sampling import Sampling
+from sd_serving.sampler import NoiseSchedule, Sampler
 from sd_serving.tokenizer import PromptTokenizer
 
 if TYPE_CHECKING:
     import torch
 
-SAMPLER: Mapping[str, Any] = {
-    "algorithm_type": "dpmsolver++",
-    "solver_order": 2,
-    "lower_order_final": True,
-    # What diffusers 0.16 does, where these two aren't options yet; later defaults differ.
-    "final_sigmas_type": "sigma_min",
-    "timestep_spacing": "linspace",
-}
-
-
-class SchedulerFactory:
-    """DPM-Solver++ (2M) with the noise schedule of a `scheduler_config.json`, whichever sampler
-    that file names."""
-
-    def __init__(self, path: Path) -> None:
-        self._config = json.loads(path.read_bytes())
-
-    def __call__(self) -> Any:
-        from diffusers import DPMSolverMultistepScheduler
-
-        return DPMSolverMultistepScheduler.from_config(self._config, **SAMPLER)
-
 
 @dataclass
 class LoadedParts:
     tokenizer: PromptTokenizer
-    make_scheduler: SchedulerFactory
+    noise_schedule: NoiseSchedule
     latent_channels: int
     vae_scale: int
     scaling_factor: float
@@ -60,6 +40,9 @@ class LoadedParts:
     @property
     def dtype_name(self) -> str:
         return str(self.dtype).removeprefix("torch.")
+
+    def make_sampler(self, sampling: Sampling) -> Sampler:
+        return Sampler(self.noise_schedule, sampling)
 
     def count_tokens(self, prompt: str) -> int:
         return self.tokenizer.count(prompt)
@@ -79,7 +62,7 @@ def read_common(folder: Path) -> dict[str, Any]:
     return {
         "model_id": str(origin.get("model_id", "")),
         "tokenizer": PromptTokenizer(folder / "tokenizer"),
-        "make_scheduler": SchedulerFactory(folder / SCHEDULER_CONFIG),
+        "noise_schedule": NoiseSchedule.read(folder / SCHEDULER_CONFIG),
         "latent_channels": int(unet.get("in_channels", LATENT_CHANNELS)),
         "vae_scale": int(2 ** (len(vae["block_out_channels"]) - 1)),
         "scaling_factor": float(vae.get("scaling_factor", SCALING_FACTOR)),

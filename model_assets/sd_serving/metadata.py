@@ -14,23 +14,31 @@ import struct
 from collections.abc import Mapping
 
 from sd_contract.invocation import Invocation
+from sd_contract.sampling import AYS, KARRAS, LINSPACE
 
 SAMPLER = "DPM++ 2M"
-"""The web UI's name of loaded_parts.SAMPLER."""
+"""The web UI's name of sd_serving.sampler's."""
+SCHEDULE_TYPES = {KARRAS: "Karras", AYS: "Align Your Steps"}
+"""Its names of `sigmas` (modules/sd_schedulers.py). It has none of linspace's, which ends at the
+lowest noise level where its "Uniform" ends at none."""
 
 
-def parameters(request: Invocation, seed: int, model: str, version: str) -> str:
+def parameters(
+    request: Invocation, seed: int, model: str, version: str, sigmas: str = LINSPACE
+) -> str:
     """Of the image drawn from `seed`; without the prompts where they aren't to be embedded. `model`
     may be empty."""
     edit = request.edit
     pairs: Mapping[str, object] = {
         "Steps": request.num_inference_steps,
         "Sampler": SAMPLER,
+        **({"Schedule type": SCHEDULE_TYPES[sigmas]} if sigmas in SCHEDULE_TYPES else {}),
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": seed,
         "Size": request.size,
         **({"Model": model} if model else {}),
         **({"Denoising strength": f"{edit.strength:g}"} if edit else {}),
+        "Quality": request.quality,
         "Version": version,
         "RNG": "CPU",  # or it counts as drawn from a GPU's generator
     }

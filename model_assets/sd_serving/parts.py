@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sd_contract.sampling import Sampling
+from sd_serving.sampler import Sampler
+
 if TYPE_CHECKING:
     import torch
 
@@ -57,8 +60,8 @@ class Parts(Protocol):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """[B, C, h, w], already divided by scaling_factor → [B, 3, H, W] in [-1, 1]"""
 
-    def make_scheduler(self) -> Any:
-        """A fresh diffusers scheduler."""
+    def make_sampler(self, sampling: Sampling) -> Sampler:
+        """A fresh one, on the noise that the model was trained with."""
 
     def describe(self) -> Mapping[str, Any]:
         """More for the answer's `engine` object, JSON values."""

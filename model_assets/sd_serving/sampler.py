@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+ALGORITHM = "DPM-Solver++ 2M"
 RHO = 7.0
 # Of 1000 time steps (research.nvidia.com/labs/toronto-ai/AlignYourSteps, as in diffusers'
 # AysSchedules["StableDiffusionTimesteps"]).

@@ -10,6 +10,7 @@ from PIL import Image
 from model_assets.tiny import data
 from model_assets.tiny.tokenizer import WEIGHTS
 from sd_contract.invocation import Invocation
+from sd_contract.sampling import STANDARD, Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import load_diffusers
@@ -17,6 +18,7 @@ from sd_serving.engine import Engine
 
 SIZE = Size(data.SIZE, data.SIZE)
 STEPS = 25
+MODES = {STANDARD: Sampling(STEPS)}
 GUIDANCE_SCALE = 4.0
 
 
@@ -24,7 +26,7 @@ class Sampler:
     def __init__(self, folder: Path = WEIGHTS) -> None:
         cpu = torch.device("cpu")
         parts = load_diffusers(folder, dtype=torch.float32, device=cpu, max_pictures_per_pass=None)
-        config = ServingConfig("tiny", "", (SIZE,), STEPS, GUIDANCE_SCALE, "float32")
+        config = ServingConfig("tiny", "", (SIZE,), MODES, GUIDANCE_SCALE, "float32")
         self._engine = Engine(parts, config)
 
     def draw(

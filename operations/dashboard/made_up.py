@@ -58,7 +58,7 @@ def _requests(
     prefix, endpoint = settings.names.prefix, variant.endpoint_name
     model, gateway = {"model": variant.name}, {"ApiName": prefix, "Stage": STAGE}
     price = settings.prices[variant.name]
-    usual_s = variant.seconds_per_step * variant.steps
+    usual_s = variant.usual_s
 
     def add(at: float, namespace: str, dimensions: Mapping[str, str], **values: float) -> None:
         for name, value in values.items():

@@ -49,7 +49,7 @@ class EndpointAlarms(Construct):
                 f"{variant.endpoint_name}: one answer in ten takes much longer than usual",
                 (
                     "See whether there are more requests than instances for them, or larger ones "
-                    f"than {variant.steps} steps (metrics of the namespace "
+                    f"than {variant.modes.standard.steps} steps (metrics of the namespace "
                     f"{variant.names.prefix}: pictures, steps_run)",
                     "Compare the stages' times with those before: one that has grown says where",
                     "More load: raise scaling.max_instances. A change: deploy what was before it. "

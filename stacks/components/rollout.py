@@ -103,7 +103,7 @@ def usual_s(variant: VariantSettings) -> float:
     """A request's latency, by what is registered of a picture of the default steps, and as many of
     them at an instance as scaling lets there be."""
     at_once = max(1.0, variant.scaling.target_concurrency)
-    return variant.steps * variant.seconds_per_step * at_once
+    return variant.usual_s * at_once
 
 
 def watched_s(variant: VariantSettings) -> int:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from stacks.settings.problems import Problem
+from stacks.settings.reading import MOVED
 
 # Context values that are no settings themselves.
 WHOLE = ("profile", "profiles")
@@ -99,8 +100,15 @@ def _spellings(paths: Collection[str]) -> dict[str, list[str]]:
         if f"sd.{path}" not in meant:
             meant.append(f"sd.{path}")
 
-    for path in paths:
-        parts = path.split(".")
+    # Each as it is, and as it was called before it went into a section.
+    moved = [
+        (path.removesuffix(now) + before, path)
+        for before, now in MOVED.items()
+        for path in paths
+        if path.endswith(f".{now}")
+    ]
+    for name, path in (*((path, path) for path in paths), *moved):
+        parts = name.split(".")
         ends = [".".join(parts[start:]) for start in range(len(parts))]
         if parts[0] == "models":
             ends.append(f"model.{parts[-1]}")

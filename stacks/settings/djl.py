@@ -75,12 +75,12 @@ class DjlSettings(VariantSettings):
                     yield self.problem("sizes", allowed, size)
             if self.dtype != "float16":
                 yield self.problem("dtype", "float16 with DeepSpeed")
-        most = max(1, int(GATEWAY_S / (self.steps * self.seconds_per_step)))
+        most = max(1, int(GATEWAY_S / self.usual_s))
         if self.max_batch_size > most:
             yield self.problem(
                 "max_batch_size",
-                f"at most {most}: of requests with {self.steps} steps of "
-                f"{self.seconds_per_step:g} s (seconds_per_step), more aren't done within the "
+                f"at most {most}: of requests with {self.modes.standard.steps} steps "
+                f"of {self.seconds_per_step:g} s (seconds_per_step), more aren't done within the "
                 f"gateway's {GATEWAY_S} s",
             )
         if self.job_queue_size <= self.max_batch_size:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sd_contract.environment import DTYPES
-from sd_contract.fields import GUIDANCE_SCALE, STEPS
+from sd_contract.fields import GUIDANCE_SCALE
 from sd_contract.limits import GATEWAY_S, STARTUP_S
-from sd_contract.registration import ASYNC, BULK, REAL_TIME, SERVES
+from sd_contract.registration import ASYNC, BULK, REAL_TIME, SERVES, Mode
+from sd_contract.sampling import STANDARD
 from sd_contract.size import Size
 from stacks.catalogue.hosts import AMIS, gpu_amis_for, offer
 from stacks.catalogue.images import cuda_of, published_in
+from stacks.settings.modes import ModesSettings
 from stacks.settings.names import Names
 from stacks.settings.problems import Notice, Problem
 from stacks.settings.reading import below
@@ -72,8 +74,9 @@ SIZE = Rule(f'"WIDTHxHEIGHT", multiples of 64 from 64 to {_LARGEST}', _size)
 class VariantSettings:
     """`serve`: how it makes pictures; what comes of each say `scaling`, `async` and `bulk`.
 
-    `seconds_per_step` is the time of one image and denoising step at the first size; the front
-    door refuses what would not finish within the gateway's limit by it. Time-outs are SageMaker's.
+    `seconds_per_step` is the time of one image and guided denoising step at the first size; the
+    front door refuses what would not finish within the gateway's limit by it. Time-outs are
+    SageMaker's.
     `auto_rollback` lets alarms on the new fleet send an update back, `rollout` says how it goes.
     `idle_stop_h` hours without a request stop the real-time endpoint, or take one that scales to
     the least it may have.
@@ -111,7 +114,7 @@ class VariantSettings:
     download_timeout_s: int = setting(whole(*STARTUP_S))
     dtype: str = setting(one_of(*SERVED_DTYPES))
     sizes: tuple[Size, ...] = setting(list_of(SIZE))
-    steps: int = setting(whole(STEPS.low, STEPS.high))
+    modes: ModesSettings = field(metadata={"section": ModesSettings})
     guidance_scale: float = setting(number(GUIDANCE_SCALE.low, GUIDANCE_SCALE.high))
     seconds_per_step: float = setting(number(0.0001, 60))
     seconds_per_step_source: str = setting(text(r".{3,200}", "where the figure is from, in words"))
@@ -146,6 +149,20 @@ class VariantSettings:
         return 1
 
     @property
+    def registered_modes(self) -> Mapping[str, Mode]:
+        """`modes` with their seconds a step."""
+        return {
+            name: Mode.of(sampling, self.seconds_per_step)
+            for name, sampling in self.modes.samplings.items()
+        }
+
+    @property
+    def usual_s(self) -> float:
+        """Of a picture as it is drawn where a request leaves that open."""
+        mode = self.registered_modes[STANDARD]
+        return mode.sampling.steps * mode.seconds_per_step
+
+    @property
     def base_image_pinned(self) -> str:
         """With its digest where one is set: what content keys count."""
         digest = self.base_image_digest
@@ -173,14 +190,17 @@ class VariantSettings:
             yield from self.rollout.problems(below(self.path("rollout")), self.scaling)
         if self.idle_stop_h is not None and REAL_TIME not in self.serve:
             yield self.problem("idle_stop_h", f"empty without {REAL_TIME} in {self.path('serve')}")
-        most_steps = int(GATEWAY_S / self.seconds_per_step)
-        if self.steps > most_steps:
-            # The front door would refuse every request that leaves its steps out.
-            yield self.problem(
-                "steps",
-                f"at most {most_steps}: at {self.seconds_per_step:g} s a step (seconds_per_step) "
-                f"more don't finish within the gateway's {GATEWAY_S} s",
-            )
+        for name, mode in self.registered_modes.items():
+            step_s, steps = mode.seconds_per_step, mode.sampling.steps
+            most_steps = int(GATEWAY_S / step_s)
+            if steps > most_steps:
+                # The front door would refuse every request that leaves its steps out.
+                yield self.problem(
+                    f"modes.{name}.steps",
+                    f"at most {most_steps}: at {step_s:g} s a step (seconds_per_step) more don't "
+                    f"finish within the gateway's {GATEWAY_S} s",
+                    steps,
+                )
         repository = self.base_image.split(":")[0]
         if repository != self.repository:
             yield self.problem("base_image", f"an image of {self.repository}")

@@ -18,6 +18,7 @@ from PIL import Image
 
 from sd_contract.embeddings import read_embeddings
 from sd_contract.invocation import Edit, Invocation
+from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import load_diffusers
@@ -25,6 +26,7 @@ from sd_serving.embeddings import embed
 from sd_serving.engine import Engine
 
 SIZE = Size(64, 64)
+MODES = {"standard": Sampling(25), "fast": Sampling(10, "karras", 0.8)}
 EDITED = 0
 """Of the pictures drawn from text, the one that is edited, with and without a mask."""
 REQUESTS = (
@@ -45,7 +47,7 @@ def mask() -> bytes:
 
 def main(weights: Path, out: Path) -> None:
     parts = load_diffusers(weights, dtype=torch.float32, device=torch.device("cpu"))
-    engine = Engine(parts, ServingConfig("environments", "none", (SIZE,), 25, 4.0, "auto"))
+    engine = Engine(parts, ServingConfig("environments", "none", (SIZE,), MODES, 4.0, "auto"))
     pictures: list[bytes] = []
     for prompt, negative_prompt, num_images, guidance_scale, seed in REQUESTS:
         request = Invocation(

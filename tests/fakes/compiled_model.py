@@ -11,6 +11,7 @@ from typing import Any
 from inf2.compile import CompileJob, compile_model
 from inf2.parity import PROMPTS, STEPS
 from inf2.parts import PARTS
+from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from tests.fakes.serving import WEIGHTS
@@ -61,7 +62,7 @@ def config(**changes: Any) -> ServingConfig:
         "variant": "inf2",
         "artifact_key": KEY,
         "sizes": SIZES,
-        "default_steps": 2,
+        "modes": {"standard": Sampling(2), "fast": Sampling(2, "karras")},
         "default_guidance_scale": 4.0,
         "dtype": "auto",
         "neuron_sdk": SDK,

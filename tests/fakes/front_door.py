@@ -25,7 +25,8 @@ from front_door.variants import VariantRegistry
 from sd_contract.embeddings import Embeddings
 from sd_contract.invocation import STAGES, Invocation
 from sd_contract.limits import LAMBDA_BYTES
-from sd_contract.registration import Registration
+from sd_contract.registration import Mode, Registration
+from sd_contract.sampling import Sampling
 from sd_contract.seeds import SEEDS, seeds_of
 from sd_contract.signing import Passage, Signer
 from sd_contract.size import Size
@@ -75,12 +76,40 @@ REGISTRATION: dict[str, Any] = {
     "built": {"base_image_digest": "sha256:ba5e", "quality": {"pictures_db_min": 27.1}},
     "serve": ["real-time", "bulk"],
     "endpoint_config": "SdG5Stack-Config-1",
+    "modes": {
+        "standard": {
+            "steps": 25,
+            "sigmas": "karras",
+            "guidance_until": 1.0,
+            "deep_cache": 1,
+            "evaluations": 50,
+            "seconds_per_step": 0.1,
+        },
+        "fast": {
+            "steps": 10,
+            "sigmas": "karras",
+            "guidance_until": 0.8,
+            "deep_cache": 1,
+            "evaluations": 18,
+            "seconds_per_step": 0.09,
+        },
+    },
     "stopped": None,
 }
 
 
 def registration(name: str = "g5", **changes: Any) -> dict[str, Any]:
-    return {**REGISTRATION, "name": name, "endpoint_name": f"sd-{name}", **changes}
+    """With `modes` of its steps and of what each takes."""
+    made = {**REGISTRATION, "name": name, "endpoint_name": f"sd-{name}", **changes}
+    samplings = {
+        "standard": Sampling(made["default_steps"], "karras"),
+        "fast": Sampling(10, "karras", 0.8),
+    }
+    modes = {
+        name: Mode.of(sampling, made["seconds_per_step"]).document()
+        for name, sampling in samplings.items()
+    }
+    return {**made, "modes": modes} | changes
 
 
 def variant(name: str = "g5", **changes: Any) -> Registration:

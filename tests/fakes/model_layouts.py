@@ -82,6 +82,20 @@ def with_scheduler(folder: Path, **config: object) -> Path:
     return folder
 
 
+def scheduler_of_diffusers(folder: Path = WEIGHTS) -> Any:
+    """What steps there as linspace does here."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler.from_config(
+        json.loads((folder / SCHEDULER_CONFIG).read_bytes()),
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        lower_order_final=True,
+        final_sigmas_type="sigma_min",
+        timestep_spacing="linspace",
+    )
+
+
 LAYOUTS: dict[str, Callable[[Path], None]] = {
     "newest": saved_by_diffusers,
     "fp16": lambda folder: saved_by_diffusers(folder, variant="fp16"),

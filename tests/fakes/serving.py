@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import shutil
 import time
@@ -17,9 +18,11 @@ from PIL import Image
 
 from sd_contract import manifest
 from sd_contract.invocation import Invocation
+from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.logs import print_event
+from sd_serving.sampler import Sampler
 
 ASSETS = Path(__file__).parents[2] / "model_assets"
 WEIGHTS = ASSETS / "tiny" / "weights"
@@ -27,7 +30,9 @@ WEIGHTS = ASSETS / "tiny" / "weights"
 ENV = {
     "SD_VARIANT": "fake",
     "SD_SIZES": "64x64,64x128",
-    "SD_DEFAULT_STEPS": "5",
+    "SD_MODES": json.dumps(
+        {"standard": {"steps": 5}, "fast": {"steps": 4, "sigmas": "karras", "guidance_until": 0.5}}
+    ),
     "SD_DEFAULT_GUIDANCE": "7.5",
     "SD_ARTIFACT_KEY": "key-of-the-weights",
 }
@@ -82,29 +87,19 @@ def mask_file(width: int = 64, height: int = 64, box: tuple[int, ...] | None = N
     return out.getvalue()
 
 
-class EulerDouble:
-    """The scheduler's interface with the simplest update there is."""
+class EulerDouble(Sampler):
+    """The simplest update there is."""
 
-    init_noise_sigma = 2.0
+    def __init__(self, sampling: Sampling) -> None:
+        self.timesteps = torch.linspace(999, 0, sampling.steps).round().int().tolist()
 
-    def set_timesteps(self, steps: int) -> None:
-        self.timesteps = torch.linspace(999, 0, steps).round().to(torch.int64)
+    def noisy(self, latents: torch.Tensor, noise: torch.Tensor, step: int) -> torch.Tensor:
+        share = self.timesteps[step] / 1000
+        return latents * (1 - share) + noise * share
 
-    def scale_model_input(self, sample: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        assert t.dtype == torch.int64
-        return sample
-
-    def add_noise(
-        self, sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-    ) -> torch.Tensor:
-        share = timesteps.view(-1, 1, 1, 1) / 1000
-        return sample * (1 - share) + noise * share
-
-    def step(
-        self, noise: torch.Tensor, _: torch.Tensor, sample: torch.Tensor, *, return_dict: bool
-    ) -> tuple[torch.Tensor]:
-        assert not return_dict
-        return (sample - noise / len(self.timesteps),)
+    def step(self, predicted: torch.Tensor, step: int, latents: torch.Tensor) -> torch.Tensor:
+        del step
+        return latents - predicted / len(self.timesteps)
 
 
 @dataclass
@@ -119,6 +114,7 @@ class FakeParts:
     encode_calls: list[list[str]] = field(default_factory=list)
     encode_pictures_calls: list[torch.Tensor] = field(default_factory=list)
     decode_calls: list[torch.Tensor] = field(default_factory=list)
+    samplings: list[Sampling] = field(default_factory=list)
 
     latent_channels = 4
     vae_scale = 8
@@ -152,8 +148,9 @@ class FakeParts:
         self.decode_calls.append(latents)
         return latents[:, :3].repeat_interleave(8, 2).repeat_interleave(8, 3).tanh()
 
-    def make_scheduler(self) -> EulerDouble:
-        return EulerDouble()
+    def make_sampler(self, sampling: Sampling) -> EulerDouble:
+        self.samplings.append(sampling)
+        return EulerDouble(sampling)
 
     def describe(self) -> dict[str, Any]:
         return {"double": True}

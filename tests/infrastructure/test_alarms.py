@@ -159,7 +159,11 @@ def test_slow_is_by_the_variant_s_own_time(aws: Synthesized, variant: str, tmp_p
     settings = aws.settings.variant(variant)
     latency = {"MetricName": "ModelLatency", "ExtendedStatistic": "p90"}
     alarm = aws.only(STACKS[variant], ALARM, latency)["Properties"]
-    usual_s = settings.seconds_per_step * settings.steps * settings.scaling.target_concurrency
+    usual_s = (
+        settings.seconds_per_step
+        * settings.modes.standard.steps
+        * settings.scaling.target_concurrency
+    )
     assert alarm["Threshold"] == pytest.approx(1.5 * usual_s * 1e6)
     assert (alarm["ExtendedStatistic"], "Statistic" in alarm) == ("p90", False)
     if variant == "g5":

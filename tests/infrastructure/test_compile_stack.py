@@ -267,7 +267,7 @@ INF2 = "sd.variants.inf2."
         ({"compile.parity_db": 33}, set(), True),
         ({"sizes": "512x512,768x768"}, set(), True),
         # What doesn't touch the artifact.
-        ({"steps": 30, "guidance_scale": 9}, set(), False),
+        ({"modes.standard.steps": 30, "guidance_scale": 9}, set(), False),
         ({"instance_type": "ml.inf2.8xlarge", "scaling.max_instances": 2}, set(), False),
         ({"compile.spot": "true", "compile.timeout_min": 300}, set(), False),
         ({"compile.instance_type": "ml.trn1.32xlarge"}, set(), False),

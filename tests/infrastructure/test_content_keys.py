@@ -140,7 +140,7 @@ def keys_of(app: Synthesized) -> dict[str, str]:
         # How it is asked for, not what it is.
         (
             {
-                "sd.variants.g5.steps": "30",
+                "sd.variants.g5.modes.standard.steps": "30",
                 "sd.variants.djl.guidance_scale": "8",
                 "sd.variants.g5.scaling.max_instances": "2",
             },

@@ -126,7 +126,7 @@ def test_the_container_understands_its_environment(
         config = ServingConfig.from_env(container(each, variant)["Environment"])
         assert config.variant == variant
         assert config.sizes[0] == settings.sizes[0]
-        assert config.default_steps == settings.steps
+        assert config.modes == settings.modes.samplings
         assert config.default_guidance_scale == settings.guidance_scale
         assert config.dtype == settings.dtype
 

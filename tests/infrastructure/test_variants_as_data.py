@@ -21,7 +21,12 @@ MORE: dict[str, dict[str, Any]] = {
     "models": {"mine": MINE},
     "variants": {
         "g6": {"kind": "diffusers", "model": "mine", "instance_type": "ml.g6.xlarge"},
-        "neo": {"kind": "neuron", "model": "mine", "steps": 4, "guidance_scale": 1},
+        "neo": {
+            "kind": "neuron",
+            "model": "mine",
+            "modes": {"standard": {"steps": 4}},
+            "guidance_scale": 1,
+        },
         "inf3": {
             "kind": "neuron",
             "model": "sd21-base",

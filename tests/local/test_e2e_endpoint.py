@@ -48,7 +48,7 @@ def test_an_endpoint_that_rolled_back_by_itself_is_not_registered_as_the_new_one
     before, served = registration(up), Served.of(up, "g5")
 
     with fault(up, "endpoint-rollback"), pytest.raises(UpFailed) as caught:
-        deploy(up, "SdG5Stack", "sd.variants.g5.steps=20")
+        deploy(up, "SdG5Stack", "sd.variants.g5.modes.standard.steps=20")
 
     reason = failure_reason(str(caught.value))
     assert "SageMaker has rolled the update back by itself" in reason
@@ -58,7 +58,7 @@ def test_an_endpoint_that_rolled_back_by_itself_is_not_registered_as_the_new_one
     assert model.default_steps == before["default_steps"] != 20
     assert describe(up.pictures(prompt=PROMPT, seed=3)[0]) == expected(PROMPT)
 
-    deploy(up, "SdG5Stack", "sd.variants.g5.steps=20")
+    deploy(up, "SdG5Stack", "sd.variants.g5.modes.standard.steps=20")
     after = registration(up)
     assert after["default_steps"] == 20
     assert after["built"] == {"base_image_digest": base_image_digest(up), "quality": None}

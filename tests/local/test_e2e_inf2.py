@@ -121,7 +121,7 @@ def test_a_second_deploy_and_another_default_compile_nothing(up: UpCloud) -> Non
     deploy(up, "SdInf2Stack")
     assert (builds(up), training_jobs(up), Served.of(up, "inf2")) == before
 
-    deploy(up, "SdInf2Stack", "sd.variants.inf2.steps=20")
+    deploy(up, "SdInf2Stack", "sd.variants.inf2.modes.standard.steps=20")
     assert (builds(up), training_jobs(up)) == before[:2]
     now = Served.of(up, "inf2")
     assert now.key == before[2].key

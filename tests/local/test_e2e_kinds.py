@@ -37,7 +37,7 @@ def more(up: UpCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         *model("turbo", with_scheduler(folder / "turbo", **TURBO)),
         *model("v768", with_scheduler(folder / "v768", **V_PREDICTION_768)),
         *("sd.variants.g6.kind=diffusers", "sd.variants.g6.model=turbo"),
-        *("sd.variants.g6.instance_type=ml.g6.xlarge", "sd.variants.g6.steps=2"),
+        *("sd.variants.g6.instance_type=ml.g6.xlarge", "sd.variants.g6.modes.standard.steps=2"),
         *("sd.variants.g6.guidance_scale=1", "sd.variants.neo.kind=neuron"),
         "sd.variants.neo.model=v768",
     )

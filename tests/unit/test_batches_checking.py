@@ -75,7 +75,7 @@ def checked(world: World, *lines: str, endpoint: str = URL, **more: Any) -> dict
         (line(body={"prompt": "fox", "n": 101}), "n", "out_of_range"),
         (line(body={"prompt": "fox", "size": "8x8"}), "size", "size_not_served"),
         (line(body={"prompt": "fox", "model": "sdxl"}), "model", "model_not_found"),
-        (line(body={"prompt": "fox", "quality": "hd"}), "quality", "unsupported"),
+        (line(body={"prompt": "fox", "quality": "hd"}), "quality", "out_of_range"),
         # An output file's pictures are links.
         (
             line(body={"prompt": "x", "response_format": "b64_json"}),

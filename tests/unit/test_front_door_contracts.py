@@ -72,7 +72,9 @@ def test_the_container_takes_what_is_sent(profile: str, name: str) -> None:
     app = settings(profile)
     told = ServingConfig.from_env(serving_environment(app.variant(name), "9f2c"))
     variant = registered(profile, name)
-    assert (variant.sizes, variant.default_steps) == (told.sizes, told.default_steps)
+    assert variant.sizes == told.sizes
+    assert {k: mode.sampling for k, mode in variant.served_modes.items()} == told.modes
+    assert variant.default_steps == told.modes["standard"].steps
     body = {
         "prompt": "a red fox",
         "negative_prompt": "blurry",

@@ -26,7 +26,8 @@ GONE = "2026-11-22/c6af9ac6-7b61-11e6-9a41-93e8deadbeef/7.png"
 FORM = "multipart/form-data; boundary=b"
 MISTAKES: list[tuple[dict[str, Any], int, str | None, str]] = [
     (post({**PICTURE, "steps": 30}), 400, "steps", "unknown_field"),
-    (post({**PICTURE, "quality": "hd"}), 400, "quality", "unsupported"),
+    (post({**PICTURE, "background": "transparent"}), 400, "background", "unsupported"),
+    (post({**PICTURE, "quality": "hd"}), 400, "quality", "out_of_range"),
     (post({}), 400, "prompt", "missing_field"),
     (post({**PICTURE, "n": "2"}), 400, "n", "invalid_type"),
     (post({**PICTURE, "n": 5}), 400, "n", "out_of_range"),

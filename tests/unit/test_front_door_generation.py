@@ -37,6 +37,7 @@ LOWEST: dict[str, Any] = {
     "response_format": "url",
     "output_format": "png",
     "output_compression": 0,
+    "quality": "auto",
     "negative_prompt": "",
     "num_inference_steps": 1,
     "guidance_scale": 1,
@@ -53,6 +54,7 @@ HIGHEST: dict[str, Any] = {
     "response_format": "b64_json",
     "output_format": "webp",
     "output_compression": 100,
+    "quality": "fast",
     "negative_prompt": "x" * 1000,
     "num_inference_steps": 100,
     "guidance_scale": 20,
@@ -89,6 +91,7 @@ def test_the_ends_of_each_range_belong_to_it(body: dict[str, Any]) -> None:
         ("guidance_scale", 10**400, "guidance_scale: must be a number from 1.0 to 20.0"),
         ("seed", -1, "seed: must be an integer from 0 to 4294967295, not -1"),
         ("seed", 2**32, "seed: must be an integer from 0 to 4294967295"),
+        ("quality", "hd", "quality: must be one of auto, standard, fast, not 'hd'"),
         ("response_format", "png", "response_format: must be one of url, b64_json, not 'png'"),
     ],
 )
@@ -170,7 +173,6 @@ def test_openai_s_fields_are_taken_where_they_ask_for_what_is_done(
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("quality", "hd", "must be auto or standard, not 'hd'. There is one; num_inference_steps"),
         ("background", "transparent", "must be auto or opaque, not 'transparent'. Pictures are"),
         ("moderation", ["low"], "must be auto or low, not a list. Prompts and pictures"),
         ("stream", True, "must be false, not true. Pictures come whole"),
@@ -202,7 +204,7 @@ def test_an_unknown_field_is_named(field: str) -> None:
 
 
 def test_a_long_unknown_field_is_cut() -> None:
-    assert len(str(refused(**{"x" * 10_000: 1}))) < 250
+    assert len(str(refused(**{"x" * 10_000: 1}))) < 300
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -279,3 +281,28 @@ def test_auto_is_the_variant_s_own_size() -> None:
 def test_a_variant_s_limits_are_reported_at_once() -> None:
     with pytest.raises(InvalidRequest, match=r"^n: .*; size: "):
         complete(parse(n=4, size="1x1"), variant(max_images=1), draw)
+
+
+@pytest.mark.parametrize(
+    ("asked", "quality", "steps"),
+    [
+        ({}, "standard", 25),
+        ({"quality": "auto"}, "standard", 25),
+        ({"quality": "standard"}, "standard", 25),
+        ({"quality": "fast"}, "fast", 10),
+        ({"quality": "fast", "num_inference_steps": 30}, "fast", 30),
+    ],
+)
+def test_a_mode_brings_its_steps_and_the_caller_s_come_first(
+    asked: dict[str, Any], quality: str, steps: int
+) -> None:
+    invocation = complete(parse(**asked), variant(), lambda: 7).invocation
+    assert (invocation.quality, invocation.num_inference_steps) == (quality, steps)
+
+
+def test_a_variant_older_than_modes_has_one() -> None:
+    older = variant(modes=None)
+    assert complete(parse(), older, lambda: 7).invocation.num_inference_steps == 25
+    with pytest.raises(InvalidRequest, match="'g5' serves standard, not 'fast'") as caught:
+        complete(parse(quality="fast"), older, lambda: 7)
+    assert (caught.value.param, caught.value.code) == ("quality", "quality_not_served")

@@ -56,6 +56,7 @@ def test_the_log_line() -> None:
             "model": "g5",
             "n": 2,
             "size": "512x512",
+            "quality": "standard",
             "steps": 25,
             "guidance_scale": 7.5,
             "seed": 7,

@@ -178,3 +178,18 @@ def test_a_refused_request_or_a_failed_one_teaches_nothing() -> None:
     world.runtime.fails = RuntimeError("out of memory")
     world.generate(prompt="x")
     assert world.front_door.picture_times.of(REQUEST) == before
+
+
+def test_a_mode_has_its_own_time_and_is_learnt_apart() -> None:
+    half = variant(
+        modes={
+            "standard": {"steps": 20, "seconds_per_step": START_S},
+            "fast": {"steps": 10, "guidance_until": 0.0, "seconds_per_step": START_S / 2},
+        }
+    )
+    standard, fast = (generation_request(half, quality=name) for name in ("standard", "fast"))
+    times = PictureTimes(FakeClock())
+    assert times.of(fast).step_s == times.of(standard).step_s / 2 == START_S / 2
+    times.learn(fast, answer(fast, START_S))
+    assert times.of(fast).step_s > START_S / 2
+    assert times.of(standard).step_s == START_S

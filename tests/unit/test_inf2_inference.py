@@ -147,7 +147,7 @@ def parts_with(unet: Callable[..., torch.Tensor]) -> CompiledParts:
         tokenizer=None,  # type: ignore[arg-type]
         text_encoder=unused,
         graphs={Size(8, 8): SizedGraphs(unet, unused, unused, unused)},
-        make_scheduler=None,  # type: ignore[arg-type]
+        noise_schedule=None,  # type: ignore[arg-type]
         latent_channels=4,
         vae_scale=8,
         scaling_factor=1.0,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sd_contract.environment import ConfigError, ServingEnvironment
+from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from tests.fakes.serving import ENV, config
@@ -30,7 +31,7 @@ def test_reads_every_variable() -> None:
         variant="fake",
         artifact_key="key-of-the-weights",
         sizes=(Size(64, 64), Size(64, 128)),
-        default_steps=5,
+        modes={"standard": Sampling(5), "fast": Sampling(4, "karras", 0.5)},
         default_guidance_scale=7.5,
         dtype="bfloat16",
         loader="g5.inference:load",
@@ -44,7 +45,14 @@ def test_reads_every_variable() -> None:
 
 def test_a_container_reads_what_a_deploy_writes() -> None:
     told = ServingEnvironment(
-        "inf2", "k", (Size(512, 768), Size(64, 64)), 5, 7.5, "bfloat16", "2.26.0", "neuronx"
+        "inf2",
+        "k",
+        (Size(512, 768), Size(64, 64)),
+        {"standard": Sampling(5), "fast": Sampling(4, "ays", 0.8, 2)},
+        7.5,
+        "bfloat16",
+        "2.26.0",
+        "neuronx",
     )
     assert ServingConfig.from_env(told.to_env()) == ServingConfig(**vars(told))
 
@@ -62,10 +70,11 @@ def test_an_empty_environment_lists_every_required_variable() -> None:
 
 
 def test_several_mistakes_come_in_one_error_with_values_and_ranges() -> None:
-    found = problems(SD_DEFAULT_STEPS="0", SD_DTYPE="float8", SD_SIZES="512")
+    found = problems(SD_MODES='{"standard":{"steps":0}}', SD_DTYPE="float8", SD_SIZES="512")
     assert found == (
         "SD_SIZES='512': sizes like \"512x512,768x768\", each once",
-        "SD_DEFAULT_STEPS='0': an integer from 1 to 100",
+        'SD_MODES=\'{"standard":{"steps":0}}\': a JSON object of standard and fast, the first '
+        "required, each with steps, sigmas, guidance_until and deep_cache in their ranges",
         "SD_DTYPE='float8': one of auto, float16, bfloat16, float32",
     )
 
@@ -80,12 +89,14 @@ def test_several_mistakes_come_in_one_error_with_values_and_ranges() -> None:
         ("SD_SIZES", "99999999999x8"),
         ("SD_DEFAULT_GUIDANCE", "nan"),
         ("SD_DEFAULT_GUIDANCE", "0.5"),
-        ("SD_DEFAULT_STEPS", "-1"),
-        ("SD_DEFAULT_STEPS", "many"),
-        ("SD_DEFAULT_STEPS", "٣"),
+        ("SD_MODES", "5"),
+        ("SD_MODES", '{"standard":'),
+        ("SD_MODES", '{"fast":{"steps":5}}'),
+        ("SD_MODES", '{"standard":{"steps":5},"best":{"steps":50}}'),
+        ("SD_MODES", '{"standard":5}'),
         ("SD_COMPILE_BACKEND", "onnx"),
         ("SAGEMAKER_BIND_TO_PORT", "65536"),
-        ("SD_DEFAULT_STEPS", "101"),
+        ("SD_MODES", '{"standard":{"steps":101}}'),
         ("SD_DEFAULT_GUIDANCE", "21"),
         ("SD_VARIANT", "  "),
     ],

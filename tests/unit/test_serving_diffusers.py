@@ -12,11 +12,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sd_contract.invocation import Invocation
+from sd_contract.model_layout import SCHEDULER_CONFIG
 from sd_contract.model_layout import WEIGHTS as LAID_OUT
+from sd_contract.sampling import Sampling
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
-from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, pipeline_of, with_scheduler
+from sd_serving.sampler import NoiseSchedule
+from tests.fakes.model_layouts import (
+    TURBO,
+    V_PREDICTION_768,
+    pipeline_of,
+    scheduler_of_diffusers,
+    with_scheduler,
+)
 from tests.fakes.serving import WEIGHTS, config, pixels, request
 
 CPU = torch.device("cpu")
@@ -41,8 +50,8 @@ def pipeline(parts: DiffusersParts) -> Any:
     return quiet_pipeline(parts)
 
 
-def quiet_pipeline(parts: DiffusersParts) -> Any:
-    made = pipeline_of(parts, parts.make_scheduler())
+def quiet_pipeline(parts: DiffusersParts, folder: Path = WEIGHTS) -> Any:
+    made = pipeline_of(parts, scheduler_of_diffusers(folder))
     made.set_progress_bar_config(disable=True)
     return made
 
@@ -75,9 +84,10 @@ def test_draws_by_the_noise_schedule_of_other_models(
     tmp_path: Path, scheduler: dict[str, object], asked: Invocation
 ) -> None:
     """Of SD 2.1 at 768 pixels, and of few steps without guidance."""
-    parts = load(with_scheduler(tmp_path / "model", **scheduler))
+    folder = with_scheduler(tmp_path / "model", **scheduler)
+    parts = load(folder)
     engine = Engine(parts, config())
-    assert_alike(engine, quiet_pipeline(parts), asked)
+    assert_alike(engine, quiet_pipeline(parts, folder), asked)
     (again,) = Engine(load(tmp_path / "model"), config()).generate([asked])
     assert again.images == engine.generate([asked])[0].images
 
@@ -148,14 +158,10 @@ def test_counts_tokens_of_the_whole_prompt_and_cuts_only_what_it_feeds(
 def test_the_scheduler_is_dpm_solver_on_the_models_own_noise_schedule(
     parts: DiffusersParts,
 ) -> None:
-    scheduler = parts.make_scheduler()
-    assert type(scheduler).__name__ == "DPMSolverMultistepScheduler"
-    assert scheduler.config.beta_schedule == "scaled_linear"
-    assert scheduler.config.algorithm_type == "dpmsolver++"
-    assert scheduler.config.solver_order == 2
-    scheduler.set_timesteps(25)
-    assert scheduler.timesteps[:3].tolist() == [999, 959, 919]
-    assert parts.make_scheduler() is not scheduler
+    assert parts.noise_schedule == NoiseSchedule.read(WEIGHTS / SCHEDULER_CONFIG)
+    sampler = parts.make_sampler(Sampling(25))
+    assert sampler.timesteps[:3] == [999, 959, 919]
+    assert parts.make_sampler(Sampling(25)) is not sampler
 
 
 @pytest.mark.parametrize("weights", [LAID_OUT["text_encoder"], LAID_OUT["unet"]])

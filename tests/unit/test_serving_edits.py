@@ -13,6 +13,7 @@ from sd_contract.invocation import Edit, Invocation, Refused
 from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
 from sd_serving.edits import pixel_tensor, prepare
 from sd_serving.engine import Engine, batch_key
+from tests.fakes.model_layouts import scheduler_of_diffusers
 from tests.fakes.recolouring import recoloured
 from tests.fakes.serving import WEIGHTS, FakeParts, config, mask_file, picture_file, pixels, request
 
@@ -71,7 +72,7 @@ def pipeline(name: str) -> Any:
         text_encoder=parts().text_encoder,
         tokenizer=parts().tokenizer._tokenizer,
         unet=parts().unet,
-        scheduler=parts().make_scheduler(),
+        scheduler=scheduler_of_diffusers(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -9,9 +9,12 @@ import torch
 from PIL import Image
 
 from sd_contract.invocation import STAGES
+from sd_contract.sampling import Sampling
+from sd_contract.size import Size
+from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
 from sd_serving.errors import EngineError, OutOfMemory
-from tests.fakes.serving import EulerDouble, FakeParts, config, failing, pixels, request
+from tests.fakes.serving import FakeParts, config, failing, pixels, request
 
 
 def engine(parts: FakeParts) -> Engine:
@@ -108,7 +111,7 @@ def test_noise_is_the_cpu_generators_in_float32() -> None:
     parts = FakeParts()
     engine(parts).generate([request(seed=123)])
     expected = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(123))
-    assert torch.equal(parts.denoise_calls[0][0][:1], expected * EulerDouble.init_noise_sigma)
+    assert torch.equal(parts.denoise_calls[0][0][:1], expected)
 
 
 def test_latents_are_decoded_unscaled() -> None:
@@ -131,8 +134,12 @@ def test_pixels_are_rounded_and_cut_to_their_range() -> None:
 
 
 def test_a_batch_must_be_of_one_kind() -> None:
-    for batch in ([], [request(), request(num_inference_steps=4)]):
-        with pytest.raises(ValueError, match="one size, steps, guidance and strength"):
+    for batch in (
+        [],
+        [request(), request(num_inference_steps=4)],
+        [request(), request(quality="fast")],
+    ):
+        with pytest.raises(ValueError, match="one size, steps, guidance, strength and quality"):
             engine(FakeParts()).generate(batch)
 
 
@@ -186,6 +193,29 @@ def test_describes_the_answer() -> None:
     assert about["variant"] == "fake"
     assert about["steps"] == 3
     assert about["artifact_key"] == "key-of-the-weights"
-    assert about["scheduler"] == "EulerDouble"
+    assert about["scheduler"] == "DPM-Solver++ 2M"
+    assert (about["quality"], about["sigmas"]) == ("standard", "linspace")
     assert about["torch"] == torch.__version__
     assert about["double"] is True
+
+
+def test_a_mode_says_how_it_is_drawn_and_the_request_in_how_many_steps() -> None:
+    parts = FakeParts()
+    (answer,) = engine(parts).generate([request(quality="fast", num_inference_steps=6)])
+    assert parts.samplings == [Sampling(6, "karras", 0.5)]
+    # Guidance for half of the steps: its rows are there, and then they aren't.
+    assert [len(latents) for latents, _, _ in parts.denoise_calls] == [2, 2, 2, 1, 1, 1]
+    assert (answer.engine["quality"], answer.engine["sigmas"]) == ("fast", "karras")
+
+
+def test_without_the_unconditional_half_the_prompt_alone_counts() -> None:
+    parts = FakeParts()
+    engine(parts).generate([request(quality="fast", num_inference_steps=2, prompt="a fox")])
+    guided, last = (embeds for _, _, embeds in parts.denoise_calls)
+    assert torch.equal(last, guided[1:])
+
+
+def test_a_mode_that_is_not_served_is_no_other() -> None:
+    served = ServingConfig("x", "k", (Size(64, 64),), {"standard": Sampling(3)}, 4.0, "auto")
+    with pytest.raises(EngineError, match="quality 'fast' is not served"):
+        Engine(FakeParts(), served).generate([request(quality="fast")])

@@ -62,7 +62,12 @@ def test_a_parser_of_others_reads_how_it_was_drawn(output_format: str) -> None:
     assert sampler.parameters == {"steps": "25", "cfg_scale": "4", "seed": "4294967295"}
     assert [prompt.value for prompt in sampler.prompts] == [asked.prompt]
     assert [prompt.value for prompt in sampler.negative_prompts] == [asked.negative_prompt]
-    assert info.metadata == {"Size": "64x64", "Version": VERSION, "RNG": "CPU"}
+    assert info.metadata == {
+        "Size": "64x64",
+        "Quality": "standard",
+        "Version": VERSION,
+        "RNG": "CPU",
+    }
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
@@ -100,9 +105,20 @@ def test_the_grammar_of_the_web_ui() -> None:
         "a fox\n"
         "Negative prompt: dark\n"
         "Steps: 3, Sampler: DPM++ 2M, CFG scale: 7.5, Seed: 8, Size: 64x64, "
-        'Model: "a, b: c", Denoising strength: 0.75, Version: diffusers 0.33.1, RNG: CPU'
+        'Model: "a, b: c", Denoising strength: 0.75, Quality: standard, '
+        "Version: diffusers 0.33.1, RNG: CPU"
     )
     assert "Model" not in parameters(asked, 8, "", VERSION)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "said"),
+    [("karras", "Karras"), ("ays", "Align Your Steps")],
+)
+def test_the_mode_and_its_noise_levels_are_said(sigmas: str, said: str) -> None:
+    text = parameters(request(quality="fast"), 8, "", VERSION, sigmas)
+    assert f"Sampler: DPM++ 2M, Schedule type: {said}, CFG" in text
+    assert "Quality: fast" in text
 
 
 @pytest.mark.parametrize("prompt", ["a fox", "a f\u00f6x", "a 🦊"])

@@ -113,10 +113,10 @@ def test_a_model_that_cannot_load_ends_with_its_reason_and_status_1(model: Path)
 
 
 def test_wrong_settings_end_with_all_of_them() -> None:
-    (line,) = last_words(SD_SIZES="big", SD_DEFAULT_STEPS="0")
+    (line,) = last_words(SD_SIZES="big", SD_MODES="{}")
     assert line.startswith("FATAL: ")
     assert "SD_SIZES='big'" in line
-    assert "SD_DEFAULT_STEPS='0'" in line
+    assert "SD_MODES='{}'" in line
 
 
 def test_a_port_in_use_is_said_so() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from stacks.catalogue.images import BaseImage
 from stacks.settings import ROOT, Settings, SettingsError, VariantSettings, load
@@ -93,7 +94,8 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
         "inf2": "ml.inf2.xlarge",
     }
     assert {v.sizes for v in defaults.variants} == {(Size(512, 512),)}
-    assert {v.steps for v in defaults.variants} == {25}
+    assert {v.modes.samplings["standard"] for v in defaults.variants} == {Sampling(20, "karras")}
+    assert {v.modes.samplings["fast"] for v in defaults.variants} == {Sampling(12, "karras")}
     assert defaults.region == "us-east-1"
     assert usd_per_hour(defaults, "g5") == 1.4084
     assert usd_per_hour(defaults, "inf2") == 0.99
@@ -124,12 +126,12 @@ def test_the_local_profile_differs_in_the_model_and_what_it_needs(defaults: Sett
 
 
 def test_the_command_line_beats_the_profile_which_beats_the_defaults(defaults: Settings) -> None:
-    own = {"variants.g5.guidance_scale": "5.5", "variants.g5.steps": "30"}
+    own = {"variants.g5.guidance_scale": "5.5", "variants.g5.modes.standard.steps": "30"}
     changed = load(context(own, profile="local"))
     g5, other = changed.variant("g5"), changed.variant("djl")
     assert defaults.variant("g5").guidance_scale == 7.5
-    assert (other.guidance_scale, other.steps) == (4.0, 25)
-    assert (g5.guidance_scale, g5.steps) == (5.5, 30)
+    assert (other.guidance_scale, other.modes.standard.steps) == (4.0, 15)
+    assert (g5.guidance_scale, g5.modes.standard.steps) == (5.5, 30)
     assert sizes(g5) == ["64x64"]  # what isn't named stays
 
 
@@ -181,7 +183,7 @@ def test_without_batches_a_variant_has_its_real_time_endpoint_alone() -> None:
 
 def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
     wrong = {
-        "variants.g5.steps": "101",
+        "variants.g5.modes.standard.steps": "101",
         "variants.g5.instance_type": "ml.p3.2xlarge",
         "variants.inf2.guidance_scale": "high",
         "api.url_ttl_s": 0,
@@ -191,8 +193,8 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
     }
     found = mistakes(context(wrong, profile="laptop"))
     assert found.keys() == {"profile", *(f"sd.{name}" for name in wrong)}
-    steps = 'sd.variants.g5.steps: "101"; allowed: an integer from 1 to 100'
-    assert found["sd.variants.g5.steps"] == steps
+    name = "sd.variants.g5.modes.standard.steps"
+    assert found[name] == f'{name}: "101"; allowed: an integer from 1 to 100'
     assert "ml.g5.xlarge" in found["sd.variants.g5.instance_type"]
     assert found["profile"].endswith("allowed: local")
 
@@ -255,7 +257,11 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("variants.g5", "diffusers"),
         ("variants.g5.kind", "pytorch"),
         ("variants.g5.model", "sdxl"),
-        ("kinds.diffusers.steps", 0),
+        ("kinds.diffusers.modes.standard.steps", 0),
+        ("kinds.diffusers.modes.fast.sigmas", "cosine"),
+        ("kinds.diffusers.modes.fast.guidance_until", 1.1),
+        ("kinds.diffusers.modes.fast.deep_cache", 0),
+        ("kinds.diffusers.modes.best", {}),
         ("models.sd21-base.source", "disk"),
         ("models.sd21-base.hub_url", "huggingface.co"),
         ("api.log_days", 31),
@@ -270,7 +276,7 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("variants.g5.serve", "real-time,async", {"batch.enabled": "false"}),
         ("variants.djl.sizes", "768x512"),
         ("variants.djl.startup_timeout_s", 1199),
-        ("variants.djl.max_batch_size", 8, {"variants.djl.steps": 100}),
+        ("variants.djl.max_batch_size", 8, {"variants.djl.modes.standard.steps": 100}),
         ("variants.djl.job_queue_size", 8),
         ("variants.djl.dtype", "float32"),
         ("variants.djl.max_unet_rows", 15),
@@ -301,7 +307,7 @@ def test_more_sizes_than_a_container_s_environment_takes_are_refused() -> None:
 
 
 def test_a_setting_that_is_missing_is_named() -> None:
-    assert "missing" in without("kinds", "diffusers", "steps")
+    assert "missing" in without("kinds", "diffusers", "dtype")
     assert "missing" in without("variants", "g5", "model")
     assert "missing" in without("models", "sd21-base", "revision")
     assert "missing" in mistakes({"sd": {}})["sd.models"]
@@ -455,8 +461,12 @@ def test_a_cuda_newer_than_the_host_s_is_refused_with_the_hosts_that_have_it() -
 
 def test_defaults_that_the_gateway_would_cut_off_are_refused() -> None:
     slow = {"variants.g5.seconds_per_step": 0.5}
-    assert "at most 58" in said("variants.g5.steps", 60, slow)
-    loaded({"variants.g5.steps": 58, **slow})
+    for mode in ("standard", "fast"):
+        assert "at most 58" in said(f"variants.g5.modes.{mode}.steps", 60, slow)
+        loaded({f"variants.g5.modes.{mode}.steps": 58, **slow})
+    half = {"variants.g5.modes.fast.guidance_until": 0.5, **slow}
+    loaded({"variants.g5.modes.fast.steps": 76, **half})
+    assert "at most 77" in said("variants.g5.modes.fast.steps", 78, half)
 
 
 def test_a_base_image_may_be_pinned_by_its_digest() -> None:
@@ -473,13 +483,13 @@ def test_a_base_image_may_be_pinned_by_its_digest() -> None:
     ("key", "meant"),
     [
         # Without "sd.", or written otherwise.
-        ("g5.steps", "sd.variants.g5.steps"),
-        ("G5.Steps", "sd.variants.g5.steps"),
-        ("sd_g5_steps", "sd.variants.g5.steps"),
+        ("g5.steps", "sd.variants.g5.modes.standard.steps"),
+        ("G5.Steps", "sd.variants.g5.modes.standard.steps"),
+        ("sd_g5_steps", "sd.variants.g5.modes.standard.steps"),
         ("sd-g5-instance-type", "sd.variants.g5.instance_type"),
-        ("g5.stepps", "sd.variants.g5.steps"),
+        ("g5.stepps", "sd.variants.g5.modes.standard.steps"),
         ("SD.g5.instance_typ", "sd.variants.g5.instance_type"),
-        ("steps", "sd.kinds.diffusers.steps | sd.kinds.djl.steps | sd.kinds.neuron.steps | …"),
+        ("dtype", "sd.kinds.diffusers.dtype | sd.kinds.djl.dtype | sd.kinds.neuron.dtype | …"),
         ("region", "sd.region"),
         ("Variants", "sd.variants"),
         ("parity-db", "sd.kinds.neuron.compile.parity_db"),
@@ -488,7 +498,7 @@ def test_a_base_image_may_be_pinned_by_its_digest() -> None:
         ("SD", "sd"),
         ("Profile", "profile"),
         # Of the time before variants and models had names.
-        ("sd.g5.steps", "sd.variants.g5.steps"),
+        ("sd.g5.steps", "sd.variants.g5.modes.standard.steps"),
         ("sd.model.id", "sd.models.sd21-base.id"),
         ("sd.compile.spot", "sd.kinds.neuron.compile.spot | sd.variants.inf2.compile.spot"),
         ("sd.compile.sdk", "sd.kinds.neuron.base_image"),
@@ -617,10 +627,13 @@ G6 = {"variants.g6.kind": "diffusers", "variants.g6.model": "mine",
 
 
 def test_a_variant_is_its_kind_s_defaults_under_its_own_entries() -> None:
-    changes = {"variants.g6.instance_type": "ml.g6.xlarge", "kinds.diffusers.steps": "30"}
+    changes = {
+        "variants.g6.instance_type": "ml.g6.xlarge",
+        "kinds.diffusers.modes.standard.steps": "30",
+    }
     settings = loaded({**G6, **changes})
     g5, g6 = settings.variant("g5"), settings.variant("g6")
-    assert (g5.steps, g6.steps) == (30, 30)
+    assert (g5.modes.standard.steps, g6.modes.standard.steps) == (30, 30)
     assert (g5.instance_type, g6.instance_type) == ("ml.g5.xlarge", "ml.g6.xlarge")
     assert (g5.endpoint_name, g6.endpoint_name) == ("sd-g5", "sd-g6")
     assert settings.models[g6.model].license == "mit"
@@ -630,10 +643,14 @@ def test_a_variant_is_its_kind_s_defaults_under_its_own_entries() -> None:
 
 
 def test_a_kind_s_mistake_is_told_once_and_a_variant_s_at_the_variant() -> None:
-    wrong = {"kinds.diffusers.steps": 0, "kinds.djl.stepps": 3, "variants.g6.sizes": "1x1"}
+    wrong = {
+        "kinds.diffusers.guidance_scale": 0,
+        "kinds.djl.dtyp": 3,
+        "variants.g6.sizes": "1x1",
+    }
     found = mistakes(context({**G6, **wrong}))
     assert list(found) == [f"sd.{name}" for name in wrong]
-    assert "did you mean sd.kinds.djl.steps?" in found["sd.kinds.djl.stepps"]
+    assert "did you mean sd.kinds.djl.dtype?" in found["sd.kinds.djl.dtyp"]
 
 
 @pytest.mark.parametrize("name", ["g-6", "G6", "6g", "api", "storage", "inf2compile", "g" * 17])
