@@ -1,5 +1,5 @@
 """`python -m benchmark`: run, report, study, limit, cost, bulk, prices, overhead,
-similar, quality, speed."""
+similar, quality, project, speed."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from benchmark.options import (
     Options,
     OverheadOptions,
     PricesOptions,
+    ProjectOptions,
     QualityOptions,
     ReportOptions,
     RunOptions,
@@ -65,6 +66,10 @@ def main(
                 from benchmark.quality.command import quality
 
                 said = quality(options)
+            case ProjectOptions():
+                from benchmark.quality.projection import project
+
+                said = project(options)
             case SpeedOptions():
                 from benchmark.speed.command import speed
 

@@ -234,6 +234,18 @@ class QualityOptions:
 
 
 @dataclass(frozen=True)
+class ProjectOptions:
+    """published seconds and dollars in other sampling settings"""
+
+    settings: Annotated[tuple[str, ...], option("as of quality", tuple_of(str))] = (
+        *("25-linspace", "20-karras", "15-karras"),
+        *("12-karras", "10-karras"),
+    )
+    region: Annotated[str, option("whose prices")] = "us-east-1"
+    quality: Annotated[Path, option("what `quality` wrote", Path)] = Path("docs/speed/quality.json")
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """ours against the plain way, by row: docs/speed.md"""
 
@@ -244,8 +256,8 @@ class SpeedOptions:
         Path | None, option("full-size, imported; default: random ones, made for the run", Path)
     ] = None
     side: Annotated[int, option("of a full-size picture on a CPU, pixels", count)] = 512
-    steps: Annotated[int, option("of it", count)] = 4
-    rounds: Annotated[int, option("of each side", count)] = 3
+    steps: Annotated[int, option("of it", count)] = 2
+    rounds: Annotated[int, option("of each side", count)] = 2
     page: Annotated[Path, option("written; its record beside it as .json", Path)] = SPEED
 
 
@@ -260,6 +272,7 @@ Options = (
     | OverheadOptions
     | SimilarOptions
     | QualityOptions
+    | ProjectOptions
     | SpeedOptions
 )
 COMMANDS: dict[str, type[Options]] = {
@@ -273,5 +286,6 @@ COMMANDS: dict[str, type[Options]] = {
     "overhead": OverheadOptions,
     "similar": SimilarOptions,
     "quality": QualityOptions,
+    "project": ProjectOptions,
     "speed": SpeedOptions,
 }

@@ -40,13 +40,14 @@ def quality_chart(measured: Sequence[Measured], advice: Advice) -> str:
             nearness.annotate(
                 f"{mode}: {name_of(one.sampling)}",
                 (one.share, one.db_median),
-                xytext=(6, -10),
+                xytext=(-6, 4),
                 textcoords="offset points",
+                ha="right",
                 fontsize=8,
             )
         for axis in axes:
-            axis.set_xlabel("UNet FLOPs, share of the study's")
-        nearness.legend(frameon=False, fontsize=8)
+            axis.set(xlabel="UNet FLOPs, share of the study's", xlim=(0, None))
+        nearness.legend(frameon=False, fontsize=8, loc="lower right")
 
     return as_svg("quality", 1 + len(scores), draw)
 

@@ -2,23 +2,22 @@
 picture of REFERENCE's steps."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from benchmark.quality.deep_cache import DeepCache
 from benchmark.quality.settings import REFERENCE
-from benchmark.quality.trial import LeveredUnet, Rows, levered
+from benchmark.quality.trial import CountedUnet, Rows
 from benchmark.quality.work import UnetWork, count_unet
 from benchmark.report.quality import Scorer
 from inf2.parity import psnr_db
 from sd_contract.invocation import Invocation
-from sd_contract.sampling import Sampling
+from sd_contract.sampling import STANDARD, Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import DiffusersParts
 from sd_serving.engine import Engine
-from sd_serving.sampler import NoiseSchedule
 
 Likeness = Callable[[bytes, bytes], float]
 """Of two PNGs."""
@@ -36,7 +35,6 @@ class Subject:
     `score` is by picture and prompt; `distance` (LPIPS) is to REFERENCE's."""
 
     parts: DiffusersParts
-    schedule: NoiseSchedule
     size: Size
     guidance_scale: float
     cases: Sequence[Case]
@@ -83,10 +81,11 @@ class Drawing:
     ) -> tuple[list[bytes], Rows]:
         """A PNG a case, and the rows of one picture. `done` is told of each batch's pictures."""
         subject = self._subject
-        parts = levered(subject.parts, subject.schedule, self._unet, sampling)
         steps, guidance = sampling.steps, subject.guidance_scale
-        config = ServingConfig("quality", "", (subject.size,), steps, guidance, "float32")
-        engine = Engine(parts, config)
+        unet = CountedUnet(self._unet, sampling)
+        modes = {STANDARD: sampling}
+        config = ServingConfig("quality", "", (subject.size,), modes, guidance, "auto")
+        engine = Engine(replace(subject.parts, unet=unet), config)
         pictures: list[bytes] = []
         for start in range(0, len(subject.cases), subject.batch):
             answers = engine.generate(
@@ -97,8 +96,7 @@ class Drawing:
             )
             pictures += [answer.images[0] for answer in answers]
             done(len(answers))
-        assert isinstance(parts.unet, LeveredUnet)
-        rows = parts.unet.rows
+        rows = unet.rows
         return pictures, Rows(rows.whole // len(pictures), rows.outermost // len(pictures))
 
     def work(self) -> UnetWork:

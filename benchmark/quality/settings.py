@@ -49,6 +49,6 @@ SETTINGS = tuple(
         *("25-linspace-guidance0.8", "25-linspace-guidance0.6"),
         *("15-karras-guidance0.8", "11-karras-guidance0.8"),
         *("25-linspace-cache2", "25-linspace-cache3", "25-linspace-cache5"),
-        *("15-karras-cache2", "14-karras-cache2", "12-karras-cache2"),
+        *("20-karras-cache2", "17-karras-cache2", "15-karras-cache2"),
     )
 )

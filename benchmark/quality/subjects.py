@@ -11,11 +11,9 @@ from benchmark.options import QualityOptions
 from benchmark.prompts import load_prompts
 from benchmark.quality.measure import Case, Likeness, Subject
 from benchmark.report.quality import clip_scorer, drawn_right
-from sd_contract.model_layout import SCHEDULER_CONFIG
 from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts, choose_dtype, load_diffusers
 from sd_serving.model_unusable import ModelUnusable
-from sd_serving.sampler import NoiseSchedule
 
 SMALL_BATCH = 20
 REAL_GUIDANCE = 7.5
@@ -44,7 +42,7 @@ def _small(options: QualityOptions) -> Subject:
 
     texts = held_out_prompts(options.prompts)
     return Subject(
-        **_loaded(WEIGHTS, "float32", "cpu"),
+        parts=_loaded(WEIGHTS, "float32", "cpu"),
         size=SIZE,
         guidance_scale=options.guidance or GUIDANCE_SCALE,
         cases=[Case(text, seed) for seed, (text, _) in enumerate(texts)],
@@ -58,7 +56,7 @@ def _real(options: QualityOptions, folder: Path) -> Subject:
 
     prompts = load_prompts(options.prompt_set).prompts[: options.prompts]
     return Subject(
-        **_loaded(folder, "auto", "cuda" if torch.cuda.is_available() else "cpu"),
+        parts=_loaded(folder, "auto", "cuda" if torch.cuda.is_available() else "cpu"),
         size=Size(*(options.size or REAL_SIZE)),
         guidance_scale=options.guidance or REAL_GUIDANCE,
         cases=[Case(prompt.text, prompt.seed) for prompt in prompts],
@@ -68,19 +66,18 @@ def _real(options: QualityOptions, folder: Path) -> Subject:
     )
 
 
-def _loaded(folder: Path, dtype: str, device_name: str) -> dict[str, Any]:
+def _loaded(folder: Path, dtype: str, device_name: str) -> DiffusersParts:
     import torch
 
     device = torch.device(device_name)
     try:
-        parts: DiffusersParts = load_diffusers(
+        return load_diffusers(
             folder,
             dtype=choose_dtype(dtype, device),
             device=device,
             max_pictures_per_pass=None,
             channels_last=device.type == "cuda",
         )
-        return {"parts": parts, "schedule": NoiseSchedule.read(folder / SCHEDULER_CONFIG)}
     except (ModelUnusable, OSError) as error:
         raise BenchmarkError(f"--model {folder}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""The UNet's counted arithmetic: a whole row's, and one of its outermost level alone."""
+"""The UNet's counted arithmetic: a whole row's, and one of its outermost layer alone."""
 
 import json
 from dataclasses import dataclass
