@@ -37,6 +37,7 @@ def measures() -> dict[str, Measure]:
         "flops-standard-small": lambda _: counted.work("local", "standard"),
         "flops-standard": lambda _: counted.work("", "standard"),
         "flops-fast-small": lambda _: counted.work("local", "fast"),
+        "flops-fast": lambda _: counted.work("", "fast"),
         "picture-cpu": lambda b: pictures.picture(
             b.weights, "cpu", side=b.options.side, steps=b.options.steps, rounds=b.options.rounds
         ),

@@ -74,6 +74,15 @@ ROWS = (
         0.20,
     ),
     Row(
+        "flops-fast",
+        COUNTED,
+        "the same with real weights",
+        "our default",
+        _STUDY,
+        "TFLOP",
+        0.20,
+    ),
+    Row(
         "picture-cpu",
         CPU,
         "a picture, full-size networks, float32, equal steps",
