@@ -82,7 +82,7 @@ audit: $(READY) ## what is published against the packages used here; says so whe
 bench: $(READY) ## 100 prompts against every variant deployed to the local cloud, then the report
 	@$(PY) -m local_cloud bench $(BENCH_ARGS)
 
-# The CPU's rows take minutes and 16 GB of memory, the GPU's a minute where there is one.
+# The CPU's rows take minutes, 8 GB of memory and 8 GB of disk, the GPU's a minute where there is one.
 speed: $(READY) ## docs/speed.md anew: ours against the plain way, each as a ratio
 	@$(PY) -m benchmark speed $(SPEED_ARGS)
 

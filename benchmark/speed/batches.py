@@ -19,7 +19,7 @@ KEY = "small"
 DELAY_MS = 100
 
 
-def djl_batches(requests: int = 8, steps: int = 25, rounds: int = 5) -> Measured:
+def djl_batches(requests: int = 8, steps: int = 25, rounds: int = 3) -> Measured:
     """Seconds until all are answered, the least of `rounds`: one host takes them together, the
     other one at a time."""
     with tempfile.TemporaryDirectory(prefix="sd-djl-") as scratch:
