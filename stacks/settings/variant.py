@@ -163,6 +163,11 @@ class VariantSettings:
         return mode.sampling.steps * mode.seconds_per_step
 
     @property
+    def keeps_deep_half(self) -> bool:
+        """Whether its networks are run in a way that DeepCache can be had in."""
+        return True
+
+    @property
     def base_image_pinned(self) -> str:
         """With its digest where one is set: what content keys count."""
         digest = self.base_image_digest
@@ -201,6 +206,9 @@ class VariantSettings:
                     f"finish within the gateway's {GATEWAY_S} s",
                     steps,
                 )
+            if mode.sampling.deep_cache > 1 and not self.keeps_deep_half:
+                allowed = "1: this way of running the UNet has no shallow step"
+                yield self.problem(f"modes.{name}.deep_cache", allowed, mode.sampling.deep_cache)
         repository = self.base_image.split(":")[0]
         if repository != self.repository:
             yield self.problem("base_image", f"an image of {self.repository}")

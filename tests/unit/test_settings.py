@@ -262,6 +262,8 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("kinds.diffusers.modes.fast.guidance_until", 1.1),
         ("kinds.diffusers.modes.fast.deep_cache", 0),
         ("kinds.diffusers.modes.best", {}),
+        ("variants.inf2.modes.fast.deep_cache", 2),
+        ("variants.djl.modes.fast.deep_cache", 2),
         ("models.sd21-base.source", "disk"),
         ("models.sd21-base.hub_url", "huggingface.co"),
         ("api.log_days", 31),
