@@ -41,6 +41,11 @@ class CompiledSettings(VariantSettings):
         return False
 
     @property
+    def rows_count(self) -> bool:
+        """Each half has a core of its own."""
+        return False
+
+    @property
     def sdk(self) -> str:
         """The Neuron SDK that compiles and serves: that of the image."""
         return sdk_of(self.base_image) or ""

@@ -151,10 +151,16 @@ class VariantSettings:
     @property
     def registered_modes(self) -> Mapping[str, Mode]:
         """`modes` with their seconds a step."""
+        made = Mode.of if self.rows_count else Mode
         return {
-            name: Mode.of(sampling, self.seconds_per_step)
+            name: made(sampling, self.seconds_per_step)
             for name, sampling in self.modes.samplings.items()
         }
+
+    @property
+    def rows_count(self) -> bool:
+        """Whether a step without the unconditional half takes less time than one with both."""
+        return True
 
     @property
     def usual_s(self) -> float:
