@@ -26,6 +26,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "Seed": ("seed", int),
     "Size": ("size", str),
     "Model": ("model_id", str),
+    "Quality": ("quality", str),
     "Denoising strength": ("strength", float),
 }
 _NEGATIVE = "Negative prompt: "

@@ -164,6 +164,8 @@ def fill(page: str, fields: Mapping[str, Any], found: Sequence[Variant]) -> list
             state[f"{page}.{name}.{chosen.id}"] = fields[name]
         else:
             missing.append(f"{chosen.id} has no {name} of {fields[name]}.")
+    if (mode := fields.get("quality", "standard")) != "standard":
+        missing.append(f"It was drawn in the mode {mode}; here it is drawn in standard.")
     if "strength" in fields:
         state["edit.strength"] = fields["strength"]
         missing.append(

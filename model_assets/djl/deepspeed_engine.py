@@ -95,7 +95,7 @@ def accelerate(parts: DiffusersParts, deepspeed: Any, *, cuda_graph: bool) -> Di
         "deepspeed": str(deepspeed.__version__),
         "cuda_graph": cuda_graph,
     }
-    result = replace(parts, description=description, **vars(target))
+    result = replace(parts, description=description, keeps_deep_half=False, **vars(target))
     if cuda_graph:
         result.text_encoder = GraphedTextEncoder(target.text_encoder)
         result.unet = GraphedUNet(target.unet)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inf2.artifact import graph_name, graph_path
 from inf2.backends import CORES, Backend
 from sd_contract.size import Size
+from sd_serving.deep_cache import DeepHalf
 from sd_serving.loaded_parts import LoadedParts, read_common
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class CompiledParts(LoadedParts):
     """No limit: rows never meet in one graph, so pictures are independent anyway, and the more
     rows there are, the fewer pairs are half empty."""
 
+    keeps_deep_half: bool = False
+    """A shallow step would need a second graph of the UNet."""
+
     @property
     def sizes(self) -> tuple[Size, ...]:
         return tuple(self.graphs)
@@ -47,11 +51,14 @@ class CompiledParts(LoadedParts):
         rows = self.tokenizer.ids(prompts).unsqueeze(1)
         return torch.cat([self.text_encoder(ids) for ids in rows]).float()
 
-    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
+    def denoise(
+        self, latents: torch.Tensor, t: int, embeds: torch.Tensor, deep: DeepHalf | None = None
+    ) -> torch.Tensor:
         """Rows are independent, so pairs are cut as they come: with guidance, one picture's two
         rows are a pair and no core idles; an odd last row runs beside a copy of itself."""
         import torch
 
+        assert deep is None
         unet = self._graphs_for(latents).unet
         rows, pair = len(latents), len(CORES)
         step = torch.full((pair,), float(t))

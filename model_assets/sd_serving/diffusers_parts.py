@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sd_serving.deep_cache import DeepHalf
 from sd_serving.loaded_parts import LoadedParts, read_common
 from sd_serving.model_unusable import ModelUnusable
 from sd_serving.networks import load_network
@@ -31,20 +32,25 @@ class DiffusersParts(LoadedParts):
     """1 is exact: each picture is, bit for bit, the one made alone. More is faster on a GPU that
     one guidance pair doesn't fill, and equal only within the kernels' rounding."""
     channels_last: bool = False
+    keeps_deep_half: bool = True
+    """Not where another runtime has taken the UNet apart."""
 
     def encode(self, prompts: list[str]) -> torch.Tensor:
         embeds: torch.Tensor = self.text_encoder(self.tokenizer.ids(prompts).to(self.device))[0]
         return embeds
 
-    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
+    def denoise(
+        self, latents: torch.Tensor, t: int, embeds: torch.Tensor, deep: DeepHalf | None = None
+    ) -> torch.Tensor:
         import torch
 
+        sample, embeds = self._image_input(latents), embeds.to(self.dtype)
+        # As a tensor made on the device: a GPU would wait for a number's copy.
+        time = torch.full((1,), t, dtype=torch.int64, device=self.device)
+        if deep:
+            return deep.denoise(self.unet, sample, time, embeds)
         noise: torch.Tensor = self.unet(
-            self._image_input(latents),
-            # As a tensor made on the device: a GPU would wait for a number's copy.
-            torch.full((1,), t, dtype=torch.int64, device=self.device),
-            encoder_hidden_states=embeds.to(self.dtype),
-            return_dict=False,
+            sample, time, encoder_hidden_states=embeds, return_dict=False
         )[0]
         return noise
 

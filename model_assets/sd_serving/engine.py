@@ -22,6 +22,7 @@ from sd_contract.invocation import Answer, Invocation
 from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
+from sd_serving.deep_cache import DeepHalf
 from sd_serving.edits import (
     Start,
     Starts,
@@ -35,6 +36,7 @@ from sd_serving.edits import (
 from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.memory import give_memory_back, is_out_of_memory
 from sd_serving.metadata import parameters
+from sd_serving.model_unusable import ModelUnusable
 from sd_serving.no_effect import is_guided, warnings_of
 from sd_serving.parts import Parts
 from sd_serving.picture_file import encode
@@ -74,6 +76,12 @@ class _Picture:
 
 class Engine:
     def __init__(self, parts: Parts, config: ServingConfig) -> None:
+        """Raises ModelUnusable for a mode that the parts can't draw in."""
+        deep = [name for name, mode in config.modes.items() if mode.deep_cache > 1]
+        if deep and not parts.keeps_deep_half:
+            raise ModelUnusable(
+                f"SD_MODES: deep_cache of {', '.join(deep)} must be 1 for networks run in this way"
+            )
         self.parts = parts
         self.config = config
         self._about = {
@@ -246,15 +254,18 @@ class Engine:
         given = [picture.start for picture in pictures if picture.start]
         starts = Starts(given, noise, sampler) if given else None
         latents = starts.at(first) if starts and first else noise
+        deep = DeepHalf() if sampling.deep_cache > 1 else None
         for number, step in enumerate(sampling.plan(guided=guided, first=first), start=first):
             self.before_step()
             t = sampler.timesteps[number]
+            if deep:
+                deep.full = step.full
             if step.guided:
-                both = self.parts.denoise(torch.cat([latents, latents]), t, both_halves)
+                both = self.parts.denoise(torch.cat([latents, latents]), t, both_halves, deep)
                 without, toward = both.float().chunk(2)
                 predicted = without + request.guidance_scale * (toward - without)
             else:
-                predicted = self.parts.denoise(latents, t, conditioning).float()
+                predicted = self.parts.denoise(latents, t, conditioning, deep).float()
             latents = sampler.step(predicted, number, latents)
             if starts:
                 latents = starts.kept(latents, number + 1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sd_contract.sampling import Sampling
+from sd_serving.deep_cache import DeepHalf
 from sd_serving.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -49,7 +50,13 @@ class Parts(Protocol):
     def encode(self, prompts: list[str]) -> torch.Tensor:
         """[B] → [B, tokenizer_max_length, D]"""
 
-    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
+    @property
+    def keeps_deep_half(self) -> bool:
+        """Whether `denoise` takes a DeepHalf."""
+
+    def denoise(
+        self, latents: torch.Tensor, t: int, embeds: torch.Tensor, deep: DeepHalf | None = None
+    ) -> torch.Tensor:
         """[B, C, h, w], [B, tokens, D] → predicted noise [B, C, h, w]. B counts guidance rows;
         with guidance they are [all unconditional, all conditional]."""
 

@@ -36,6 +36,16 @@ class CompiledSettings(VariantSettings):
     compile: CompileSettings = field(metadata={"section": CompileSettings})
 
     @property
+    def keeps_deep_half(self) -> bool:
+        """It would take a second graph."""
+        return False
+
+    @property
+    def rows_count(self) -> bool:
+        """Each half has a core of its own."""
+        return False
+
+    @property
     def sdk(self) -> str:
         """The Neuron SDK that compiles and serves: that of the image."""
         return sdk_of(self.base_image) or ""

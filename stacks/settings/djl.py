@@ -47,6 +47,15 @@ class DjlSettings(VariantSettings):
     def at_once(self) -> int:
         return self.max_batch_size
 
+    @property
+    def keeps_deep_half(self) -> bool:
+        return self.acceleration == PYTORCH
+
+    @property
+    def rows_count(self) -> bool:
+        """A graph is of both halves."""
+        return not self.cuda_graphs
+
     def environment(self) -> Mapping[str, str]:
         """Read by DJL itself, and by model_assets/djl/options.py."""
         batching = DjlBatching(self.max_batch_size, self.max_batch_delay_ms, self.job_queue_size)

@@ -151,16 +151,27 @@ class VariantSettings:
     @property
     def registered_modes(self) -> Mapping[str, Mode]:
         """`modes` with their seconds a step."""
+        made = Mode.of if self.rows_count else Mode
         return {
-            name: Mode.of(sampling, self.seconds_per_step)
+            name: made(sampling, self.seconds_per_step)
             for name, sampling in self.modes.samplings.items()
         }
+
+    @property
+    def rows_count(self) -> bool:
+        """Whether a step without the unconditional half takes less time than one with both."""
+        return True
 
     @property
     def usual_s(self) -> float:
         """Of a picture as it is drawn where a request leaves that open."""
         mode = self.registered_modes[STANDARD]
         return mode.sampling.steps * mode.seconds_per_step
+
+    @property
+    def keeps_deep_half(self) -> bool:
+        """Whether its networks are run in a way that DeepCache can be had in."""
+        return True
 
     @property
     def base_image_pinned(self) -> str:
@@ -201,6 +212,9 @@ class VariantSettings:
                     f"finish within the gateway's {GATEWAY_S} s",
                     steps,
                 )
+            if mode.sampling.deep_cache > 1 and not self.keeps_deep_half:
+                allowed = "1: this way of running the UNet has no shallow step"
+                yield self.problem(f"modes.{name}.deep_cache", allowed, mode.sampling.deep_cache)
         repository = self.base_image.split(":")[0]
         if repository != self.repository:
             yield self.problem("base_image", f"an image of {self.repository}")

@@ -26,7 +26,7 @@ from sd_serving.embeddings import embed
 from sd_serving.engine import Engine
 
 SIZE = Size(64, 64)
-MODES = {"standard": Sampling(25), "fast": Sampling(10, "karras", 0.8)}
+MODES = {"standard": Sampling(25), "fast": Sampling(12, "karras", 0.8, 3)}
 EDITED = 0
 """Of the pictures drawn from text, the one that is edited, with and without a mask."""
 REQUESTS = (
@@ -60,6 +60,8 @@ def main(weights: Path, out: Path) -> None:
             seed=seed,
         )
         pictures += engine.generate([request])[0].images
+    fast = Invocation("a blue ring", "red", 1, SIZE, 12, 4.0, 8, quality="fast")
+    pictures += engine.generate([fast])[0].images
     start = pictures[EDITED]
     for edit in (Edit(start, strength=0.7), Edit(start, mask(), 1.0), Edit(start, strength=0.0)):
         request = Invocation("a green square", "red", 1, SIZE, 25, 4.0, 3, edit=edit)

@@ -98,7 +98,7 @@ def test_draws_the_same_pictures_on_the_libraries_of(
         )
     assert {name: versions[name] for name in pins(image)} == pins(image)
     assert versions["torch"] == own_versions["torch"]
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     assert wanted.std() > 1  # a flat picture would equal any other
     assert difference <= TOLERANCE
     assert (vectors * wanted_vectors).sum(axis=1).min() > 0.99999

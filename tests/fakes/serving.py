@@ -21,6 +21,7 @@ from sd_contract.invocation import Invocation
 from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
+from sd_serving.deep_cache import DeepHalf
 from sd_serving.logs import print_event
 from sd_serving.sampler import Sampler
 
@@ -115,6 +116,8 @@ class FakeParts:
     encode_pictures_calls: list[torch.Tensor] = field(default_factory=list)
     decode_calls: list[torch.Tensor] = field(default_factory=list)
     samplings: list[Sampling] = field(default_factory=list)
+    full_steps: list[bool] = field(default_factory=list)
+    keeps_deep_half: bool = True
 
     latent_channels = 4
     vae_scale = 8
@@ -134,8 +137,11 @@ class FakeParts:
         rows = [torch.full((77, 3), math.sin(sum(prompt.encode()))) for prompt in prompts]
         return torch.stack(rows)
 
-    def denoise(self, latents: torch.Tensor, t: int, embeds: torch.Tensor) -> torch.Tensor:
+    def denoise(
+        self, latents: torch.Tensor, t: int, embeds: torch.Tensor, deep: DeepHalf | None = None
+    ) -> torch.Tensor:
         self.before_denoise()
+        self.full_steps.append(deep is None or deep.full)
         self.denoise_calls.append((latents, t, embeds))
         return self.noise_of(latents * 0.1 + embeds.mean((1, 2))[:, None, None, None] * 0.2)
 

@@ -49,6 +49,7 @@ def test_a_picture_is_kept_with_what_it_was_drawn_by(world: World) -> None:
         "seed": 8,
         "num_inference_steps": 25,
         "guidance_scale": 4.0,
+        "quality": "standard",
     }
     assert world.vectors.keys(world.index) == {*ids}
     assert world.files() == {f"{id}.png" for id in ids}

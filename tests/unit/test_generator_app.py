@@ -78,7 +78,7 @@ def test_a_png_brings_back_what_the_containers_wrote(changes: dict[str, Any]) ->
     fields = FIELDS | changes
     found = parameters_of(png(fields, fields["seed"]))
     del fields["model"]  # a variant's: the file names what it serves
-    assert found == {**fields, "model_id": MODEL_ID}
+    assert found == {**fields, "model_id": MODEL_ID, "quality": "standard"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
 from sd_serving.errors import EngineError, OutOfMemory
+from sd_serving.model_unusable import ModelUnusable
 from tests.fakes.serving import FakeParts, config, failing, pixels, request
 
 
@@ -219,3 +221,17 @@ def test_a_mode_that_is_not_served_is_no_other() -> None:
     served = ServingConfig("x", "k", (Size(64, 64),), {"standard": Sampling(3)}, 4.0, "auto")
     with pytest.raises(EngineError, match="quality 'fast' is not served"):
         Engine(FakeParts(), served).generate([request(quality="fast")])
+
+
+def test_every_nth_step_is_full() -> None:
+    served = {"standard": Sampling(5, deep_cache=2, guidance_until=0.6)}
+    parts = FakeParts()
+    Engine(parts, replace(config(), modes=served)).generate([request(num_inference_steps=5)])
+    # At the fourth guidance ends, and with it the rows that a shallow step would need.
+    assert parts.full_steps == [True, False, True, True, False]
+
+
+def test_a_mode_is_refused_that_the_networks_can_t_do() -> None:
+    served = {"standard": Sampling(5), "fast": Sampling(5, deep_cache=2)}
+    with pytest.raises(ModelUnusable, match="deep_cache of fast must be 1"):
+        Engine(FakeParts(keeps_deep_half=False), replace(config(), modes=served))

@@ -262,6 +262,8 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("kinds.diffusers.modes.fast.guidance_until", 1.1),
         ("kinds.diffusers.modes.fast.deep_cache", 0),
         ("kinds.diffusers.modes.best", {}),
+        ("variants.inf2.modes.fast.deep_cache", 2),
+        ("variants.djl.modes.fast.deep_cache", 2),
         ("models.sd21-base.source", "disk"),
         ("models.sd21-base.hub_url", "huggingface.co"),
         ("api.log_days", 31),
@@ -464,6 +466,8 @@ def test_defaults_that_the_gateway_would_cut_off_are_refused() -> None:
     for mode in ("standard", "fast"):
         assert "at most 58" in said(f"variants.g5.modes.{mode}.steps", 60, slow)
         loaded({f"variants.g5.modes.{mode}.steps": 58, **slow})
+    none = {"variants.inf2.modes.fast.guidance_until": 0.5, "variants.inf2.seconds_per_step": 0.5}
+    assert "at most 58" in said("variants.inf2.modes.fast.steps", 60, none)
     half = {"variants.g5.modes.fast.guidance_until": 0.5, **slow}
     loaded({"variants.g5.modes.fast.steps": 76, **half})
     assert "at most 77" in said("variants.g5.modes.fast.steps", 78, half)
