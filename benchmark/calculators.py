@@ -107,7 +107,7 @@ def _candidates(path: Path | None, region: str) -> tuple[list[Candidate], str]:
     info, caveat = results.info, f". {LAPTOP}" if is_laptop(results) else ""
     measured = [
         candidate(
-            f.served.name,
+            f.name,
             f.served.instance_type,
             f.base.latency.mean,
             f"measured mean of {f.base.ok} requests, {f.base.load}",
@@ -115,5 +115,5 @@ def _candidates(path: Path | None, region: str) -> tuple[list[Candidate], str]:
         for f in analyse(results)
         if f.base.latency
     ]
-    of = f"measured latencies at {info.size}, {info.steps} steps, {info.started[:10]}"
+    of = f"measured latencies at {info.size}, {info.steps_said}, {info.started[:10]}"
     return measured, _conditions(of, region, caveat)

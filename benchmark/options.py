@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from sd_contract.sampling import STANDARD
 from stacks.catalogue.prices import FILE
 
 RESULTS = Path("out/bench/results.jsonl")
@@ -80,6 +81,10 @@ class RunOptions:
     steps: Annotated[int | None, option("default: the first variant's", count)] = None
     size: Annotated[str | None, option("default: the first size all of them serve")] = None
     guidance: Annotated[float | None, option("default: the first variant's", positive)] = None
+    quality: Annotated[
+        tuple[str, ...],
+        option("modes, side by side: standard,fast; default standard", tuple_of(str)),
+    ] = (STANDARD,)
     concurrency: Annotated[
         tuple[int, ...],
         option("closed loops, by callers; the first gets all prompts. Default 1", tuple_of(count)),

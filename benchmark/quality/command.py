@@ -31,13 +31,21 @@ def quality(
     given = map(named, options.settings) if options.settings else SETTINGS
     settings = tuple(dict.fromkeys((TODAY, *given)))
     subject = make_subject(options)
-    with tqdm(total=(len(settings) + 1) * len(subject.cases), desc="pictures") as bar:
-        measured = measure(subject, settings, bar.update)
-    advice = advise(measured)
-    model = str(options.model) if options.model else "small model, held-out prompts"
-    table = quality_table(measured, advice, statement(subject, model))
     out = options.out or (OUT if options.model else DOCS)
     out.mkdir(parents=True, exist_ok=True)
+    model = str(options.model) if options.model else "small model, held-out prompts"
+    said, measured = "", list[Measured]()
+    with tqdm(total=(len(settings) + 1) * len(subject.cases), desc="pictures") as bar:
+        for one in measure(subject, settings, bar.update):
+            measured.append(one)
+            # After each: a sweep of real weights takes hours, and may be stopped.
+            said = _write(measured, statement(subject, model), out)
+    return f"{said}\nin {out}"
+
+
+def _write(measured: Sequence[Measured], conditions: str, out: Path) -> str:
+    advice = advise(measured)
+    table = quality_table(measured, advice, conditions)
     said = f"{table.markdown()}\n{_advised(advice)}\n"
     files = {
         "quality.md": f"# Quality against work\n\n`python -m benchmark quality`\n\n{said}\n"
@@ -47,7 +55,7 @@ def quality(
     }
     for name, text in files.items():
         (out / name).write_text(text)
-    return f"{said}\n{', '.join(files)} in {out}"
+    return said
 
 
 def _advised(advice: Advice) -> str:

@@ -1,7 +1,7 @@
 """Draws the cases in each setting, and holds the pictures against what was asked and against the
 picture of REFERENCE's steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,25 +112,22 @@ class Drawing:
 
 def measure(
     subject: Subject, settings: Sequence[Sampling], done: Callable[[int], object] = int
-) -> list[Measured]:
+) -> Iterator[Measured]:
+    """One setting after another, as each is done."""
     drawing = Drawing(subject)
     work = drawing.work()
     reference, _ = drawing.draw(REFERENCE, done)
-    measured = []
     for sampling in settings:
         pictures, rows = drawing.draw(sampling, done)
         pairs = list(zip(pictures, reference, strict=True))
-        measured.append(
-            Measured(
-                sampling,
-                rows,
-                work.share(rows),
-                [psnr_db(*pair) for pair in pairs],
-                _mean_scores(subject, pictures),
-                [subject.distance(*pair) for pair in pairs] if subject.distance else (),
-            )
+        yield Measured(
+            sampling,
+            rows,
+            work.share(rows),
+            [psnr_db(*pair) for pair in pairs],
+            _mean_scores(subject, pictures),
+            [subject.distance(*pair) for pair in pairs] if subject.distance else (),
         )
-    return measured
 
 
 def _mean_scores(subject: Subject, pictures: Sequence[bytes]) -> dict[str, float]:

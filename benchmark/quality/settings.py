@@ -43,12 +43,10 @@ def name_of(sampling: Sampling) -> str:
 SETTINGS = tuple(
     named(name)
     for name in (
-        *("25-linspace", "20-linspace", "15-linspace", "10-linspace", "8-linspace"),
-        *("25-karras", "20-karras", "16-karras", "15-karras", "14-karras", "12-karras"),
+        *("25-linspace", "15-linspace", "10-linspace"),
+        *("25-karras", "20-karras", "15-karras", "14-karras", "12-karras"),
         *("10-karras", "9-karras", "8-karras", "15-ays", "10-ays"),
-        *("25-linspace-guidance0.8", "25-linspace-guidance0.6"),
-        *("15-karras-guidance0.8", "11-karras-guidance0.8"),
-        *("25-linspace-cache2", "25-linspace-cache3", "25-linspace-cache5"),
-        *("20-karras-cache2", "17-karras-cache2", "15-karras-cache2"),
+        *("25-linspace-guidance0.8", "25-linspace-guidance0.6", "11-karras-guidance0.8"),
+        *("25-linspace-cache2", "25-linspace-cache3", "17-karras-cache2", "15-karras-cache2"),
     )
 )

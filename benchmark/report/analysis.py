@@ -29,6 +29,7 @@ class VariantFigures:
     """
 
     served: Registration
+    quality: str
     base: PhaseSummary
     phases: list[PhaseSummary]
     best: PhaseSummary | None
@@ -37,6 +38,11 @@ class VariantFigures:
     sagemaker_ms: dict[str, float | None]
     sagemaker_reason: str | None
     scores: Scores
+
+    @property
+    def name(self) -> str:
+        """The variant's, with its mode's where that isn't the standard one."""
+        return self.base.model
 
     @property
     def usd_per_hour(self) -> float | None:
@@ -77,6 +83,7 @@ def analyse(
         figures.append(
             VariantFigures(
                 served=records[-1].variant,
+                quality=records[-1].quality,
                 base=base,
                 phases=phases,
                 best=max(quick, key=lambda p: p.throughput, default=None),

@@ -85,7 +85,7 @@ def as_svg(slug: str, panels: int, draw: Callable[[Sequence[Any]], None]) -> str
 def _distributions(coloured: Coloured, axis: Any) -> None:
     for f, colour in coloured:
         if f.latencies:
-            axis.ecdf(sorted(f.latencies), color=colour, label=f.served.name, linewidth=1.8)
+            axis.ecdf(sorted(f.latencies), color=colour, label=f.name, linewidth=1.8)
     axis.set(xlabel="latency, s", ylabel="share answered", ylim=(0, 1.02))
     axis.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     _legend(axis, or_else="nothing answered")
@@ -113,7 +113,7 @@ def _curve(
     if not points:
         return
     loads, p50, p90, _ = zip(*points, strict=True)
-    axis.plot(loads, p50, color=colour, marker="o", markersize=4, label=f.served.name)
+    axis.plot(loads, p50, color=colour, marker="o", markersize=4, label=f.name)
     axis.fill_between(loads, p50, p90, color=colour, alpha=0.15, linewidth=0)
     for load, median, _, saturated in points:
         if saturated:
@@ -128,7 +128,7 @@ def _costs(coloured: Coloured, axis: Any) -> None:
                 continue
             at = (p.latency.p90, cost_per_million_at(p.throughput, price))
             marker, told = ("o", p.concurrency) if p.rate is None else ("s", f"{p.rate:g}/s")
-            label = f.served.name if p is f.base else None
+            label = f.name if p is f.base else None
             axis.plot(*at, marker=marker, linestyle="", color=colour, label=label)
             axis.annotate(told, at, xytext=(5, 4), textcoords="offset points", fontsize=8)
     axis.set(xscale="log", xlabel="p90 latency, s", ylabel="USD per million", ylim=(0, None))

@@ -86,7 +86,9 @@ def requests_table(results: Results) -> Table[RequestRecord]:
     """Every measured request, with the SageMaker latencies of its minute where there are any."""
 
     def field(name: str, record: RequestRecord) -> Cell:
-        value: Cell = getattr(results.info if name in ("steps", "size") else record, name)
+        if name == "steps":
+            return results.info.steps_of(record.quality)
+        value: Cell = getattr(results.info if name == "size" else record, name)
         return value
 
     def sagemaker(metric: str, record: RequestRecord) -> float | None:

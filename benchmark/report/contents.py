@@ -55,7 +55,7 @@ def make_report(
     if not figures:
         raise BenchmarkError("the results hold no closed-loop phase to report on")
     caveat = LAPTOP if is_laptop(results) else ""
-    models = [f.served.name for f in figures]
+    models = [f.name for f in figures]
     return Report(
         models=models,
         tables=[*run_tables(results, figures, latency_bound_s), *_references(results, figures)],

@@ -26,7 +26,7 @@ def statement(results: Results, load: str) -> str:
     variants = {record.model: record.variant for record in results.measured}.values()
     prices = "; ".join(dict.fromkeys(_price(variant) for variant in variants)) or "none"
     said = (
-        f"{info.steps} steps, {info.size}, guidance {info.guidance_scale:g}, {load}; "
+        f"{info.steps_said}, {info.size}, guidance {info.guidance_scale:g}, {load}; "
         f"measured {when} on {info.url}; prices: {prices}"
     )
     return f"{said}. {LAPTOP}" if is_laptop(results) else said

@@ -21,7 +21,7 @@ LATENCIES: Mapping[str, Callable[[Summary], float]] = {
     "p90 s": lambda latency: latency.p90,
     "p99 s": lambda latency: latency.p99,
 }
-VARIANT = Column[VariantFigures]("variant", "", lambda f: f.served.name)
+VARIANT = Column[VariantFigures]("variant", "", lambda f: f.name)
 PHASE = (
     Column[PhaseSummary]("variant", "", lambda p: p.model),
     Column[PhaseSummary]("load", "", lambda p: p.load),
@@ -34,8 +34,8 @@ def run_tables(
 ) -> list[Table[Any]]:
     base = statement(results, base_load(figures))
     every = statement(results, "load as in the row")
-    latencies = {f.served.name: f.base.latency.mean for f in figures if f.base.latency}
-    costs = {f.served.name: cost for f in figures if (cost := f.cost_per_million) is not None}
+    latencies = {f.name: f.base.latency.mean for f in figures if f.base.latency}
+    costs = {f.name: cost for f in figures if (cost := f.cost_per_million) is not None}
     tables: list[Table[Any]] = [
         headline(figures, base),
         cost_table(figures, base, latency_bound_s),
@@ -148,7 +148,7 @@ def stages_table(figures: Sequence[VariantFigures], said: str) -> Table[VariantF
     unseen: dict[str, list[str]] = {}
     for f in figures:
         if f.sagemaker_reason:
-            unseen.setdefault(f.sagemaker_reason, []).append(f.served.name)
+            unseen.setdefault(f.sagemaker_reason, []).append(f.name)
     return Table(
         "stages",
         "Where the time goes, ms",
@@ -227,8 +227,9 @@ def measured_limit_table(
     for f in figures:
         accelerator = accelerator_of(f.served.instance_type)
         if accelerator and f.base.latency:
-            limit = least_seconds(work, accelerator, info.steps, info.guidance_scale)
-            rows.append(MeasuredLimit(f.served.name, f.base.latency, limit))
+            steps = info.steps_of(f.quality)
+            limit = least_seconds(work, accelerator, steps, info.guidance_scale)
+            rows.append(MeasuredLimit(f.name, f.base.latency, limit))
     return Table(
         "limit-measured",
         "Measured latency against the physical limit",

@@ -42,7 +42,9 @@ class Caller:
             raise BenchmarkError(f"no API at {self.api.url}: {error}") from error
         return {name: _priced(variant, prices) for name, variant in listed.items()}
 
-    async def generate(self, model: str, prompt: Prompt, info: RunInfo) -> GenerationAnswer:
+    async def generate(
+        self, model: str, quality: str, prompt: Prompt, info: RunInfo
+    ) -> GenerationAnswer:
         """One picture of `prompt`, with the run's steps, size and guidance."""
         request = self.api.generation(
             model=model,
@@ -50,7 +52,8 @@ class Caller:
             n=1,
             size=info.size,
             seed=prompt.seed,
-            num_inference_steps=info.steps,
+            quality=quality,
+            num_inference_steps=info.steps_of(quality),
             guidance_scale=info.guidance_scale,
             response_format=self.options.response_format,
         )

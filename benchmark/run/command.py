@@ -21,8 +21,9 @@ from benchmark.prompts import PromptSet, load_prompts
 from benchmark.run import cloudwatch
 from benchmark.run.client import Caller
 from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
-from benchmark.run.session import Session
+from benchmark.run.session import Measured, Session
 from sd_contract.registration import Registration
+from sd_contract.sampling import STANDARD
 from stacks.catalogue.prices import read_prices
 
 
@@ -33,11 +34,12 @@ async def run(options: RunOptions) -> int:
     async with httpx.AsyncClient(limits=limits, timeout=options.timeout) as http:
         caller = Caller(http, api, options)
         chosen = _choose(await caller.variants(read_prices()), options.models)
+        measured = in_modes(chosen, options.quality)
         info = _info(options, api.url, prompt_set, chosen)
         path = options.results
         with ResultsFile(path, info) as results:
             prompts = prompt_set.prompts[: options.prompt_count]
-            session = Session(caller, results, info, options, chosen, prompts, tqdm.write)
+            session = Session(caller, results, info, options, measured, prompts, tqdm.write)
             with _stopping_on_signals(session.stop):
                 await session.run()
             if session.stop.is_set():
@@ -77,6 +79,15 @@ def _choose(listed: Mapping[str, Registration], names: Sequence[str]) -> list[Re
     return [listed[name] for name in names or listed]
 
 
+def in_modes(chosen: Sequence[Registration], qualities: Sequence[str]) -> list[Measured]:
+    for variant in chosen:
+        for quality in qualities:
+            if quality not in variant.served_modes:
+                served = " and ".join(variant.served_modes)
+                raise BenchmarkError(f"--quality {quality}: {variant.name} has {served}")
+    return [Measured(variant, quality) for variant in chosen for quality in qualities]
+
+
 def _info(
     options: RunOptions, url: str, prompt_set: PromptSet, chosen: Sequence[Registration]
 ) -> RunInfo:
@@ -96,6 +107,11 @@ def _info(
         size=size,
         guidance_scale=options.guidance or first.default_guidance_scale,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        more_steps={
+            quality: options.steps or first.served_modes[quality].sampling.steps
+            for quality in options.quality
+            if quality != STANDARD
+        },
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from benchmark.errors import BenchmarkError
 from sd_contract.registration import Registration
+from sd_contract.sampling import STANDARD
 from sd_contract.size import Size
 
 WARM_UP = "warm-up"
@@ -40,6 +41,16 @@ class RunInfo:
     size: str
     guidance_scale: float
     started: str
+    more_steps: dict[str, int] = field(default_factory=dict)
+    """Of the modes besides the standard one, by name."""
+
+    def steps_of(self, quality: str) -> int:
+        return self.more_steps.get(quality, self.steps)
+
+    @property
+    def steps_said(self) -> str:
+        more = "".join(f", {mode} {steps}" for mode, steps in self.more_steps.items())
+        return f"{self.steps} steps{more}"
 
     @property
     def width_height(self) -> tuple[int, int]:
@@ -79,6 +90,7 @@ class RequestRecord:
     `latency_s` runs from when the request was due, not from when it was sent: in an open loop a
     late sender would otherwise hide the very queueing it is there to show. A failed request has
     a latency too (how long the failure took); summaries take only those that are ok.
+    `model` is the variant's name, with that of its mode where it isn't the standard one.
     """
 
     model: str
@@ -100,6 +112,7 @@ class RequestRecord:
     request_id: str | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
     picture: str | None = None
+    quality: str = STANDARD
 
     @property
     def outcome(self) -> str:

@@ -18,20 +18,34 @@ from benchmark.run.load import WARMING_UP, LoadPhase, arrival_times, closed_loop
 from benchmark.run.phase_summary import summarise_phase
 from benchmark.run.records import Key, RequestRecord, ResultsFile, RunInfo, check_same_variant
 from sd_contract.registration import Registration
+from sd_contract.sampling import STANDARD
 
 ARRIVAL_SEED = 20_260
 
 
 @dataclass(frozen=True)
-class PlannedRequest:
+class Measured:
+    """A variant in one of its modes."""
+
     variant: Registration
+    quality: str = STANDARD
+
+    @property
+    def name(self) -> str:
+        name = self.variant.name
+        return name if self.quality == STANDARD else f"{name} {self.quality}"
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    measured: Measured
     phase: LoadPhase
     prompt: Prompt
     repetition: int
 
     @property
     def key(self) -> Key:
-        return Key(self.variant.name, self.prompt.index, self.phase.name, self.repetition)
+        return Key(self.measured.name, self.prompt.index, self.phase.name, self.repetition)
 
 
 @dataclass
@@ -46,7 +60,7 @@ class Session:
     results: ResultsFile
     info: RunInfo
     options: RunOptions
-    variants: Sequence[Registration]
+    variants: Sequence[Measured]
     prompts: Sequence[Prompt]
     say: Callable[[str], None]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +84,7 @@ class Session:
         for record in self.results.requests:
             for variant in self.variants:
                 if variant.name == record.model:
-                    check_same_variant(record.variant, variant)
+                    check_same_variant(record.variant, variant.variant)
         self._started = asyncio.get_running_loop().time()
         warm: set[str] = set()
         saturated: set[str] = set()
@@ -94,20 +108,20 @@ class Session:
                     if phase.rate is not None and summary.saturated:
                         saturated.add(variant.name)
 
-    def _planned(self, variant: Registration, phase: LoadPhase) -> list[PlannedRequest]:
+    def _planned(self, variant: Measured, phase: LoadPhase) -> list[PlannedRequest]:
         prompts, repetitions = self.prompts, self.options.repetitions
         if phase is not self.phases[0]:
             prompts, repetitions = prompts[: self.options.load_requests], 1
         return [PlannedRequest(variant, phase, p, r) for r in range(repetitions) for p in prompts]
 
-    def _of(self, variant: Registration, phase: LoadPhase) -> list[RequestRecord]:
+    def _of(self, variant: Measured, phase: LoadPhase) -> list[RequestRecord]:
         return [
             record
             for record in self.results.requests
             if record.model == variant.name and record.phase == phase.name
         ]
 
-    async def _warm_up(self, variant: Registration) -> None:
+    async def _warm_up(self, variant: Measured) -> None:
         """Each session warms up anew: the endpoint may have restarted since the last one."""
         first = len(self._of(variant, WARMING_UP))
         prompt = self.prompts[0]
@@ -122,7 +136,7 @@ class Session:
             )
 
     async def _run_phase(
-        self, variant: Registration, phase: LoadPhase, planned: Sequence[PlannedRequest]
+        self, variant: Measured, phase: LoadPhase, planned: Sequence[PlannedRequest]
     ) -> None:
         title = f"{variant.name} {phase.name}"
 
@@ -139,17 +153,19 @@ class Session:
                 await closed_loop(planned, phase.concurrency or 1, send, self.stop)
 
     async def _send(self, request: PlannedRequest, due: float) -> RequestRecord:
-        variant, phase, prompt = request.variant, request.phase, request.prompt
+        measured, phase, prompt = request.measured, request.phase, request.prompt
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         answer: GenerationAnswer | None = None
         failure: RequestFailed | None = None
         try:
-            answer = await self.caller.generate(variant.name, prompt, self.info)
+            answer = await self.caller.generate(
+                measured.variant.name, measured.quality, prompt, self.info
+            )
         except RequestFailed as error:
             failure = error
         done = asyncio.get_running_loop().time()
         return RequestRecord(
-            model=variant.name,
+            model=measured.name,
             prompt=prompt.index,
             phase=phase.name,
             repetition=request.repetition,
@@ -159,7 +175,8 @@ class Session:
             done_s=round(done - self._started, 6),
             latency_s=round(done - due, 6),
             seed=prompt.seed,
-            variant=variant,
+            variant=measured.variant,
+            quality=measured.quality,
             concurrency=phase.concurrency,
             rate=phase.rate,
             http_status=failure.http_status if failure else 200,
@@ -174,7 +191,7 @@ class Session:
         """Pictures of the first phase only: the others would be the same ones again."""
         if self.options.no_pictures or request.phase is not self.phases[0]:
             return None
-        name, index = request.variant.name, request.prompt.index
+        name, index = request.measured.name, request.prompt.index
         try:
             png = picture.png or await self.caller.fetch(str(picture.url))
         except RequestFailed as error:

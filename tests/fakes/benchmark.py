@@ -28,9 +28,11 @@ from benchmark.cli import main
 from benchmark.options import RunOptions
 from benchmark.prompts import Prompt, PromptSet
 from benchmark.run.client import Caller
+from benchmark.run.command import in_modes
 from benchmark.run.records import Results, ResultsFile, RunInfo, read_results
 from benchmark.run.session import Session
 from sd_contract.registration import Registration
+from sd_contract.sampling import FAST
 from tests.fakes.front_door import variant
 
 URL = "https://abc123.execute-api.us-east-1.amazonaws.com/v1"
@@ -81,7 +83,8 @@ def served(name: str = "g5", **changes: Any) -> Registration:
 
 
 class FakeApi(Starlette):
-    """Answers after `seconds`, one request at a time a variant, as an endpoint does.
+    """Answers after `seconds`, half of them in the fast mode, one request at a time a variant, as
+    an endpoint does.
 
     `misbehave` maps a prompt to a status to answer with (an int), or to seconds to take instead.
     """
@@ -132,7 +135,7 @@ class FakeApi(Starlette):
             self.on_answer(self._answered)
 
     async def _answer(
-        self, model: str, prompt: str, seed: int, response_format: str, **_: Any
+        self, model: str, prompt: str, seed: int, response_format: str, quality: str, **_: Any
     ) -> Response:
         how = self.misbehave.get(prompt)
         if isinstance(how, int):
@@ -141,7 +144,7 @@ class FakeApi(Starlette):
             await asyncio.sleep(how)
         else:
             async with self._busy[model]:
-                await asyncio.sleep(self.seconds)
+                await asyncio.sleep(self.seconds / 2 if quality == FAST else self.seconds)
         picture = {"url": f"{URL}/picture", "seed": seed}
         if response_format == "b64_json":
             picture = {"b64_json": base64.b64encode(self.draw(prompt)).decode(), "seed": seed}
@@ -216,7 +219,8 @@ def run_session(
             caller = Caller(http, Api(URL, "the-key"), asked)
             with ResultsFile(ran.path, info) as results:
                 say = ran.said.append
-                session = Session(caller, results, info, asked, api.variants, sent, say)
+                measured = in_modes(api.variants, asked.quality)
+                session = Session(caller, results, info, asked, measured, sent, say)
                 api.on_answer = lambda n: session.stop.set() if n == stop_after else None
                 await session.run()
 

@@ -68,6 +68,8 @@ def test_unknown_variants_and_sizes_are_refused(
         assert "not registered: g6; registered: g5, inf2" in said
         assert "no common size" in refused(capsys, "run", *target)
         assert "no common size 64x64" in refused(capsys, "run", *target, "--size", "64x64")
+        said = refused(capsys, "run", *target, "--quality", "standard,draft")
+        assert "--quality draft: g5 has standard and fast" in said
     assert not (tmp_path / "r.jsonl").exists()
 
 

@@ -99,6 +99,23 @@ def test_quality_stands_in_the_first_table(report: Report) -> None:
         assert cells["mean s"] == pytest.approx(0.5, abs=1e-3)
 
 
+def test_modes_stand_side_by_side(tmp_path: Path) -> None:
+    """Seconds, dollars a million and the share of the limit that each mode's own steps have."""
+    real = load_prompts("real")
+    info = run_info(prompts_digest=real.digest, more_steps={"fast": 12})
+    modes = ("standard", "fast")
+    ran = run_session(tmp_path, FakeApi("g5", seconds=2.0), real, info=info, quality=modes)
+    report = make_report(ran.results, real, tmp_path / "pictures", 10.0)
+    standard, fast = report.headline.documents()
+    assert (standard["variant"], fast["variant"]) == ("g5", "g5 fast")
+    assert (standard["mean s"], fast["mean s"]) == pytest.approx((2.0, 1.0))
+    assert standard["USD per million"] == pytest.approx(1.4084 * 2 / 3600 * 1e6)
+    assert fast["USD per million"] == pytest.approx(1.4084 / 3600 * 1e6)
+    assert "25 steps, fast 12, 512x512" in report.headline.statement
+    shares = [row["least s"] for row in by_slug(report)["limit-measured"]]
+    assert shares == pytest.approx([0.612, 0.313], abs=2e-3)
+
+
 def test_every_table_says_its_conditions(report: Report) -> None:
     for table in report.tables:
         for said in (r"steps", r"\d+x\d+", r"concurrency|load", r"dates?|20\d\d-", r"prices?"):

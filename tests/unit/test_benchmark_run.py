@@ -88,6 +88,24 @@ def test_every_variant_gets_the_same_request(tmp_path: Path) -> None:
     assert api.bodies[0]["num_inference_steps"] == 25
 
 
+def test_modes_are_asked_for_side_by_side(tmp_path: Path) -> None:
+    api = FakeApi("g5", "djl")
+    info = run_info(more_steps={"fast": 12})
+    ran = run_session(tmp_path, api, prompts(2), info=info, quality=("standard", "fast"))
+    asked = [(b["model"], b["quality"], b["num_inference_steps"]) for b in api.bodies]
+    assert asked[::2] == asked[1::2]
+    assert asked[::2] == [
+        (model, *mode) for model in ("g5", "djl") for mode in (("standard", 25), ("fast", 12))
+    ]
+    recorded = {record.model: record for record in ran.results.measured}
+    assert list(recorded) == ["g5", "g5 fast", "djl", "djl fast"]
+    assert recorded["djl fast"].variant.name == "djl"
+    assert recorded["djl fast"].quality == "fast"
+    # Nothing is left to be asked for, by mode and not by variant alone.
+    run_session(tmp_path, api, prompts(2), info=info, quality=("standard", "fast"))
+    assert len(api.bodies) == 8
+
+
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
     api = FakeApi()
     assert len(run_session(tmp_path, api, stop_after=40).results.requests) == 40
