@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+NODE   := node_modules/.package-lock.json
 # Node comes with the environment: the CDK and its CLI find that one first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
@@ -20,6 +21,10 @@ $(READY): requirements.txt requirements-dev.txt generator_app/requirements.txt
 	@echo "== environment: .venv with requirements-dev.txt (the first time only)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(NODE): package-lock.json $(READY)
+	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 up: $(READY)    ## boot the local cloud, deploy SdG5Stack to it, make a picture, stay up
@@ -51,7 +56,7 @@ lint: $(READY)
 	  stacks lambda local_cloud benchmark operations generator_app tests
 	@PYTHONPATH=.:lambda:model_assets $(VENV)/bin/lint-imports
 
-unit: $(READY)
+unit: $(READY) $(NODE)
 	@$(PY) -m pytest -m 'not full_size and not local and not environments'
 
 e2e: $(READY)
@@ -63,7 +68,7 @@ e2e: $(READY)
 # other half needs (a bfloat16 compile's test: 16 s so, 210 s otherwise, on 2 busy cores).
 test: export OMP_NUM_THREADS = 1
 test: BATCHES = tests/local/test_e2e_batches.py
-test: lint      ## ruff, mypy, every test: unit, templates, three environments, the local cloud
+test: lint $(NODE) ## ruff, mypy, every test: unit, templates, three environments, the local cloud
 	@mkdir -p out
 	@$(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache/local \
 	  --ignore $(BATCHES) > out/e2e.log 2>&1 & \
