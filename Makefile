@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+NODE   := node_modules/.package-lock.json
 # Node comes with the environment: the CDK and its CLI find that one first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
@@ -20,6 +21,10 @@ $(READY): requirements.txt requirements-dev.txt generator_app/requirements.txt
 	@echo "== environment: .venv with requirements-dev.txt (the first time only)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(NODE): package-lock.json $(READY)
+	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 up: $(READY)    ## boot the local cloud, deploy SdG5Stack to it, make a picture, stay up
@@ -51,27 +56,26 @@ lint: $(READY)
 	  stacks lambda local_cloud benchmark operations generator_app tests
 	@PYTHONPATH=.:lambda:model_assets $(VENV)/bin/lint-imports
 
-unit: $(READY)
+unit: $(READY) $(NODE)
 	@$(PY) -m pytest -m 'not full_size and not gpu and not local and not environments'
 
 e2e: $(READY)
 	@$(PY) -m pytest -m local
 
-# The two halves side by side: end to end is mostly waiting, and longer, so its batches come after
-# the other half. Its output comes when both are done.
+# Three parts side by side, as end to end is mostly waiting: units and templates, and end to end on a
+# local cloud each. Their output comes when all are done.
 # One thread each for PyTorch: two that spin while they wait for each other take the cores that the
-# other half needs (a bfloat16 compile's test: 16 s so, 210 s otherwise, on 2 busy cores).
+# others need (a bfloat16 compile's test: 16 s so, 210 s otherwise, on 2 busy cores).
 test: export OMP_NUM_THREADS = 1
-test: BATCHES = tests/local/test_e2e_batches.py
-test: lint      ## ruff, mypy, every test: unit, templates, three environments, the local cloud
+test: LATER = $(addprefix tests/local/test_e2e_,batches.py builds.py endpoint.py gallery.py)
+test: E2E = $(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache
+test: lint $(NODE) ## ruff, mypy, every test: unit, templates, three environments, the local cloud
 	@mkdir -p out
-	@$(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache/local \
-	  --ignore $(BATCHES) > out/e2e.log 2>&1 & \
-	end_to_end=$$!; failed=0; \
+	@$(E2E)/e2e-1 $(addprefix --ignore=,$(LATER)) > out/e2e-1.log 2>&1 & first=$$!; \
+	$(E2E)/e2e-2 $(LATER) > out/e2e-2.log 2>&1 & second=$$!; failed=0; \
 	$(PY) -m pytest -m 'not full_size and not gpu and not local' --durations=10 || failed=1; \
-	$(PY) -m pytest -m local --durations=10 $(BATCHES) || failed=1; \
-	echo "== end to end, out/e2e.log"; \
-	wait $$end_to_end || failed=1; cat out/e2e.log; exit $$failed
+	wait $$first || failed=1; wait $$second || failed=1; \
+	echo "== end to end, out/e2e-1.log and out/e2e-2.log"; cat out/e2e-[12].log; exit $$failed
 
 snapshot: $(READY) ## the reviewed templates anew, after a change that is meant: docs/testing-your-fork.md
 	@$(PY) -m pytest -q tests/infrastructure -k as_reviewed --snapshot-update

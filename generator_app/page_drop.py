@@ -18,9 +18,11 @@ export default function () {
   }
   document.addEventListener("dragover", over);
   document.addEventListener("drop", drop);
+  document.body.dataset.takesFiles = "";
   return () => {
     document.removeEventListener("dragover", over);
     document.removeEventListener("drop", drop);
+    delete document.body.dataset.takesFiles;
   };
 }
 """

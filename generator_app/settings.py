@@ -12,6 +12,7 @@ from generator_app import session
 from generator_app.client import ApiError, Variant
 from generator_app.estimate import TOKENS, label
 
+# The API's ranges: a caller of it has nothing of its code, and it refuses what is beyond them.
 PROMPT = 1000
 """Characters."""
 SEEDS = 2**32

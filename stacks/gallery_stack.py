@@ -1,7 +1,6 @@
 """The gallery: kept pictures, their parameters, and their prompts' vectors in Amazon S3 Vectors."""
 
 from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
@@ -14,7 +13,7 @@ from sd_contract.limits import GATEWAY_S, INVOCATION_S
 from stacks.acknowledge import acknowledge
 from stacks.api_stack import ApiStack
 from stacks.artifacts_stack import ArtifactsStack
-from stacks.components.alarms import Alarm, Metric, Trouble
+from stacks.components.alarms import Trouble, alarm_of_letters
 from stacks.components.expiring_bucket import expiring_bucket
 from stacks.components.grants import grant, grant_named, grant_objects
 from stacks.components.python_function import PythonFunction
@@ -122,8 +121,9 @@ class GalleryStack(Stack):
     def _dead_letters(self) -> tuple[Queue, Queue]:
         names, days = self._settings.names, self._settings.api.image_days
         unkept = Queue(self, "Unkept")
-        self._alarm(
+        alarm_of_letters(
             unkept,
+            names,
             Trouble(
                 f"{names.prefix}: a picture could not be kept in the gallery",
                 (
@@ -138,8 +138,9 @@ class GalleryStack(Stack):
             ),
         )
         unremoved = Queue(self, "Unremoved")
-        self._alarm(
+        alarm_of_letters(
             unremoved,
+            names,
             Trouble(
                 f"{names.prefix}: what a picture's row leaves in the gallery could not be removed",
                 (
@@ -153,18 +154,6 @@ class GalleryStack(Stack):
             ),
         )
         return unkept, unremoved
-
-    def _alarm(self, queue: Queue, trouble: Trouble) -> cloudwatch.CfnAlarm:
-        metric = "ApproximateNumberOfMessagesVisible"
-        return Alarm(
-            self,
-            f"{queue.node.id}Alarm",
-            names=self._settings.names,
-            trouble=trouble,
-            metric=Metric("AWS/SQS", metric, {"QueueName": queue.queue_name}),
-            threshold=1,
-            period_s=300,
-        )
 
     def _worker(self) -> None:
         worker = self._function("Worker", "worker", WORKER_S, "GetItem", "PutItem", "DeleteItem")

@@ -57,7 +57,8 @@ def main() -> None:
         steps = settings.steps(PAGE, fewest)
     with right:
         guidance = settings.guidance(PAGE, fewest)
-    if st.button(f"Draw on {len(found)} variants", type="primary", disabled=not prompt):
+    variants = "1 variant" if len(found) == 1 else f"{len(found)} variants"
+    if st.button(f"Draw on {variants}", type="primary", disabled=not prompt):
         fields = given(
             prompt=prompt,
             negative_prompt=negative,

@@ -56,7 +56,10 @@ def progress() -> None:
     st.progress(min(1.0, state.drawn / total), f"{state.drawn} of {total} pictures: {state.status}")
     if not state.ended:
         if st.button("Stop the batch"):
-            session.client().cancel(batch)
+            try:
+                session.client().cancel(batch)
+            except ApiError as error:
+                st.error(str(error))
         return
     finish(state, fields)
     st.rerun()

@@ -8,7 +8,8 @@ sign_in.require()
 st.title("History")
 results = session.history()
 if results:
-    st.caption(f"{len(results)} pictures of this session, the newest first.")
+    pictures = "1 picture" if len(results) == 1 else f"{len(results)} pictures"
+    st.caption(f"{pictures} of this session, the newest first.")
     cards.grid(results, "history")
 else:
     st.info("Nothing is drawn yet in this session.")

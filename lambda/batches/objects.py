@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from botocore.session import Session
 
 # Without the right to list, S3 says Forbidden of an object that isn't there (API reference,
 # HeadObject, which has no body to tell more).
@@ -87,10 +85,3 @@ class Objects:
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self.name, "Key": key}
-
-
-def make_s3(session: Session, **more: Any) -> Any:
-    """Virtual addressing: without it S3 URLs outside us-east-1 are signed for the global host,
-    whose redirect breaks the signature."""
-    s3 = {"addressing_style": "virtual"}
-    return session.create_client("s3", config=Config(signature_version="s3v4", s3=s3, **more))

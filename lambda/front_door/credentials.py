@@ -3,11 +3,11 @@
 import functools
 from dataclasses import dataclass, replace
 
-from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from front_door.ahead import Ahead
+from front_door.clients import make_client
 from front_door.config import Config
 from front_door.errors import SigningError
 from front_door.generation import GenerationRequest
@@ -41,7 +41,6 @@ def content_credentials(
     """None where pictures aren't to be signed."""
     if not config.signing_function:
         return None
-    quick = ClientConfig(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 2})
-    functions = Ahead(functools.partial(session.create_client, "lambda", config=quick))
+    functions = Ahead(functools.partial(make_client, session, "lambda"))
     passage = Passage(pictures.s3, pictures.name)
     return ContentCredentials(Signer(functions, config.signing_function, passage))

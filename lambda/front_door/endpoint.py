@@ -11,8 +11,8 @@ Hugging Face toolkit turns every exception of a handler into a 400. Two statuses
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -72,6 +72,8 @@ _NO_WORKER = {
     "TranslateException": "Backend Python process is stopped.",
 }
 
+T = TypeVar("T")
+
 
 class SageMakerRuntime(Protocol):
     """The part of boto3's sagemaker-runtime client that is used.
@@ -107,12 +109,7 @@ def embed(
 ) -> Embeddings:
     """As `generate`; EndpointTooOld where the container is older than embeddings."""
     payload = _invoke(runtime, variant, embeddings_invocation(texts), request_id)
-    try:
-        answer = Embeddings.from_json(payload)
-    except ContainerError as error:
-        raise _from_container_error(error, "container status 200", EndpointError) from None
-    except ValueError as error:
-        raise EndpointError(f"answer not in the contract: {error}") from None
+    answer = _parsed(Embeddings.from_json, payload)
     if len(answer.vectors) != len(texts):
         counted = f"{len(answer.vectors)} vectors of {len(texts)} texts"
         raise EndpointError(f"answer not in the contract: {counted}")
@@ -207,14 +204,18 @@ def _from_container_error(
     return InvalidRequest(Problem(field, f"{prefix}{error}", error.code or "out_of_range"))
 
 
-def _read(payload: bytes, asked: Invocation) -> Answer:
+def _parsed(from_json: Callable[[bytes], T], payload: bytes) -> T:
     try:
-        answer = Answer.from_json(payload)
+        return from_json(payload)
     except ContainerError as error:
         # DJL gives all requests of a batch one status: 200, if another of them was answered.
         raise _from_container_error(error, "container status 200", EndpointError) from None
     except ValueError as error:
         raise EndpointError(f"answer not in the contract: {error}") from None
+
+
+def _read(payload: bytes, asked: Invocation) -> Answer:
+    answer = _parsed(Answer.from_json, payload)
     signature, kind = _SIGNATURES[asked.output_format], asked.output_format.upper()
     if not all(image.startswith(signature) for image in answer.images):
         raise EndpointError(f"answer not in the contract: an image is not a {kind}")

@@ -13,6 +13,7 @@ from botocore.session import Session, get_session
 from front_door.ahead import Ahead
 from front_door.answering import answer_event
 from front_door.api_gateway import ok_response, read_event
+from front_door.clients import QUICK, make_client, make_s3
 from front_door.config import Config
 from front_door.credentials import content_credentials
 from front_door.endpoint import SageMakerRuntime
@@ -60,21 +61,17 @@ def build_front_door() -> FrontDoor:
     """Built at the first request and kept. A wrong environment so becomes a 500 with the reason
     in the log, where failing at import would show the caller the gateway's bare 502."""
     config = Config.from_env(os.environ)
-    quick = {"connect_timeout": 1, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
-    # Virtual addressing: without it S3 URLs outside us-east-1 are signed for the global host,
-    # whose redirect breaks the signature.
-    s3 = ClientConfig(signature_version="s3v4", s3={"addressing_style": "virtual"}, **quick)
     # Not boto3, which adds a third of the import for what isn't used here.
     session = get_session()
     pictures = PictureBucket(
-        Ahead(functools.partial(session.create_client, "s3", config=s3)),
+        Ahead(functools.partial(make_s3, session, **QUICK)),
         config.picture_bucket,
         config.url_ttl_s,
     )
     return FrontDoor(
         config=config,
         registry=VariantRegistry(
-            session.create_client("ssm", config=ClientConfig(**quick)),
+            make_client(session, "ssm"),
             prefix=config.variant_prefix,
             default_model=config.default_model,
             ttl_s=config.cache_ttl_s,
@@ -85,22 +82,23 @@ def build_front_door() -> FrontDoor:
         runtime=functools.cache(functools.partial(_runtime, session)),
         pictures=pictures,
         credentials=content_credentials(config, session, pictures),
-        gallery=_gallery(config, session, quick),
+        gallery=_gallery(config, session),
     )
 
 
-def _gallery(config: Config, session: Session, quick: dict[str, Any]) -> Gallery | None:
+def _gallery(config: Config, session: Session) -> Gallery | None:
     """Clients are made where a request needs them: most never do."""
     if not config.gallery_queue_url:
         return None
-    sqs = functools.partial(session.create_client, "sqs", config=ClientConfig(**quick))
+    sqs = functools.partial(make_client, session, "sqs")
     # All that the gateway leaves; tried once, as the function's own time would not fit twice.
-    waits = {
-        **quick,
-        "read_timeout": config.endpoint_timeout_s,
-        "retries": {"total_max_attempts": 1},
-    }
-    functions = functools.partial(session.create_client, "lambda", config=ClientConfig(**waits))
+    functions = functools.partial(
+        make_client,
+        session,
+        "lambda",
+        read_timeout=config.endpoint_timeout_s,
+        retries={"total_max_attempts": 1},
+    )
     return Gallery(
         config.gallery_queue_url,
         config.gallery_function,

@@ -21,8 +21,6 @@ from front_door.errors import (
     GalleryError,
     GalleryNotDeployed,
     InvalidRequest,
-    MethodNotAllowed,
-    RouteNotFound,
 )
 from front_door.gallery import Gallery, not_deployed
 from front_door.generation import EDIT, GENERATION, RequestFields, complete, parse_fields
@@ -32,6 +30,7 @@ from front_door.picture_time import PictureTimes
 from front_door.request_body import parse_body, parse_body_or_form
 from front_door.request_log import RequestLog
 from front_door.response_body import generation_body, model_body, picture_bodies
+from front_door.routing import operation_of
 from front_door.time_limit import check_answers, check_time, estimate_s
 from front_door.variants import VariantRegistry
 from sd_contract.fields import Problem
@@ -74,12 +73,7 @@ class FrontDoor:
             "/models/{id}": {"GET": self._get_model},
             "/openapi.json": {"GET": self._describe},
         }
-        methods = routes.get(request.path)
-        if methods is None:
-            raise RouteNotFound(Problem(None, "The API has no such path.", "not_found"))
-        if request.method not in methods:
-            raise MethodNotAllowed(", ".join(methods))
-        return methods[request.method](request, log)
+        return operation_of(routes, request.path, request.method)(request, log)
 
     def _generate(self, request: Request, log: RequestLog) -> Mapping[str, Any]:
         body = parse_body(request.body, self.config.max_body_bytes)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from botocore.config import Config as ClientConfig
-from botocore.session import Session, get_session
+from botocore.session import get_session
 
+from front_door.clients import QUICK, make_client, make_s3
 from front_door.variants import VariantRegistry
 from gallery.config import Config
 from gallery.files import Files
@@ -27,11 +27,8 @@ def config() -> Config:
 def build(invoke_s: float) -> Gallery:
     """`invoke_s` is how long an endpoint may take for a vector."""
     told, session = config(), get_session()
-    client = functools.partial(_client, session)
-    # Virtual addressing: as the front door's.
-    s3 = functools.partial(
-        client, "s3", signature_version="s3v4", s3={"addressing_style": "virtual"}
-    )
+    client = functools.partial(make_client, session)
+    s3 = functools.partial(make_s3, session, **QUICK)
     return Gallery(
         Rows(client("dynamodb"), told.table),
         Vectors(functools.cache(functools.partial(client, "s3vectors")), told.vector_bucket),
@@ -49,11 +46,6 @@ def build(invoke_s: float) -> Gallery:
         ),
         told.picture_days,
     )
-
-
-def _client(session: Session, service: str, **config: Any) -> Any:
-    quick = {"connect_timeout": 1, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
-    return session.create_client(service, config=ClientConfig(**{**quick, **config}))
 
 
 def say(line: dict[str, Any]) -> None:

@@ -45,10 +45,8 @@ class Guard:
                 raise ValueError(f"action: {other!r} must be one of check, start, stop")
 
     def check(self) -> None:
-        if self.switch.settle() != IN_SERVICE or self.idle_h is None:
-            return
-        described = self.switch.described()
-        if described is None:
+        described = self.switch.settle()
+        if self.idle_h is None or not described or described["EndpointStatus"] != IN_SERVICE:
             return
         now = datetime.fromtimestamp(self.switch.now(), UTC)
         since = now - timedelta(hours=self.idle_h)
@@ -69,7 +67,7 @@ class Guard:
             Namespace="AWS/SageMaker",
             MetricName="Invocations",
             Dimensions=[
-                {"Name": "EndpointName", "Value": self._endpoint},
+                {"Name": "EndpointName", "Value": self.switch.endpoint_name},
                 {"Name": "VariantName", "Value": self.production_variant},
             ],
             StartTime=since,
@@ -81,7 +79,7 @@ class Guard:
 
     def _to_the_least(self, described: Mapping[str, Any]) -> None:
         """What its target allows just now: a schedule may have raised that."""
-        name = f"endpoint/{self._endpoint}/variant/{self.production_variant}"
+        name = f"endpoint/{self.switch.endpoint_name}/variant/{self.production_variant}"
         (target,) = self.autoscaling.describe_scalable_targets(
             ServiceNamespace="sagemaker", ResourceIds=[name]
         )["ScalableTargets"]
@@ -90,7 +88,7 @@ class Guard:
         if variant["CurrentInstanceCount"] <= least:
             return
         self.switch.sagemaker.update_endpoint_weights_and_capacities(
-            EndpointName=self._endpoint,
+            EndpointName=self.switch.endpoint_name,
             DesiredWeightsAndCapacities=[
                 {"VariantName": self.production_variant, "DesiredInstanceCount": least}
             ],
@@ -98,12 +96,8 @@ class Guard:
         self.switch.tell(
             "Endpoint Scaled In",
             {
-                "endpoint": self._endpoint,
+                "endpoint": self.switch.endpoint_name,
                 "instances": str(least),
                 "why": f"no request for {self.idle_h:g} h",
             },
         )
-
-    @property
-    def _endpoint(self) -> str:
-        return self.switch.registration().endpoint_name

@@ -5,6 +5,7 @@ configuration, its alarms and its registration stay, and are all it takes to mak
 same name. CloudFormation goes on holding it for its own: once it is back, deploys update it.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -47,11 +48,16 @@ class Switch:
     def registration(self) -> Registration:
         return Registration.from_document(self._document())
 
+    @functools.cached_property
+    def endpoint_name(self) -> str:
+        """Which is by the variant's name: no deploy changes it."""
+        return self.registration().endpoint_name
+
     def described(self) -> Mapping[str, Any] | None:
         """DescribeEndpoint's answer; None where there is no endpoint."""
         try:
             found: Mapping[str, Any] = self.sagemaker.describe_endpoint(
-                EndpointName=self.registration().endpoint_name
+                EndpointName=self.endpoint_name
             )
         except ClientError as error:
             # aws/sagemaker-python-sdk#1070's words; the code is every mistake's.
@@ -68,12 +74,12 @@ class Switch:
         """Does nothing to one that is stopped. Raises NotYet while it changes."""
         status = self.status()
         if status in (IN_SERVICE, FAILED):
-            self.sagemaker.delete_endpoint(EndpointName=self.registration().endpoint_name)
+            self.sagemaker.delete_endpoint(EndpointName=self.endpoint_name)
             self._mark(why)
         elif status is None:
             self.settle()
         elif status != DELETING:
-            raise NotYet(f"{self.registration().endpoint_name} is {status}: stop it once it isn't")
+            raise NotYet(f"{self.endpoint_name} is {status}: stop it once it isn't")
 
     def start(self) -> None:
         """Begins to; does nothing to one that is there. Raises NotYet while one of the name goes,
@@ -92,15 +98,15 @@ class Switch:
             )
             self.tell("Endpoint Started", {"endpoint": found.endpoint_name})
 
-    def settle(self) -> str | None:
-        """Makes the registration say what is; the endpoint's status."""
-        status = self.status()
+    def settle(self) -> Mapping[str, Any] | None:
+        """Makes the registration say what is; the endpoint as `described`."""
+        found = self.described()
         marked = self.registration().stopped is not None
-        if status is None and not marked:
+        if found is None and not marked:
             self._mark("it was not there")
-        elif status == IN_SERVICE and marked:
+        elif found and found["EndpointStatus"] == IN_SERVICE and marked:
             self._unmark()
-        return status
+        return found
 
     def _document(self) -> dict[str, Any]:
         value = self.ssm.get_parameter(Name=self.parameter)["Parameter"]["Value"]

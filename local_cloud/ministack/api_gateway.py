@@ -51,6 +51,7 @@ def correct_api_gateway(settings: CloudSettings) -> None:
         settings, gateway._invoke_authorizer_lambda
     )
     gateway._authorize_request_v1 = noting_the_key(gateway._authorize_request_v1)
+    gateway._get_usage_plans = of_the_key(gateway._get_usage_plans)
     gateway._update_api_key = turning_keys_off(gateway._update_api_key)
     gateway._check_api_key = with_the_source_s_key(gateway._check_api_key)
     gateway._build_lambda_event_v1 = with_the_caller_s_key(gateway._build_lambda_event_v1)
@@ -117,6 +118,23 @@ def turning_keys_off(update: Callable[[str, Any], Response]) -> Callable[[str, A
         answer = update(key_id, data)
         if key := apigateway_v1._api_keys.get(key_id):
             key["enabled"] = key["enabled"] in (True, "true")
+        return answer
+
+    return wrapped
+
+
+def of_the_key(every: Callable[[Any], Response]) -> Callable[[Any], Response]:
+    """The plans of a `keyId`, which MiniStack passes over."""
+
+    def wrapped(query: Any) -> Response:
+        key_id = apigateway_v1._qp(query, "keyId")
+        if not key_id:
+            return every(query)
+        plans = apigateway_v1._usage_plans
+        its = [
+            plans[plan] for plan, keys in apigateway_v1._usage_plan_keys.items() if key_id in keys
+        ]
+        answer: Response = apigateway_v1._v1_paginated_response(its, query)
         return answer
 
     return wrapped

@@ -6,17 +6,12 @@ with ImageJob's environment; its base image is a public one, by its tag. ECS tak
 docker pushes.
 """
 
-import os
-import sys
-
 from stacks.build_scripts.build_image import (
     BASE_NAME,
     CONTEXT,
     BuildFailed,
     ImageBuilder,
-    ImageJob,
-    fetch,
-    run,
+    main,
 )
 
 
@@ -49,15 +44,5 @@ class AppImageBuilder(ImageBuilder):
             raise BuildFailed(f"docker push of {image} failed")
 
 
-def main() -> None:
-    import boto3
-
-    try:
-        job = ImageJob.from_env(os.environ)
-        AppImageBuilder(job, boto3.client("ecr"), boto3.client("s3"), run, fetch).build()
-    except BuildFailed as error:
-        sys.exit(str(error))
-
-
 if __name__ == "__main__":
-    main()
+    main(AppImageBuilder)

@@ -225,12 +225,12 @@ def fetch(url: str) -> bytes:
     return body
 
 
-def main() -> None:
+def main(builder: type[ImageBuilder] = ImageBuilder) -> None:
     import boto3
 
     try:
         job = ImageJob.from_env(os.environ)
-        ImageBuilder(job, boto3.client("ecr"), boto3.client("s3"), run, fetch).build()
+        builder(job, boto3.client("ecr"), boto3.client("s3"), run, fetch).build()
     except BuildFailed as error:
         sys.exit(str(error))
 

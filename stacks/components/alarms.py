@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks.settings import Names
@@ -78,6 +79,26 @@ def alarm_of_errors(
     """Of those that a function has no answer for: it couldn't start, failed, or was ended."""
     metric = Metric("AWS/Lambda", "Errors", {"FunctionName": function.function_name})
     return Alarm(scope, id, names=names, trouble=trouble, metric=metric, threshold=1, period_s=300)
+
+
+def alarm_of_letters(
+    queue: sqs.IQueue,
+    names: Names,
+    trouble: Trouble,
+    metric: str = "ApproximateNumberOfMessagesVisible",
+) -> Alarm:
+    """Of a queue's, beside it: by the one metric that says there are any, or that some came."""
+    scope = queue.node.scope
+    assert isinstance(scope, Construct)
+    return Alarm(
+        scope,
+        f"{queue.node.id}Alarm",
+        names=names,
+        trouble=trouble,
+        metric=Metric("AWS/SQS", metric, {"QueueName": queue.queue_name}),
+        threshold=1,
+        period_s=300,
+    )
 
 
 def topic_arn(scope: Construct, names: Names) -> str:

@@ -8,7 +8,7 @@ from stacks.acknowledge import acknowledge
 from stacks.build_scripts.build_image import ImageJob
 from stacks.components.artifacts import Storage
 from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, Output
-from stacks.components.grants import PULL, REGISTRY_LOGIN, grant, grant_unscoped
+from stacks.components.grants import REGISTRY_LOGIN, grant, grant_push, grant_unscoped
 from stacks.content import content_key, files_below
 from stacks.settings import ROOT, Settings
 
@@ -67,18 +67,7 @@ class AppImage(Construct):
             output=Output(storage.bucket, record, self.repository, key),
             storage=storage,
         )
-        grant(
-            step.role,
-            [
-                *PULL,
-                "ecr:DescribeImages",
-                "ecr:InitiateLayerUpload",
-                "ecr:UploadLayerPart",
-                "ecr:CompleteLayerUpload",
-                "ecr:PutImage",
-            ],
-            self.repository.repository_arn,
-        )
+        grant_push(step.role, self.repository.repository_arn)
         grant(step.role, ["s3:PutObject"], storage.bucket.arn_for_objects(record))
         grant_unscoped(step.role, REGISTRY_LOGIN)
         self.ready = step.ready

@@ -16,7 +16,7 @@ from constructs import Construct
 from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
 from stacks.api_stack import ApiStack
-from stacks.components.alarms import Alarm, Metric, Trouble
+from stacks.components.alarms import Alarm, Metric, Trouble, alarm_of_letters
 from stacks.components.content_credentials import may_sign
 from stacks.components.grants import grant, grant_listing, grant_named, grant_objects
 from stacks.components.inference_api import STAGE
@@ -224,15 +224,7 @@ class BatchFunctions(Construct):
 
     def _dead_letters(self, id: str, trouble: Trouble, metric: str, *, fifo: bool = False) -> Queue:
         queue = Queue(self, id, fifo=fifo, visibility_timeout=self._visibility)
-        Alarm(
-            self,
-            f"{id}Alarm",
-            names=self._settings.names,
-            trouble=trouble,
-            metric=Metric("AWS/SQS", metric, {"QueueName": queue.queue_name}),
-            threshold=1,
-            period_s=300,
-        )
+        alarm_of_letters(queue, self._settings.names, trouble, metric)
         return queue
 
     def _feed(self, dead_units: Queue) -> None:

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from stacks.components.alarms import Alarm, Metric, Trouble
+from stacks.components.alarms import Trouble, alarm_of_letters
 from stacks.components.grants import LIST_TRAINING_JOBS, grant, grant_named, grant_unscoped
 from stacks.components.python_function import PythonFunction
 from stacks.components.queue import Queue
@@ -35,11 +35,10 @@ class BuildTrigger(PythonFunction):
 
     def __init__(self, stack: Stack, log_group: logs.ILogGroup, names: Names) -> None:
         self._dead_letters = Queue(stack, "LostBuildEvents")
-        Alarm(
-            stack,
-            "LostBuildEventsAlarm",
-            names=names,
-            trouble=Trouble(
+        alarm_of_letters(
+            self._dead_letters,
+            names,
+            Trouble(
                 f"{stack.stack_name}: the end of a build was not heard of, and its deploy may wait "
                 "for it in vain",
                 (
@@ -51,13 +50,6 @@ class BuildTrigger(PythonFunction):
                     "the queue LostBuildEvents",
                 ),
             ),
-            metric=Metric(
-                "AWS/SQS",
-                "ApproximateNumberOfMessagesVisible",
-                {"QueueName": self._dead_letters.queue_name},
-            ),
-            threshold=1,
-            period_s=300,
         )
         super().__init__(
             stack,

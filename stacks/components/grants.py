@@ -97,6 +97,11 @@ def grant_pull(role: iam.Role, repository_arn: str) -> None:
     grant(role, PULL, repository_arn)
 
 
+def grant_push(role: iam.Role, repository_arn: str, *more: str) -> None:
+    """What docker asks for, and whether an image is there. Needs REGISTRY_LOGIN besides."""
+    grant(role, [*PULL, *PUSH, *more], repository_arn)
+
+
 @dataclass(frozen=True)
 class Unscoped:
     """An action AWS lets nobody narrow to a resource; `conditions` narrow it where they can."""
@@ -107,6 +112,13 @@ class Unscoped:
 
 
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
+PUSH = (
+    "ecr:DescribeImages",
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
+    "ecr:CompleteLayerUpload",
+    "ecr:PutImage",
+)
 # Service Authorization Reference, Amazon ECR: the action has no resource types.
 REGISTRY_LOGIN = Unscoped(
     "ecr:GetAuthorizationToken", "the registry token is the account's, for no repository by itself"

@@ -10,7 +10,7 @@ from stacks.build_scripts.build_image import ImageJob
 from stacks.catalogue.images import BaseImage
 from stacks.components.artifacts import ServingImage, Storage
 from stacks.components.build_step import BUILD_SCRIPTS, BuildSpec, BuildStep, Output
-from stacks.components.grants import PULL, REGISTRY_LOGIN, grant, grant_pull, grant_unscoped
+from stacks.components.grants import REGISTRY_LOGIN, grant, grant_pull, grant_push, grant_unscoped
 from stacks.content import content_key, files_below
 from stacks.settings import ROOT, Settings, VariantSettings
 
@@ -91,20 +91,8 @@ class ImageBuild(Construct):
             storage=storage,
         )
         grant_pull(step.role, base_arn(self, base))
-        grant(
-            step.role,
-            [
-                *PULL,
-                "ecr:DescribeImages",
-                "ecr:InitiateLayerUpload",
-                "ecr:UploadLayerPart",
-                "ecr:CompleteLayerUpload",
-                "ecr:PutImage",
-                # One that SageMaker wouldn't take: the tag can't be pushed again while it's there.
-                "ecr:BatchDeleteImage",
-            ],
-            repository.repository_arn,
-        )
+        # One that SageMaker wouldn't take: the tag can't be pushed again while it's there.
+        grant_push(step.role, repository.repository_arn, "ecr:BatchDeleteImage")
         grant(step.role, ["s3:PutObject"], storage.bucket.arn_for_objects(record))
         grant_unscoped(step.role, REGISTRY_LOGIN)
         self.ready = step.ready

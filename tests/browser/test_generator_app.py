@@ -273,7 +273,7 @@ def test_a_png_dropped_on_the_page_brings_its_settings_back(page: Page, site: Si
         }""",
         base64.b64encode(content).decode(),
     )
-    expect(page.get_by_role("button", name="Draw", exact=True)).to_be_visible()
+    expect(page.locator("body[data-takes-files]")).to_be_attached()
     page.dispatch_event("h1", "drop", {"dataTransfer": dropped})
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a blue circle")
     expect(page.get_by_label("Negative prompt", exact=True)).to_have_value("red")

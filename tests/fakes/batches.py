@@ -20,10 +20,11 @@ from batches.checker.handler import perform
 from batches.checker.planning import Planner
 from batches.fleets import Fleets
 from batches.links import link_maker
-from batches.objects import Objects, make_s3
+from batches.objects import Objects
 from batches.records import Batch
 from batches.store import Store
 from batches.tasks import Tasks
+from front_door.clients import make_s3
 from front_door.variants import VariantRegistry
 from sd_contract.batch import BatchKeys, Unit, UnitResult, WorkLine
 from sd_contract.registration import SERVES

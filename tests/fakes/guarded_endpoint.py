@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from idle_guard.guard import Guard
 from idle_guard.handler import guard
 from local_cloud.api_shapes import check_request
+from sd_contract.limits import PARAMETER_CHARS
 from sd_contract.registration import start_command
 from tests.fakes.front_door import registration
 
@@ -144,7 +145,7 @@ class GuardedEndpoint:
 
     def PutParameter(self, Name: str, Value: str, Type: str, Overwrite: bool) -> dict[str, Any]:
         assert (Type, Overwrite) == ("String", True)
-        assert len(Value) <= 4096
+        assert len(Value) <= PARAMETER_CHARS
         self.documents[Name] = json.loads(Value)
         return {}
 

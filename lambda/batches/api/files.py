@@ -10,6 +10,7 @@ from batches.store import NotThere, Store, new_id
 from front_door.errors import InvalidRequest, RecordNotFound
 from front_door.multipart import Part
 from front_door.request_body import RawBody, parse_body_or_parts, part_text
+from front_door.routing import read_query
 from sd_contract.batch import FILE_BYTES
 from sd_contract.fields import Allowed, Choice, Problem, Text, Whole, read, shown
 from sd_contract.limits import LAMBDA_BYTES
@@ -125,16 +126,6 @@ def not_uploaded(field: str, id: str) -> Problem:
 
 def query(given: Mapping[str, Any], most: int, default: int) -> tuple[int, str]:
     """A list's `limit` and `after`. Raises InvalidRequest."""
-    known: Mapping[str, Allowed] = {
-        "limit": Text(),
-        "after": Text(0, 80),
-        "order": Choice(("desc",)),
-    }
-    values, problems = read(given, known, ())
-    limit, allowed = values.get("limit", str(default)), Whole(1, most)
-    if not (limit.isascii() and limit.isdigit() and not allowed.mistake(int(limit[:9]))):
-        message = f"limit: must be {allowed.expected}"
-        problems.append(Problem("limit", message, "out_of_range"))
-    if problems:
-        raise InvalidRequest(*problems)
-    return int(limit), values.get("after", "")
+    known: Mapping[str, Allowed] = {"after": Text(0, 80), "order": Choice(("desc",))}
+    values, limit = read_query(given, known, most, default)
+    return limit, values.get("after", "")

@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from botocore.config import Config as ClientConfig
 from botocore.session import get_session
 
 from batches.api.files import Files
 from batches.api.operations import Answered, BatchApi, Content, Elsewhere, Request
 from batches.config import Config
 from batches.links import link_maker
-from batches.objects import JSONL, Objects, make_s3
+from batches.objects import JSONL, Objects
 from batches.store import Store
 from batches.tasks import Tasks
 from front_door.answering import answer_event
 from front_door.api_gateway import headers_of, ok_response, raw_body
+from front_door.clients import QUICK, make_client, make_s3
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -84,10 +84,9 @@ def _origins() -> Sequence[str]:
 def build_api() -> BatchApi:
     """Built at the first request and kept, as the front door's."""
     config, session = _config(), get_session()
-    quick = {"connect_timeout": 1, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
-    objects = Objects(make_s3(session, **quick), config.bucket, config.url_ttl_s)
-    store = Store(session.create_client("dynamodb", config=ClientConfig(**quick)), config.table)
-    functions = session.create_client("lambda", config=ClientConfig(**quick))
+    objects = Objects(make_s3(session, **QUICK), config.bucket, config.url_ttl_s)
+    store = Store(make_client(session, "dynamodb"), config.table)
+    functions = make_client(session, "lambda")
     return BatchApi(
         files=Files(store, objects, config.result_days),
         tasks=Tasks(functions, config.checker),

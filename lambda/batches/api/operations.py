@@ -25,14 +25,9 @@ from batches.records import (
 )
 from batches.store import NotThere, Taken, new_id
 from batches.tasks import Tasks
-from front_door.errors import (
-    Conflict,
-    InvalidRequest,
-    MethodNotAllowed,
-    RecordNotFound,
-    RouteNotFound,
-)
+from front_door.errors import Conflict, InvalidRequest, RecordNotFound
 from front_door.request_body import RawBody, parse_body
+from front_door.routing import operation_of
 from sd_contract.batch import BatchKeys
 from sd_contract.fields import Allowed, Choice, Problem, Text, json_type, read, shown
 from sd_contract.limits import LAMBDA_BYTES
@@ -105,12 +100,7 @@ class BatchApi:
             ("batches", "{}", "cancel"): {"POST": self._cancel},
         }
         template = tuple("{}" if at == 1 else part for at, part in enumerate(request.path))
-        methods = routes.get(template)
-        if methods is None:
-            raise RouteNotFound(Problem(None, "The API has no such path.", "not_found"))
-        if request.method not in methods:
-            raise MethodNotAllowed(", ".join(methods))
-        return methods[request.method](request, *request.path[1:2])
+        return operation_of(routes, template, request.method)(request, *request.path[1:2])
 
     def _upload(self, request: Request) -> Answered:
         return self.files.upload(request.body)

@@ -15,8 +15,9 @@ from batches.checker.finishing import WORKERS, Finisher
 from batches.checker.planning import Planner
 from batches.config import Config
 from batches.engines import Engines, say
-from batches.objects import Objects, make_s3
+from batches.objects import Objects
 from front_door.ahead import Ahead
+from front_door.clients import make_s3
 from front_door.picture_bucket import PictureBucket
 
 

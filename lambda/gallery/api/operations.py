@@ -4,26 +4,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from front_door.errors import InvalidRequest, MethodNotAllowed, RecordNotFound, RouteNotFound
+from front_door.errors import InvalidRequest, RecordNotFound
 from front_door.request_log import RequestLog
+from front_door.routing import operation_of, read_query
 from front_door.variants import VariantRegistry
 from gallery.keeping import Gallery
 from gallery.rows import NotThere
 from gallery.texts import index_of
 from gallery.vectors import Wanted
-from sd_contract.fields import PROMPT, Allowed, Problem, Text, Whole, read, shown
+from sd_contract.fields import PROMPT, Allowed, Problem, Text, shown
 from sd_contract.gallery import MOST_SIMILAR, Kept, is_id
 
 SIMILAR, LISTED = 10, 20
 """How many without a `limit`."""
-_LIMIT = Whole(1, MOST_SIMILAR)
-_LIST: Mapping[str, Allowed] = {"limit": Text(), "after": Text(0, 80)}
+_LIST: Mapping[str, Allowed] = {"after": Text(0, 80)}
 _SIMILAR: Mapping[str, Allowed] = {
     "prompt": PROMPT,
     "picture": Text(0, 80),
     "model": Text(),
     "size": Text(0, 20),
-    "limit": Text(),
 }
 
 
@@ -49,15 +48,10 @@ class GalleryApi:
             "/pictures": {"GET": self._list},
             "/pictures/{id}": {"GET": self._picture, "DELETE": self._delete},
         }
-        methods = routes.get(request.path)
-        if methods is None:
-            raise RouteNotFound(Problem(None, "The API has no such path.", "not_found"))
-        if request.method not in methods:
-            raise MethodNotAllowed(", ".join(methods))
-        return methods[request.method](request, log)
+        return operation_of(routes, request.path, request.method)(request, log)
 
     def _list(self, request: Request, _log: RequestLog) -> Mapping[str, Any]:
-        values, limit = _query(request.query, _LIST, LISTED)
+        values, limit = read_query(request.query, _LIST, MOST_SIMILAR, LISTED)
         found, more = self.gallery.rows.newest(limit, values.get("after", ""))
         return {
             "object": "list",
@@ -78,7 +72,7 @@ class GalleryApi:
     def _similar(self, request: Request, log: RequestLog) -> Mapping[str, Any]:
         prompt = request.query.get("prompt")
         log.hide(prompt)
-        values, limit = _query(request.query, _SIMILAR, SIMILAR)
+        values, limit = read_query(request.query, _SIMILAR, MOST_SIMILAR, SIMILAR)
         if ("prompt" in values) == ("picture" in values):
             message = "prompt: required, or picture in its place, and not both"
             raise InvalidRequest(Problem("prompt", message, "missing_field"))
@@ -128,17 +122,3 @@ class GalleryApi:
 
     def _public(self, picture: Kept) -> dict[str, Any]:
         return picture.public(self.gallery.files.url(picture))
-
-
-def _query(
-    given: Mapping[str, str], known: Mapping[str, Allowed], default: int
-) -> tuple[dict[str, Any], int]:
-    """The values, and the `limit`. Raises InvalidRequest."""
-    values, problems = read(given, known, ())
-    limit = values.pop("limit", str(default))
-    if not (limit.isascii() and limit.isdigit() and not _LIMIT.mistake(int(limit[:9]))):
-        message = f"limit: must be {_LIMIT.expected}"
-        problems.append(Problem("limit", message, "out_of_range"))
-    if problems:
-        raise InvalidRequest(*problems)
-    return values, int(limit)

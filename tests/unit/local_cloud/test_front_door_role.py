@@ -40,7 +40,7 @@ def lists(api: DeployedApi) -> bool:
     return api.send("GET", "/models", headers={"x-api-key": api.key}).status_code == 200
 
 
-def generated(api: DeployedApi, **fields: str) -> httpx.Response:
+def generated(api: DeployedApi, **fields: Any) -> httpx.Response:
     body = {"prompt": "a red fox", "seed": 7, **fields}
     return api.send("POST", "/images/generations", json=body, headers={"x-api-key": api.key})
 
@@ -63,6 +63,16 @@ def hands_out(api: DeployedApi) -> bool:
     return httpx.get(answer.json()["data"][0]["url"]).content == PNG
 
 
+def asks_the_gallery(api: DeployedApi) -> bool:
+    """That there is none, it hears by asking."""
+    return api.send("GET", "/pictures", headers={"x-api-key": api.key}).status_code == 404
+
+
+def sends_to_the_gallery(api: DeployedApi) -> bool:
+    (warning,) = generated(api, store=True).json()["warnings"]
+    return "This API has no gallery" in warning
+
+
 def logs(api: DeployedApi) -> bool:
     sent = api.send("GET", "/models", headers={"x-api-key": api.key})
     groups = api.cloud.client("logs").describe_log_groups()["logGroups"]
@@ -78,6 +88,8 @@ NEEDED_FOR: dict[tuple[str, str], Callable[[DeployedApi], bool]] = {
     ("Allow", "ssm:GetParametersByPath"): lists,
     ("Allow", "s3:PutObject"): stores,
     ("Allow", "s3:GetObject"): hands_out,
+    ("Allow", "lambda:InvokeFunction"): asks_the_gallery,
+    ("Allow", "sqs:SendMessage"): sends_to_the_gallery,
 }
 
 

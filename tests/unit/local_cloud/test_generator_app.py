@@ -130,7 +130,8 @@ def test_the_shell_and_the_health_check_are_open_and_plain_http_is_not(app: App)
 
 
 def test_the_apps_key_is_its_own_and_works(app: App) -> None:
-    (secret,) = app.cloud.client("secretsmanager").list_secrets()["SecretList"]
+    listed = app.cloud.client("secretsmanager").list_secrets()["SecretList"]
+    (secret,) = (each for each in listed if each["Name"].startswith(f"{STACK}-"))
     value = app.cloud.client("secretsmanager").get_secret_value(SecretId=secret["ARN"])
     key = value["SecretString"]
     assert re.fullmatch(r"[A-Za-z0-9]{40}", key)
@@ -165,9 +166,12 @@ def test_the_app_may_look_up_its_sign_in_and_nothing_else(
 
 def task_role(app: App) -> RoleSession:
     """What the running task has."""
-    processes = (psutil.Process(int(note.name)) for note in app.cloud.settings.groups.iterdir())
     (environment,) = (
-        told for told in (each.environ() for each in processes) if "SD_APP_OIDC_USER_POOL" in told
+        told
+        for note in app.cloud.settings.groups.iterdir()
+        if psutil.pid_exists(int(note.name))
+        for told in [psutil.Process(int(note.name)).environ()]
+        if told.get("SD_APP_OIDC_USER_POOL") == app.pool
     )
     names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
     return RoleSession("the task's", *(environment[f"AWS_{name}"] for name in names))
