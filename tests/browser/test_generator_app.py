@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -153,6 +154,14 @@ def still(page: Page) -> None:
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
 
 
+def go_to(page: Page, name: str) -> None:
+    """And wait: until the new page has run, widgets of the old one stand, with the same labels."""
+    page.get_by_role("link", name=name).click()
+    expect(page.get_by_role("link", name=name)).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("heading", level=1, name=re.compile(f"^{name}"))).to_be_visible()
+    still(page)
+
+
 def typed(page: Page, prompt: str) -> None:
     """And counted, so that the page knows it."""
     page.get_by_label("Prompt", exact=True).fill(prompt)
@@ -234,7 +243,7 @@ def test_a_mask_is_painted_by_keyboard(page: Page) -> None:
 
 
 def test_three_variants_are_compared(page: Page, site: Site) -> None:
-    page.get_by_role("link", name="Compare").click()
+    go_to(page, "Compare")
     typed(page, "a green star on a black background")
     page.get_by_label("Seed").fill("7")
     press(page, "Draw on 3 variants")
@@ -245,7 +254,7 @@ def test_three_variants_are_compared(page: Page, site: Site) -> None:
 
 
 def test_a_similar_picture_is_found(page: Page) -> None:
-    page.get_by_role("link", name="Gallery").click()
+    go_to(page, "Gallery")
     page.get_by_label("Search by a prompt").fill("a red heart on white")
     kept = page.get_by_test_id("stImage").locator("img")
     expect(page.get_by_text("g5 · distance 0.").first).to_be_visible()
@@ -328,5 +337,4 @@ def test_a_phone_in_the_dark(page: Page) -> None:
 
 @pytest.mark.parametrize("name", ["Create", "Edit", "Compare", "Gallery", "History"])
 def test_a_page_is_accessible_as_it_opens(page: Page, name: str) -> None:
-    page.get_by_role("link", name=name).click()
-    expect(page.get_by_role("link", name=name)).to_have_attribute("aria-current", "page")
+    go_to(page, name)
