@@ -271,6 +271,10 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("prefix", "Sd"),
         ("prefix", "sd-"),
         ("prefix", "s" * 17),
+        ("prefix", "s-" * 8 + "s"),
+        ("models.sd21-base.id", "owner/" + "m" * 91),
+        ("models.sd21-base.license", "l" * 65),
+        ("models.sd21-base.license_url", "https://" + "u" * 293),
         ("region", "the moon"),
         # Within its range, but in contradiction to others.
         ("variants.g5.scaling.max_instances", 1, {"variants.g5.scaling.min_instances": 2}),
