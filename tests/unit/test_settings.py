@@ -95,7 +95,7 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
     }
     assert {v.sizes for v in defaults.variants} == {(Size(512, 512),)}
     assert {v.modes.samplings["standard"] for v in defaults.variants} == {Sampling(20, "karras")}
-    assert {v.modes.samplings["fast"] for v in defaults.variants} == {Sampling(12, "karras")}
+    assert {v.modes.samplings["fast"] for v in defaults.variants} == {Sampling(10, "karras")}
     assert defaults.region == "us-east-1"
     assert usd_per_hour(defaults, "g5") == 1.4084
     assert usd_per_hour(defaults, "inf2") == 0.99
