@@ -33,7 +33,7 @@ def load(model_dir: Path, config: ServingConfig) -> DiffusersParts:
         model_dir,
         dtype=choose_dtype(config.dtype, device),
         device=device,
-        max_pictures_per_pass=1,  # exact: an image of n is bit for bit the one made alone
+        max_pictures_per_pass=config.batching.max_size,
         channels_last=on_gpu,
         packed=True,
     )

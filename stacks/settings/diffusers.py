@@ -1,16 +1,21 @@
 """The kind `diffusers`: PyTorch runs the model as diffusers loads it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sd_contract.environment import DTYPES
-from stacks.settings.rules import one_of, setting
+from sd_contract.environment import DTYPES, MAX_BATCH_SIZE, Batching
+from stacks.settings.rules import one_of, setting, whole
 from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES, GpuBulkSettings, VariantSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersSettings(VariantSettings):
-    """`dtype` "auto" is float16 on a GPU and float32 without one: for a laptop of either kind."""
+    """`dtype` "auto" is float16 on a GPU and float32 without one: for a laptop of either kind.
+
+    Requests that wait are drawn together while their pictures are no more than `max_batch_size`,
+    and one waits up to `max_batch_delay_ms` for others. 1 is exact: each picture is, bit for bit,
+    the one made alone."""
 
     kind: ClassVar = "diffusers"
     engine: ClassVar = "diffusers"
@@ -21,3 +26,12 @@ class DiffusersSettings(VariantSettings):
     ami: str = setting(one_of(*GPU_AMIS))
     bulk: GpuBulkSettings = field(metadata={"section": GpuBulkSettings})
     dtype: str = setting(one_of(*DTYPES))
+    max_batch_size: int = setting(whole(MAX_BATCH_SIZE.low, MAX_BATCH_SIZE.high))
+    max_batch_delay_ms: int = setting(whole(0, 5_000))
+
+    @property
+    def at_once(self) -> int:
+        return self.max_batch_size
+
+    def environment(self) -> Mapping[str, str]:
+        return Batching(self.max_batch_size, self.max_batch_delay_ms).to_env()
