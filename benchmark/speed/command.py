@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, pictures, start, synth
+from benchmark.speed import batches, counted, load, pictures, start, synth
 from benchmark.speed.full_size import make_full_size
 from benchmark.speed.record import page, read_record, write_record
 from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
@@ -46,11 +46,12 @@ def measures() -> dict[str, Measure]:
         ),
         "start": lambda b: start.start(b.weights, b.scratch),
         "djl-batches": lambda _: batches.djl_batches(),
+        "load-cpu-small": lambda _: load.load_small(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
         "picture-gpu": lambda b: pictures.picture(
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
         ),
-        "load-gpu": lambda b: pictures.load(b.weights, "cuda", side=512, steps=25),
+        "load-gpu": lambda b: load.load(b.weights, "cuda", side=512, steps=20),
     }
 
 

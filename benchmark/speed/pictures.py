@@ -3,12 +3,10 @@
 import gc
 import io
 import math
-import statistics
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from benchmark.speed.full_size import SMALL
 from benchmark.speed.machine import of_device
@@ -21,9 +19,8 @@ from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 
-__all__ = ["SMALL", "has_gpu", "load", "picture"]
+__all__ = ["SMALL", "has_gpu", "picture"]
 PROMPT, SEED, GUIDANCE = "a red circle on a blue background", 7, 7.5
-TOGETHER = 8
 
 
 def has_gpu() -> bool:
@@ -54,32 +51,6 @@ def picture(weights: Path, device: str, *, side: int, steps: int, rounds: int) -
     )
 
 
-def load(weights: Path, device: str, *, side: int, steps: int) -> Measured:
-    """Pictures a second: requests together, and the same one after another."""
-    rates, files = {}, {}
-    for most in (TOGETHER, 1):
-        engine = _engine(weights, device, side, most)
-        asked = [_asked(side, steps, SEED + number) for number in range(TOGETHER)]
-        groups = [asked] if most > 1 else [[one] for one in asked]
-
-        def draw(engine: Engine = engine, groups: Any = groups) -> list[bytes]:
-            return [answer.images[0] for group in groups for answer in engine.generate(group)]
-
-        files[most] = draw()
-        rates[most] = TOGETHER / statistics.median(_timed(draw) for _ in range(3))
-        del engine, draw
-        gc.collect()
-    return Measured(
-        rates[TOGETHER],
-        rates[1],
-        said_difference(files[TOGETHER][0], files[1][0]),
-        f"{side}x{side}, {steps} steps, guidance {GUIDANCE:g}, {TOGETHER} requests, "
-        "the median of 3, PNG included",
-        of_device(device),
-        date.today().isoformat(),
-    )
-
-
 def said_difference(one: bytes, other: bytes) -> str:
     """Of two files, in words."""
     import numpy as np
@@ -93,22 +64,21 @@ def said_difference(one: bytes, other: bytes) -> str:
     return f"PSNR {10 * math.log10(255**2 / error):.1f} dB" if error else "the same, bit for bit"
 
 
-def _asked(side: int, steps: int, seed: int = SEED) -> Invocation:
-    return Invocation(PROMPT, "", 1, Size(side, side), steps, GUIDANCE, seed)
+def _asked(side: int, steps: int) -> Invocation:
+    return Invocation(PROMPT, "", 1, Size(side, side), steps, GUIDANCE, SEED)
 
 
 def _dtype(device: str) -> str:
     return "float16" if device.startswith("cuda") else "float32"
 
 
-def _engine(weights: Path, device: str, side: int, most: int = 1) -> Engine:
+def _engine(weights: Path, device: str, side: int) -> Engine:
     import torch
 
     parts = load_diffusers(
         weights,
         dtype=getattr(torch, _dtype(device)),
         device=torch.device(device),
-        max_pictures_per_pass=most,
         channels_last=device.startswith("cuda"),
         packed=True,
     )
