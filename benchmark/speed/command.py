@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, pictures, start, synth
+from benchmark.speed import batches, counted, load, pictures, start, synth
 from benchmark.speed.full_size import make_full_size
 from benchmark.speed.levers import ON_CPU, ON_GPU, TOGETHER, row_name
 from benchmark.speed.record import page, read_record, write_record
@@ -48,6 +48,7 @@ def measures() -> dict[str, Measure]:
         ),
         "start": lambda b: start.start(b.weights, b.scratch),
         "djl-batches": lambda _: batches.djl_batches(),
+        "load-cpu-small": lambda _: load.load_small(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
         **_levers("cpu-small", ON_CPU, lambda _: pictures.SMALL, "cpu", side=64, rounds=10),
         "picture-gpu": lambda b: pictures.picture(
@@ -57,7 +58,7 @@ def measures() -> dict[str, Measure]:
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds, options=TOGETHER
         ),
         **_levers("gpu", ON_GPU, lambda b: b.weights, "cuda", side=512, rounds=5),
-        "load-gpu": lambda b: pictures.load(b.weights, "cuda", side=512, steps=25),
+        "load-gpu": lambda b: load.load(b.weights, "cuda", side=512, steps=20),
     }
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from g5.options import DiffusersOptions
 
 PLAIN, AS_SET = DiffusersOptions(), DiffusersOptions(channels_last=True)
-"""What cdk.json has for a GPU is the second."""
 TOGETHER = DiffusersOptions(
     channels_last=True, fused_qkv=True, cuda_graphs=True, torch_compile=True
 )
@@ -26,3 +25,8 @@ ON_CPU = {
 
 def row_name(lever: str, where: str) -> str:
     return f"{lever.replace('_', '-')}-{where}"
+
+
+def as_set(device: str) -> DiffusersOptions:
+    """What is deployed for such a device."""
+    return AS_SET if device.startswith("cuda") else PLAIN

@@ -3,17 +3,15 @@
 import gc
 import io
 import math
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmark.speed.full_size import SMALL as SMALL
-from benchmark.speed.levers import AS_SET, PLAIN
+from benchmark.speed.levers import as_set
 from benchmark.speed.machine import of_device
 from benchmark.speed.plain import pipeline_of, scheduler_of_diffusers
 from benchmark.speed.processes import container_environment
@@ -27,7 +25,6 @@ from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 
 PROMPT, SEED, GUIDANCE = "a red circle on a blue background", 7, 7.5
-TOGETHER = 8
 
 
 def has_gpu() -> bool:
@@ -46,7 +43,7 @@ def picture(
     options: DiffusersOptions | None = None,
 ) -> Measured:
     """Ours against the plain pipeline, with the levers that a device of the kind has by default."""
-    asked, options = _asked(side, steps), options or _as_set(device)
+    asked, options = _asked(side, steps), options or as_set(device)
     sides = partial(_ours, options=options), _plain
     return _compared(device, asked, rounds, *(partial(s, weights, device, asked) for s in sides))
 
@@ -70,10 +67,10 @@ def prompt_cache(weights: Path, device: str, *, side: int, steps: int, rounds: i
     asked = _asked(side, steps)
 
     def known() -> Callable[[], bytes]:
-        return _ours(weights, device, asked, _as_set(device))
+        return _ours(weights, device, asked, as_set(device))
 
     def unknown() -> Callable[[], bytes]:
-        engine = _engine(weights, device, side, _as_set(device))
+        engine = _engine(weights, device, side, as_set(device))
         texts = iter([asked, *(replace(asked, prompt=f"{n} {PROMPT}") for n in range(rounds))])
         return lambda: engine.generate([next(texts)])[0].images[0]
 
@@ -103,32 +100,6 @@ def _compared(
     )
 
 
-def load(weights: Path, device: str, *, side: int, steps: int) -> Measured:
-    """Pictures a second: requests together, and the same one after another."""
-    rates, files = {}, {}
-    for most in (TOGETHER, 1):
-        engine = _engine(weights, device, side, _as_set(device), most)
-        asked = [_asked(side, steps, SEED + number) for number in range(TOGETHER)]
-        groups = [asked] if most > 1 else [[one] for one in asked]
-
-        def draw(engine: Engine = engine, groups: Any = groups) -> list[bytes]:
-            return [answer.images[0] for group in groups for answer in engine.generate(group)]
-
-        files[most] = draw()
-        rates[most] = TOGETHER / statistics.median(_timed(draw) for _ in range(3))
-        del engine, draw
-        gc.collect()
-    return Measured(
-        rates[TOGETHER],
-        rates[1],
-        said_difference(files[TOGETHER][0], files[1][0]),
-        f"{side}x{side}, {steps} steps, guidance {GUIDANCE:g}, {TOGETHER} requests, "
-        "the median of 3, PNG included",
-        of_device(device),
-        date.today().isoformat(),
-    )
-
-
 def said_difference(one: bytes, other: bytes) -> str:
     """Of two files, in words."""
     import numpy as np
@@ -142,21 +113,15 @@ def said_difference(one: bytes, other: bytes) -> str:
     return f"PSNR {10 * math.log10(255**2 / error):.1f} dB" if error else "the same, bit for bit"
 
 
-def _asked(side: int, steps: int, seed: int = SEED) -> Invocation:
-    return Invocation(PROMPT, "", 1, Size(side, side), steps, GUIDANCE, seed)
+def _asked(side: int, steps: int) -> Invocation:
+    return Invocation(PROMPT, "", 1, Size(side, side), steps, GUIDANCE, SEED)
 
 
 def _dtype(device: str) -> str:
     return "float16" if device.startswith("cuda") else "float32"
 
 
-def _as_set(device: str) -> DiffusersOptions:
-    return AS_SET if device.startswith("cuda") else PLAIN
-
-
-def _engine(
-    weights: Path, device: str, side: int, options: DiffusersOptions, most: int = 1
-) -> Engine:
+def _engine(weights: Path, device: str, side: int, options: DiffusersOptions) -> Engine:
     import torch
 
     config = ServingConfig.from_env(container_environment(weights, side))
@@ -166,7 +131,6 @@ def _engine(
         dtype=getattr(torch, _dtype(device)),
         device=torch.device(device),
         sizes=config.sizes,
-        max_pictures_per_pass=most,
     )
     return Engine(parts, config)
 

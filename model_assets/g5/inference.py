@@ -37,7 +37,14 @@ def load(model_dir: Path, config: ServingConfig) -> DiffusersParts:
     check_weights(model_dir, config.artifact_key)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(config.dtype, device)
-    return load_with(model_dir, options, dtype=dtype, device=device, sizes=config.sizes)
+    return load_with(
+        model_dir,
+        options,
+        dtype=dtype,
+        device=device,
+        sizes=config.sizes,
+        max_pictures_per_pass=config.batching.max_size,
+    )
 
 
 def load_with(

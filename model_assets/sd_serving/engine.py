@@ -34,7 +34,7 @@ from sd_serving.edits import (
     redrawn_latents,
     with_kept_pixels,
 )
-from sd_serving.errors import EngineError, OutOfMemory
+from sd_serving.errors import EngineError, NotFinite, OutOfMemory
 from sd_serving.memory import give_memory_back, is_out_of_memory
 from sd_serving.metadata import parameters
 from sd_serving.model_unusable import ModelUnusable
@@ -110,18 +110,21 @@ class Engine:
             self.draw([blank_edit(size)])
 
     def warmup_requests(self) -> list[Invocation]:
-        """One picture a served size."""
+        """A served size's largest pass through the networks, which takes the most memory, and one
+        picture: another shape, other kernels."""
+        most = self.parts.max_pictures_per_pass or 1
         return [
             Invocation(
                 prompt=WARMUP_PROMPT,
                 negative_prompt="",
-                num_images=1,
+                num_images=images,
                 size=size,
                 num_inference_steps=WARMUP_STEPS,
                 guidance_scale=self.config.default_guidance_scale,
                 seed=0,
             )
             for size in self.config.sizes
+            for images in sorted({most, 1}, reverse=True)
         ]
 
     def before_step(self) -> None:
@@ -144,6 +147,8 @@ class Engine:
         clock = StageClock(self.parts.device)
         try:
             return self._draw(tasks, clock)
+        except NotFinite:
+            raise
         except Exception as error:
             if not is_out_of_memory(error):
                 raise EngineError(f"{clock.stage} failed: {error}") from error
@@ -291,7 +296,7 @@ class Engine:
         values = self.parts.decode(latents / self.parts.scaling_factor).float()
         if not bool(torch.isfinite(values).all()):
             # Pillow would make a black picture of it, and nobody would know why.
-            raise EngineError(f"the picture is not finite in {self.parts.dtype_name}")
+            raise NotFinite(f"the picture is not finite in {self.parts.dtype_name}")
         pixels = ((values / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         return list(pixels.permute(0, 2, 3, 1).cpu())
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmark.speed.levers import AS_SET, PLAIN
+from benchmark.speed.levers import PLAIN, as_set
 from benchmark.speed.processes import ROOT, diffusers_environment, serving
 from g5 import inference
 from g5.inference import load_with
@@ -52,16 +52,17 @@ class Rig:
     steps: int
 
     @property
-    def config(self) -> ServingConfig:
+    def environment(self) -> dict[str, str]:
         """As the container would have it, the weights' key included."""
-        environment = diffusers_environment(self.weights, self.side)
-        dtype = str(self.dtype).removeprefix("torch.")
-        return ServingConfig.from_env({**environment, "SD_DTYPE": dtype})
+        return {
+            **diffusers_environment(self.weights, self.side),
+            **as_set(self.device.type).to_env(),
+            "SD_DTYPE": str(self.dtype).removeprefix("torch."),
+        }
 
     @property
-    def as_set(self) -> DiffusersOptions:
-        """What is deployed for such a device."""
-        return AS_SET if self.device.type == "cuda" else PLAIN
+    def config(self) -> ServingConfig:
+        return ServingConfig.from_env(self.environment)
 
     def engine(
         self,
@@ -72,7 +73,7 @@ class Rig:
         config = self.config
         parts = load_with(
             self.weights,
-            options or self.as_set,
+            options or as_set(self.device.type),
             dtype=dtype or self.dtype,
             device=self.device,
             sizes=config.sizes,
@@ -189,15 +190,11 @@ def gets_over_out_of_memory(
 
 def serves_many_requests(rig: Rig, requests: int = 200, callers: int = 8) -> str:
     """`sd_serving.server` in a process of its own; every tenth request is the same one."""
-    environment = {
-        **diffusers_environment(rig.weights, rig.side),
-        "SD_DTYPE": rig.config.dtype,
-    }
     asked = [
         {"prompt": "a red circle", "num_inference_steps": rig.steps, "seed": number % 10}
         for number in range(requests)
     ]
-    with serving(["sd_serving.server"], environment) as server:
+    with serving(["sd_serving.server"], rig.environment) as server:
         server.wait()
         answers = server.draw_together(asked, callers)
         assert server.is_ready(), "the server is no longer healthy"
@@ -259,7 +256,7 @@ def _drawn_elsewhere(rig: Rig) -> str:
         [sys.executable, "-m", "tests.gpu.checks", str(rig.weights), str(rig.side)],
         input=json.dumps({"steps": rig.steps, "dtype": rig.config.dtype}),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'model_assets'}"},
+        env={**os.environ, **rig.environment, "PYTHONPATH": f"{ROOT}:{ROOT / 'model_assets'}"},
         capture_output=True,
         text=True,
         check=False,

@@ -198,6 +198,12 @@ def test_warm_up_makes_one_picture_of_every_size() -> None:
     assert shapes == [(8, 8)] * 2 + [(16, 8)] * 2
 
 
+def test_warm_up_makes_the_largest_pass_first() -> None:
+    parts = FakeParts(max_pictures_per_pass=4)
+    engine(parts).warm_up()
+    assert [len(latents) for latents, _, _ in parts.denoise_calls] == [8, 8, 2, 2] * 2
+
+
 @pytest.mark.parametrize(
     "error",
     [
