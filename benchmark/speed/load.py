@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmark.speed.full_size import small_model
+from benchmark.speed.levers import as_set
 from benchmark.speed.machine import of_device
 from benchmark.speed.pictures import said_difference
 from benchmark.speed.processes import Server, diffusers_environment, serving
@@ -37,6 +38,7 @@ def load(weights: Path, device: str, *, side: int, steps: int, serve: Serve = se
     ]
     environment = {
         **diffusers_environment(weights, side),
+        **as_set(device).to_env(),
         "CUDA_VISIBLE_DEVICES": "" if device == "cpu" else "0",
     }
     sides = (TOGETHER, EXACT)

@@ -101,6 +101,7 @@ def test_what_differs_locally_follows_from_the_profile(
             f"Sd{variant}Stack/AWS::CloudWatch::Alarm/Threshold"
             for variant in ("G5", "Djl", "Inf2")
         ),
+        "SdG5Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_LEVERS",
         "SdDjlStack/AWS::SageMaker::Model/PrimaryContainer/Environment/OPTION_ACCELERATION",
         "SdInf2Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_COMPILE_BACKEND",
         *(

@@ -20,12 +20,15 @@ from benchmark.speed import batches, counted, load, pictures, synth
 from benchmark.speed.command import Bench, Measure, measures, speed
 from benchmark.speed.counted import LOCAL
 from benchmark.speed.full_size import KEY, make_full_size
+from benchmark.speed.levers import AS_SET, ON_CPU, ON_GPU
 from benchmark.speed.record import page, read_record, write_record
 from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
 from benchmark.speed.start import start
+from g5.options import LEVERS, DiffusersOptions
 from sd_contract.sampling import FAST, STANDARD
 from sd_serving.config import ServingConfig
 from sd_serving.weights import check_weights
+from stacks import settings
 from tests.fakes.serving import WEIGHTS, picture_file
 
 FOUND = Measured(1.0, 2.0, "the same", "few steps", "a processor", "2026-11-26")
@@ -140,6 +143,25 @@ def test_draws_the_same_picture_as_the_plain_pipeline() -> None:
     assert found.ours > 0
     assert found.theirs > 0
     assert_alike(found.difference)
+
+
+@pytest.mark.parametrize("name", ON_CPU)
+def test_a_lever_draws_the_same_picture(name: str) -> None:
+    found = pictures.lever(WEIGHTS, "cpu", ON_CPU[name], side=64, steps=2, rounds=1)
+    assert "64x64, 2 steps" in found.conditions
+    assert_alike(found.difference)
+
+
+def test_a_known_text_draws_what_a_new_one_draws() -> None:
+    found = pictures.prompt_cache(WEIGHTS, "cpu", side=64, steps=1, rounds=1)
+    assert found.difference == "the same, bit for bit"
+
+
+def test_levers_on_a_gpu_start_from_what_is_deployed() -> None:
+    context = json.loads((settings.ROOT / "cdk.json").read_bytes())["context"]
+    environment = settings.load(context).variant("g5").environment()
+    assert DiffusersOptions.from_env(environment) == AS_SET
+    assert {name for name in ON_GPU if name in LEVERS} == {*LEVERS}
 
 
 def assert_alike(said: str) -> None:
