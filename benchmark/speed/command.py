@@ -2,16 +2,18 @@
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, pictures, start, synth
+from benchmark.speed import batches, counted, load, pictures, start, synth
 from benchmark.speed.full_size import make_full_size
+from benchmark.speed.levers import ON_CPU, ON_GPU, TOGETHER, row_name
 from benchmark.speed.record import page, read_record, write_record
 from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
+from g5.options import DiffusersOptions
 
 Measure = Callable[["Bench"], Measured]
 
@@ -46,11 +48,39 @@ def measures() -> dict[str, Measure]:
         ),
         "start": lambda b: start.start(b.weights, b.scratch),
         "djl-batches": lambda _: batches.djl_batches(),
+        "load-cpu-small": lambda _: load.load_small(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
+        **_levers("cpu-small", ON_CPU, lambda _: pictures.SMALL, "cpu", side=64, rounds=10),
         "picture-gpu": lambda b: pictures.picture(
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
         ),
-        "load-gpu": lambda b: pictures.load(b.weights, "cuda", side=512, steps=25),
+        "picture-gpu-levers": lambda b: pictures.picture(
+            b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds, options=TOGETHER
+        ),
+        **_levers("gpu", ON_GPU, lambda b: b.weights, "cuda", side=512, rounds=5),
+        "load-gpu": lambda b: load.load(b.weights, "cuda", side=512, steps=20),
+    }
+
+
+def _levers(
+    where: str,
+    levers: Mapping[str, tuple[DiffusersOptions, DiffusersOptions]],
+    weights: Callable[[Bench], Path],
+    device: str,
+    *,
+    side: int,
+    rounds: int,
+) -> dict[str, Measure]:
+    def of(both: tuple[DiffusersOptions, DiffusersOptions]) -> Measure:
+        return lambda b: pictures.lever(
+            weights(b), device, both, side=side, steps=25, rounds=rounds
+        )
+
+    return {
+        **{row_name(name, where): of(both) for name, both in levers.items()},
+        row_name("prompt_cache", where): lambda b: pictures.prompt_cache(
+            weights(b), device, side=side, steps=25, rounds=rounds
+        ),
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from aws_cdk.assertions import Match
 
 from djl.options import DjlOptions
+from g5.options import DiffusersOptions
 from sd_contract.registration import Registration, Stopped, start_command
 from sd_contract.sampling import LINSPACE, MODES
 from sd_contract.size import Size
@@ -154,6 +155,11 @@ def test_djl_does_as_the_settings_say(aws: Synthesized, local: Synthesized, tmp_
         }
         options = DjlOptions.from_properties({**properties, "model_id": str(tmp_path)})
         assert (options.acceleration, options.max_unet_rows) == (acceleration, 16)
+
+
+def test_g5_pulls_the_levers_that_the_settings_name(aws: Synthesized, local: Synthesized) -> None:
+    for each, levers in ((aws, ("channels_last",)), (local, ())):
+        assert DiffusersOptions.from_env(container(each, "g5")["Environment"]).levers == levers
 
 
 def test_the_front_door_understands_the_registration(aws: Synthesized, variant: str) -> None:

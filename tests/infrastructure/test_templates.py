@@ -96,6 +96,7 @@ def test_what_differs_locally_follows_from_the_profile(
             for variant in ("G5", "Djl", "Inf2")
             for name in ("SD_DEFAULT_GUIDANCE", "SD_DTYPE", "SD_MODES", "SD_SIZES")
         ),
+        "SdG5Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_LEVERS",
         "SdDjlStack/AWS::SageMaker::Model/PrimaryContainer/Environment/OPTION_ACCELERATION",
         "SdInf2Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_COMPILE_BACKEND",
         *(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from PIL import Image
 
 from benchmark.prompts import load_prompts
@@ -113,3 +116,30 @@ def log_of_compile(up: UpCloud) -> list[str]:
     described = up.client("cloudformation").describe_stacks(StackName="SdStorageStack")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described[0]["Outputs"]}
     return log_lines(up, outputs["BuildLogGroup"], "compile-inf2/")
+
+
+def invoke(up: UpCloud, endpoint: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The container's answer, past the front door."""
+    answer = up.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=endpoint, Body=json.dumps(request), ContentType="application/json"
+    )
+    document: dict[str, Any] = json.loads(answer["Body"].read())
+    return document
+
+
+def invoke_together(up: UpCloud, endpoint: str) -> list[dict[str, Any]]:
+    """Eight answers to requests that came at once, which are their lone twins' within a level."""
+    requests = [{"prompt": p.text, "seed": p.seed, "num_inference_steps": 10} for p in TWENTY[:8]]
+    alone = [invoke(up, endpoint, request) for request in requests]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(lambda request: invoke(up, endpoint, request), requests))
+    pairs = zip(alone, together, strict=True)
+    off = [np.abs(_drawn(one) - _drawn(other)).max() for one, other in pairs]
+    assert {answer["engine"]["images_in_batch"] for answer in alone} == {1}
+    assert max(off) <= 1
+    print(f"\neight at once on {endpoint}: off their lone twins by at most {max(off)} of 255")
+    return together
+
+
+def _drawn(answer: dict[str, Any]) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["images"][0]))), dtype=int)

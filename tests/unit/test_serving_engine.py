@@ -15,7 +15,7 @@ from sd_contract.invocation import STAGES
 from sd_contract.sampling import Sampling, Step
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
-from sd_serving.engine import Engine
+from sd_serving.engine import KEPT_PROMPTS, Engine
 from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.model_unusable import ModelUnusable
 from tests.fakes.serving import FakeParts, config, failing, pixels, request
@@ -108,7 +108,53 @@ def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture(
 def test_each_text_is_encoded_once() -> None:
     parts = FakeParts(max_pictures_per_pass=None)
     engine(parts).generate([request(num_images=4), request(prompt="", seed=1)])
-    assert parts.encode_calls == [["a red circle", ""]]
+    assert parts.encode_calls == [["a red circle"], [""]]
+
+
+def test_a_text_that_comes_again_is_not_encoded_again_and_draws_the_same() -> None:
+    parts = FakeParts()
+    made = engine(parts)
+    (first,) = made.generate([request()])
+    (again,) = made.generate([request()])
+    assert again.images == first.images
+    assert parts.encode_calls == [["a red circle"], [""]]
+
+
+def test_of_many_texts_the_latest_are_kept() -> None:
+    parts = FakeParts()
+    made = engine(parts)
+    for number in range(KEPT_PROMPTS + 1):
+        made.generate([request(prompt=f"{number} circles", guidance_scale=1.0)])
+    parts.encode_calls.clear()
+    made.generate([request(prompt="1 circles", guidance_scale=1.0)])
+    assert parts.encode_calls == []
+    made.generate([request(prompt="0 circles", guidance_scale=1.0)])
+    assert parts.encode_calls == [["0 circles"]]
+
+
+def test_a_warm_up_runs_every_network_though_its_text_is_known() -> None:
+    parts = FakeParts()
+    made = engine(parts)
+    made.warm_up()
+    parts.encode_calls.clear()
+    made.warm_up()
+    assert parts.encode_calls == [["a red circle"], [""]]
+
+
+def test_a_text_whose_encoding_failed_is_encoded_anew() -> None:
+    parts = FakeParts()
+    made, encode = engine(parts), parts.encode
+    failure = failing(ValueError("no luck"))
+
+    def encode_at_the_second_try(prompts: list[str]) -> torch.Tensor:
+        failure()
+        return encode(prompts)
+
+    vars(parts)["encode"] = encode_at_the_second_try
+    with pytest.raises(EngineError, match="text_encoder failed: no luck"):
+        made.generate([request()])
+    (later,) = made.generate([request()])
+    assert later.images == engine(FakeParts()).generate([request()])[0].images
 
 
 def test_noise_is_the_cpu_generators_in_float32() -> None:
@@ -181,6 +227,14 @@ def test_warm_up_has_every_kind_of_step_that_a_mode_has(modes: dict[str, Any], s
     ]
     assert {step for mode in warm.config.modes.values() for step in mode.plan()} <= {*run[:-1]}
     assert (len(run) - 1, run[-1]) == (steps, Step(guided=False, full=True))  # an edit's is last
+
+
+def test_warm_up_makes_the_largest_pass_first() -> None:
+    parts = FakeParts(max_pictures_per_pass=4)
+    engine(parts).warm_up()
+    rows = [len(latents) for latents, _, _ in parts.denoise_calls]
+    assert rows[0] == max(rows) == 8
+    assert 2 in rows
 
 
 @pytest.mark.parametrize(
