@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, pictures, start, synth
+from benchmark.speed import batches, counted, make_test, pictures, start, synth
 from benchmark.speed.full_size import make_full_size
 from benchmark.speed.record import page, read_record, write_record
 from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
@@ -47,6 +47,7 @@ def measures() -> dict[str, Measure]:
         "start": lambda b: start.start(b.weights, b.scratch),
         "djl-batches": lambda _: batches.djl_batches(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
+        "make-test": lambda _: make_test.make_test(),
         "picture-gpu": lambda b: pictures.picture(
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
         ),
@@ -63,7 +64,9 @@ def speed(
     unknown = [name for name in options.only or () if name not in BY_NAME]
     if unknown:
         raise BenchmarkError(f"--only {unknown[0]}: one of {', '.join(BY_NAME)}")
-    wanted = [row for row in ROWS if options.only is None or row.name in options.only]
+    wanted = [
+        row for row in ROWS if (row.name in options.only if options.only else not row.when_named)
+    ]
     on_gpu = any(row.section == GPU for row in wanted) and has_gpu()
     if options.only and not on_gpu and any(row.section == GPU for row in wanted):
         raise BenchmarkError("--only: PyTorch sees no GPU")
