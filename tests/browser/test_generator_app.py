@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +122,10 @@ def page(site: Site, request: pytest.FixtureRequest) -> Iterator[Page]:
     name, folder = DOCUMENTED.get(request.node.originalname), os.environ.get("SD_SCREENSHOTS")
     if name and folder:
         save(opened, Path(folder) / f"{name}.png")
-    found = serious(opened)
+    # Streamlit dims what waits for a script to run, which is below the contrast that one can read.
+    patience = time.monotonic() + PATIENCE_MS / 1000
+    while (found := serious(opened)) and time.monotonic() < patience:
+        opened.wait_for_timeout(500)
     opened.context.close()
     assert not found
     assert not site.trouble
