@@ -16,7 +16,7 @@ import pytest
 from benchmark.cli import main, parse
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, load, make_test, pictures, start, synth
+from benchmark.speed import batches, counted, load, make_test, pictures, synth
 from benchmark.speed.command import Bench, Measure, measures, speed
 from benchmark.speed.counted import LOCAL
 from benchmark.speed.full_size import KEY, make_full_size
