@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
@@ -44,13 +45,15 @@ def measures() -> dict[str, Measure]:
             b.weights, "cpu", side=b.options.side, steps=b.options.steps, rounds=b.options.rounds
         ),
         "picture-cpu-small": lambda _: pictures.picture(
-            pictures.SMALL, "cpu", side=64, steps=25, rounds=10
+            pictures.SMALL, "cpu", side=64, steps=25, rounds=10, in_turn=True
         ),
         "start": lambda b: start.start(b.weights, b.scratch),
         "djl-batches": lambda _: batches.djl_batches(),
         "load-cpu-small": lambda _: load.load_small(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
-        **_levers("cpu-small", ON_CPU, lambda _: pictures.SMALL, "cpu", side=64, rounds=10),
+        **_levers(
+            "cpu-small", ON_CPU, lambda _: pictures.SMALL, "cpu", side=64, rounds=10, in_turn=True
+        ),
         "picture-gpu": lambda b: pictures.picture(
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
         ),
@@ -58,6 +61,9 @@ def measures() -> dict[str, Measure]:
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds, options=TOGETHER
         ),
         **_levers("gpu", ON_GPU, lambda b: b.weights, "cuda", side=512, rounds=5),
+        "files-gpu": lambda b: pictures.files(
+            b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
+        ),
         "load-gpu": lambda b: load.load(b.weights, "cuda", side=512, steps=20),
     }
 
@@ -70,17 +76,16 @@ def _levers(
     *,
     side: int,
     rounds: int,
+    in_turn: bool = False,
 ) -> dict[str, Measure]:
+    how: dict[str, Any] = {"side": side, "steps": 25, "rounds": rounds, "in_turn": in_turn}
+
     def of(both: tuple[DiffusersOptions, DiffusersOptions]) -> Measure:
-        return lambda b: pictures.lever(
-            weights(b), device, both, side=side, steps=25, rounds=rounds
-        )
+        return lambda b: pictures.lever(weights(b), device, both, **how)
 
     return {
         **{row_name(name, where): of(both) for name, both in levers.items()},
-        row_name("prompt_cache", where): lambda b: pictures.prompt_cache(
-            weights(b), device, side=side, steps=25, rounds=rounds
-        ),
+        row_name("prompt_cache", where): lambda b: pictures.prompt_cache(weights(b), device, **how),
     }
 
 

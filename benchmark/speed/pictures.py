@@ -4,7 +4,7 @@ import gc
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -25,6 +25,7 @@ from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 
 PROMPT, SEED, GUIDANCE = "a red circle on a blue background", 7, 7.5
+PICTURES = 4
 
 
 def has_gpu() -> bool:
@@ -41,11 +42,13 @@ def picture(
     steps: int,
     rounds: int,
     options: DiffusersOptions | None = None,
+    in_turn: bool = False,
 ) -> Measured:
     """Ours against the plain pipeline, with the levers that a device of the kind has by default."""
     asked, options = _asked(side, steps), options or as_set(device)
     sides = partial(_ours, options=options), _plain
-    return _compared(device, asked, rounds, *(partial(s, weights, device, asked) for s in sides))
+    made = (partial(side_of, weights, device, asked) for side_of in sides)
+    return _compared(device, asked, rounds, *made, in_turn=in_turn)
 
 
 def lever(
@@ -56,13 +59,16 @@ def lever(
     side: int,
     steps: int,
     rounds: int,
+    in_turn: bool = False,
 ) -> Measured:
     asked = _asked(side, steps)
     sides = [partial(_ours, weights, device, asked, options) for options in with_and_without]
-    return _compared(device, asked, rounds, *sides)
+    return _compared(device, asked, rounds, *sides, in_turn=in_turn)
 
 
-def prompt_cache(weights: Path, device: str, *, side: int, steps: int, rounds: int) -> Measured:
+def prompt_cache(
+    weights: Path, device: str, *, side: int, steps: int, rounds: int, in_turn: bool = False
+) -> Measured:
     """A text that was asked before, against new ones."""
     asked = _asked(side, steps)
 
@@ -74,27 +80,55 @@ def prompt_cache(weights: Path, device: str, *, side: int, steps: int, rounds: i
         texts = iter([asked, *(replace(asked, prompt=f"{n} {PROMPT}") for n in range(rounds))])
         return lambda: engine.generate([next(texts)])[0].images[0]
 
-    return _compared(device, asked, rounds, known, unknown)
+    return _compared(device, asked, rounds, known, unknown, in_turn=in_turn)
+
+
+def files(weights: Path, device: str, *, side: int, steps: int, rounds: int) -> Measured:
+    """Pictures of one request, whose files are written while the next are drawn, against a request
+    each."""
+    asked = _asked(side, steps)
+    together = [replace(asked, num_images=PICTURES)]
+    apart = [replace(asked, seed=asked.seed + number) for number in range(PICTURES)]
+
+    def drawing(requests: Sequence[Invocation]) -> Callable[[], bytes]:
+        engine = _engine(weights, device, side, as_set(device))
+
+        def draw() -> bytes:
+            first, *_ = [engine.generate([each])[0].images[0] for each in requests]
+            return first
+
+        return draw
+
+    sides = (partial(drawing, requests) for requests in (together, apart))
+    found = _compared(device, asked, rounds, *sides, in_turn=False)
+    return replace(found, conditions=f"{PICTURES} pictures, {found.conditions}")
 
 
 def _compared(
-    device: str, asked: Invocation, rounds: int, *sides: Callable[[], Callable[[], bytes]]
+    device: str,
+    asked: Invocation,
+    rounds: int,
+    *sides: Callable[[], Callable[[], bytes]],
+    in_turn: bool,
 ) -> Measured:
     """Seconds from prompt to PNG, the least of `rounds` after one more. The sides come one after
-    the other, so that memory for one is enough."""
-    least, files = [], []
-    for make in sides:
-        draw = make()
-        files.append(draw())
-        least.append(min(_timed(draw) for _ in range(rounds)))
-        del draw
+    the other, so that memory for one is enough, or in turn, where what else the machine does is
+    borne by both."""
+    least: list[float] = []
+    files: list[bytes] = []
+    for group in [sides] if in_turn else [(side,) for side in sides]:
+        draws = [make() for make in group]
+        files += [draw() for draw in draws]
+        found = [[_timed(draw) for draw in draws] for _ in range(rounds)]
+        least += [min(times) for times in zip(*found, strict=True)]
+        del draws
         gc.collect()
     return Measured(
         least[0],
         least[1],
         said_difference(*files),
         f"{asked.size}, {asked.num_inference_steps} steps, guidance {GUIDANCE:g}, "
-        f"{_dtype(device)}, the least of {rounds}, PNG included",
+        f"{_dtype(device)}, the least of {rounds}{' in turn' * in_turn}, PNG included",
         of_device(device),
         date.today().isoformat(),
     )

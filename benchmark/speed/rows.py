@@ -171,6 +171,15 @@ ROWS = (
     ),
     *_levers((*ON_GPU, "prompt_cache"), "gpu", GPU, ", float16, batch 1"),
     Row(
+        "files-gpu",
+        GPU,
+        "4 pictures one by one and their files, full-size networks, float16",
+        "of one request: a file is written while the next is drawn",
+        "of a request each",
+        "s",
+        1.0,
+    ),
+    Row(
         "load-gpu",
         GPU,
         "pictures a second under load, full-size networks, float16",

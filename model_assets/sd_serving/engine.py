@@ -12,8 +12,9 @@ Edits at strength 1 begin with noise alone, so they are the generation from the 
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -42,7 +43,7 @@ from sd_serving.no_effect import is_guided, warnings_of
 from sd_serving.parts import Parts
 from sd_serving.picture_file import encode
 from sd_serving.sampler import ALGORITHM
-from sd_serving.stage_clock import StageClock, ms_since
+from sd_serving.stage_clock import StageClock
 
 if TYPE_CHECKING:
     import torch
@@ -71,9 +72,8 @@ def batch_key(request: Invocation) -> BatchKey:
 
 @dataclass(frozen=True)
 class _Picture:
+    task: Task
     seed: int
-    prompt: str
-    negative_prompt: str
     start: Start | None
 
 
@@ -90,6 +90,7 @@ class Engine:
         # One text a call, so that what is kept depends on no other and an answer on none before it.
         # Of the parts alone: an engine that nobody holds is to go at once.
         self._embeds = lru_cache(KEPT_PROMPTS)(lambda text: parts.encode([text]).float()[0])
+        self._writers = ThreadPoolExecutor(os.cpu_count(), "write")
         self._about = {
             "variant": config.variant,
             "device": str(parts.device),
@@ -160,7 +161,7 @@ class Engine:
         import torch
 
         requests = [task.request for task in tasks]
-        pixels: list[torch.Tensor] = []
+        files: list[Future[bytes]] = []
         with torch.inference_mode():
             with clock.measure("text_encoder"):
                 embeds = self._encode(requests)
@@ -169,30 +170,34 @@ class Engine:
                 with clock.measure("vae_encode"):
                     starts[:] = self._starts(tasks)
             pictures = [
-                _Picture(seed, request.prompt, request.negative_prompt, start)
-                for request, start in zip(requests, starts, strict=True)
-                for seed in request.seeds
+                _Picture(task, seed, start)
+                for task, start in zip(tasks, starts, strict=True)
+                for seed in task.request.seeds
             ]
             for some in _split(pictures, self.parts.max_pictures_per_pass):
                 with clock.measure("denoise"):
                     latents = self._denoise(some, embeds, requests[0])
                 with clock.measure("vae_decode"):
-                    pixels.extend(self._decode(latents))
-        waiting = iter(pixels)
+                    pixels = self._decode(latents)
+                # While the next are drawn: an encoder leaves the interpreter to others.
+                for picture, drawn in zip(some, pixels, strict=True):
+                    files.append(self._writers.submit(self._file, picture, drawn))
+        with clock.measure("encode"):
+            written = iter([file.result() for file in files])
         return [
-            self._answer(task, [next(waiting) for _ in task.request.seeds], len(pictures), clock)
+            self._answer(task, tuple(next(written) for _ in task.request.seeds), len(files), clock)
             for task in tasks
         ]
 
+    def _file(self, picture: _Picture, pixels: torch.Tensor) -> bytes:
+        task = picture.task
+        kept = with_kept_pixels(pixels, task.source)
+        return encode(kept, task.request, self._parameters(task.request, picture.seed))
+
     def _answer(
-        self, task: Task, pixels: Sequence[torch.Tensor], together: int, clock: StageClock
+        self, task: Task, images: tuple[bytes, ...], together: int, clock: StageClock
     ) -> Answer:
         request = task.request
-        started = time.perf_counter()
-        images = tuple(
-            encode(with_kept_pixels(each, task.source), request, self._parameters(request, seed))
-            for each, seed in zip(pixels, request.seeds, strict=True)
-        )
         engine = {
             **self._about,
             "quality": request.quality,
@@ -206,7 +211,7 @@ class Engine:
         return Answer(
             images,
             request.seeds,
-            {**clock.spent_ms, "encode": ms_since(started)},
+            dict(clock.spent_ms),
             engine,
             request.output_format,
             tuple(warnings_of(task, self.parts)),
@@ -250,10 +255,12 @@ class Engine:
         import torch
 
         guided = is_guided(request)
-        conditioning = torch.stack([embeds[picture.prompt] for picture in pictures])
+        conditioning = torch.stack([embeds[picture.task.request.prompt] for picture in pictures])
         both_halves = conditioning
         if guided:
-            without = torch.stack([embeds[picture.negative_prompt] for picture in pictures])
+            without = torch.stack(
+                [embeds[picture.task.request.negative_prompt] for picture in pictures]
+            )
             both_halves = torch.cat([without, conditioning])
         sampling = self._sampling(request)
         sampler = self.parts.make_sampler(sampling)

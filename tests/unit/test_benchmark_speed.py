@@ -147,14 +147,20 @@ def test_draws_the_same_picture_as_the_plain_pipeline() -> None:
 
 @pytest.mark.parametrize("name", ON_CPU)
 def test_a_lever_draws_the_same_picture(name: str) -> None:
-    found = pictures.lever(WEIGHTS, "cpu", ON_CPU[name], side=64, steps=2, rounds=1)
-    assert "64x64, 2 steps" in found.conditions
+    found = pictures.lever(WEIGHTS, "cpu", ON_CPU[name], side=64, steps=2, rounds=1, in_turn=True)
+    assert "the least of 1 in turn" in found.conditions
     assert_alike(found.difference)
 
 
 def test_a_known_text_draws_what_a_new_one_draws() -> None:
     found = pictures.prompt_cache(WEIGHTS, "cpu", side=64, steps=1, rounds=1)
     assert found.difference == "the same, bit for bit"
+
+
+def test_pictures_of_one_request_are_those_of_a_request_each() -> None:
+    found = pictures.files(WEIGHTS, "cpu", side=64, steps=1, rounds=1)
+    assert found.difference == "the same, bit for bit"
+    assert found.conditions.startswith("4 pictures, 64x64, 1 steps")
 
 
 def test_levers_on_a_gpu_start_from_what_is_deployed() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,6 +162,29 @@ def test_noise_is_the_cpu_generators_in_float32() -> None:
     engine(parts).generate([request(seed=123)])
     expected = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(123))
     assert torch.equal(parts.denoise_calls[0][0][:1], expected)
+
+
+def test_a_picture_s_file_is_written_while_the_next_is_drawn() -> None:
+    written = threading.Event()
+
+    class Watched(Engine):
+        def _file(self, *picture: Any) -> bytes:
+            file = super()._file(*picture)
+            written.set()
+            return file
+
+    def wait_for_the_first() -> None:
+        if len(parts.denoise_calls) == 3:
+            assert written.wait(60), "the second picture's steps come before the first one's file"
+
+    parts = FakeParts(before_denoise=wait_for_the_first)
+    Watched(parts, config()).generate([request(num_images=2, num_inference_steps=3)])
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_the_engine() -> None:
+    asked = request(output_format="jpeg", output_compression=None)
+    with pytest.raises(EngineError, match="encode failed"):
+        engine(FakeParts()).generate([asked])
 
 
 def test_latents_are_decoded_unscaled() -> None:
