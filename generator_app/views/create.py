@@ -96,11 +96,12 @@ def main() -> None:
             most = BATCH_PICTURES if mode == BATCH else variant.max_images
             images = st.number_input("Pictures", 1, most, 1, key=f"create.n.{mode}.{variant.id}")
             size = settings.size(PAGE, variant, variant.sizes)
-            steps = settings.steps(PAGE, variant)
+            quality = settings.quality(PAGE, variant, list(variant.modes))
+            steps = settings.steps(PAGE, variant, quality)
             guidance = settings.guidance(PAGE, variant)
             seed = settings.seed(PAGE)
             keep = settings.keep(PAGE) if mode == NOW else None
-        takes = estimate.seconds(variant, size, steps, images)
+        takes = estimate.seconds(variant, variant.modes[quality], size, steps, images)
         costs = estimate.money(estimate.cost_usd(variant, takes))
         fields = given(
             model=variant.id,
@@ -108,6 +109,7 @@ def main() -> None:
             negative_prompt=negative,
             n=images,
             size=size,
+            quality=quality,
             num_inference_steps=steps,
             guidance_scale=guidance,
             seed=seed,

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, TypeVar
 
 from sd_contract.invocation import Answer, Invocation
-from sd_contract.sampling import Sampling
+from sd_contract.sampling import Sampling, Step
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.deep_cache import DeepHalf
@@ -106,7 +106,8 @@ class Engine:
         """So that no caller pays for lazy initialization. Runs every network."""
         self._embeds.cache_clear()
         for request in self.warmup_requests():
-            self.generate([request])
+            for each in self._in_every_kind_of_step(request):
+                self.generate([each])
         for size in self.config.sizes:
             self.draw([blank_edit(size)])
 
@@ -127,6 +128,18 @@ class Engine:
             for size in self.config.sizes
             for images in sorted({most, 1}, reverse=True)
         ]
+
+    def _in_every_kind_of_step(self, request: Invocation) -> Iterator[Invocation]:
+        """In few modes and steps, one at least of each kind that a mode has: without guidance, or
+        with another's deep half, other shapes and kernels are run."""
+        seen: set[Step] = set()
+        for name, mode in sorted(self.config.modes.items(), key=lambda each: -len(_kinds(each[1]))):
+            if missing := _kinds(mode) - seen:
+                seen |= missing
+                steps = request.num_inference_steps
+                while not _kinds(replace(mode, steps=steps)) >= missing:
+                    steps += 1
+                yield replace(request, quality=name, num_inference_steps=steps)
 
     def before_step(self) -> None:
         """Called before each denoising step; what it raises ends the batch."""
@@ -306,6 +319,11 @@ class Engine:
             raise NotFinite(f"the picture is not finite in {self.parts.dtype_name}")
         pixels = ((values / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         return list(pixels.permute(0, 2, 3, 1).cpu())
+
+
+def _kinds(mode: Sampling) -> frozenset[Step]:
+    """Those of a picture with guidance."""
+    return frozenset(mode.plan())
 
 
 def _split(items: Sequence[_Item], most: int | None) -> Iterator[Sequence[_Item]]:

@@ -58,7 +58,7 @@ class EndpointAlarms(Construct):
             ),
             # Microseconds.
             metric=endpoint_metric(INVOCATIONS, "ModelLatency", variant.endpoint_name, "p90"),
-            threshold=slow_after_s(variant, slow_factor) * 1e6,
+            threshold=round(slow_after_s(variant, slow_factor) * 1e6),
             period_s=PERIOD_S,
             periods=3,
         )

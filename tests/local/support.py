@@ -18,6 +18,7 @@ from PIL import Image
 from benchmark.prompts import load_prompts
 from inf2.parity import psnr_db
 from sd_contract.manifest import NAME
+from sd_contract.sampling import STANDARD
 from tests.fakes.local_account import Cloud, log_lines, wait_for
 from tests.local.up_cloud import UpCloud
 
@@ -32,22 +33,27 @@ def deploy(up: UpCloud, stack: str, *context: str) -> str:
     return up.deploy(stack, FRESH_MODELS, *context)
 
 
-def twenty_pictures(up: UpCloud, model: str) -> list[bytes]:
-    return [up.pictures(model=model, prompt=p.text, seed=p.seed)[0] for p in TWENTY]
+def pictures_in(up: UpCloud, model: str, quality: str) -> list[bytes]:
+    """Twenty in `standard`, five in another mode; each says in which."""
+    prompts = TWENTY if quality == STANDARD else TWENTY[:5]
+    asked = [{"prompt": p.text, "seed": p.seed, "quality": quality} for p in prompts]
+    pictures = [up.pictures(model=model, **each)[0] for each in asked]
+    for picture in pictures:
+        said = str(Image.open(io.BytesIO(picture)).info["parameters"])
+        assert f"Quality: {quality}," in said, said
+    return pictures
 
 
-@cache
-def twenty_of_g5(up: UpCloud) -> list[bytes]:
-    """What the other variants' are measured by."""
-    return twenty_pictures(up, "g5")
+# What the other variants' are measured by.
+pictures_of_g5 = cache(lambda up, quality: pictures_in(up, "g5", quality))
 
 
-def least_agreement_with_g5(up: UpCloud, model: str) -> float:
-    """PSNR in dB of the worst of twenty pictures; says more."""
-    pairs = zip(twenty_pictures(up, model), twenty_of_g5(up), strict=True)
+def least_agreement_with_g5(up: UpCloud, model: str, quality: str) -> float:
+    """PSNR in dB of the worst picture; says more."""
+    pairs = zip(pictures_in(up, model, quality), pictures_of_g5(up, quality), strict=True)
     db = [psnr_db(picture, other) for picture, other in pairs]
     print(
-        f"\n{model} against g5, {len(db)} pictures: PSNR at least {min(db):.1f} dB, "
+        f"\n{model} against g5, {quality}, {len(db)} pictures: PSNR at least {min(db):.1f} dB, "
         f"median {statistics.median(db):.1f} dB (100 is identical)"
     )
     return min(db)

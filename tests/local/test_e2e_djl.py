@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from model_assets.tiny.picture_check import describe, expected
+from sd_contract.sampling import MODES
 from tests.fakes.local_account import log_lines
 from tests.local.support import deploy, invoke_together, least_agreement_with_g5, wait_until
 from tests.local.up_cloud import UpCloud
@@ -30,9 +31,12 @@ def test_it_is_listed_with_its_engine(up: UpCloud) -> None:
     assert model.instance_type == "ml.g5.xlarge"
 
 
-def test_it_draws_the_pictures_of_g5(up: UpCloud, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("quality", MODES)
+def test_it_draws_the_pictures_of_g5(
+    up: UpCloud, quality: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with capsys.disabled():
-        assert least_agreement_with_g5(up, "djl") >= LEAST_DB
+        assert least_agreement_with_g5(up, "djl", quality) >= LEAST_DB
 
 
 def test_eight_at_once_are_batched_and_each_equals_its_lone_twin(

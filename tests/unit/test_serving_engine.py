@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import threading
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from sd_contract.invocation import STAGES
-from sd_contract.sampling import Sampling
+from sd_contract.sampling import Sampling, Step
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.engine import KEPT_PROMPTS, Engine
@@ -216,11 +217,40 @@ def test_a_batch_must_be_of_one_kind() -> None:
             engine(FakeParts()).generate(batch)
 
 
-def test_warm_up_makes_one_picture_of_every_size() -> None:
+def test_warm_up_makes_a_picture_and_an_edit_of_every_size() -> None:
     parts = FakeParts()
     engine(parts).warm_up()
-    shapes = [tuple(latents.shape[2:]) for latents, _, _ in parts.denoise_calls]
-    assert shapes == [(8, 8)] * 2 + [(16, 8)] * 2
+    shapes = [(len(latents), *latents.shape[2:]) for latents, _, _ in parts.denoise_calls]
+    one, other = [(2, 8, 8), (1, 8, 8)], [(2, 16, 8), (1, 16, 8)]
+    assert shapes == [*one, *other, one[1], other[1]]
+
+
+@pytest.mark.parametrize(
+    ("modes", "steps"),
+    [
+        ({}, 2),
+        ({"fast": {"steps": 20, "guidance_until": 0.8}}, 5),
+        ({"fast": {"steps": 20, "deep_cache": 3}}, 2),
+        ({"fast": {"steps": 20, "deep_cache": 2, "guidance_until": 0.8}}, 10),
+        (
+            {
+                "standard": {"steps": 20, "guidance_until": 0.5},
+                "fast": {"steps": 10, "deep_cache": 2},
+            },
+            4,
+        ),
+    ],
+)
+def test_warm_up_has_every_kind_of_step_that_a_mode_has(modes: dict[str, Any], steps: int) -> None:
+    parts, told = FakeParts(), json.dumps({"standard": {"steps": 20}, **modes})
+    warm = Engine(parts, config(SD_SIZES="64x64", SD_MODES=told))
+    warm.warm_up()
+    run = [
+        Step(len(latents) == 2, full)
+        for (latents, _, _), full in zip(parts.denoise_calls, parts.full_steps, strict=True)
+    ]
+    assert {step for mode in warm.config.modes.values() for step in mode.plan()} <= {*run[:-1]}
+    assert (len(run) - 1, run[-1]) == (steps, Step(guided=False, full=True))  # an edit's is last
 
 
 def test_warm_up_makes_the_largest_pass_first() -> None:

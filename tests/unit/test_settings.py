@@ -95,7 +95,7 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
     }
     assert {v.sizes for v in defaults.variants} == {(Size(512, 512),)}
     assert {v.modes.samplings["standard"] for v in defaults.variants} == {Sampling(20, "karras")}
-    assert {v.modes.samplings["fast"] for v in defaults.variants} == {Sampling(12, "karras")}
+    assert {v.modes.samplings["fast"] for v in defaults.variants} == {Sampling(10, "karras")}
     assert defaults.region == "us-east-1"
     assert usd_per_hour(defaults, "g5") == 1.4084
     assert usd_per_hour(defaults, "inf2") == 0.99
@@ -274,6 +274,10 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("prefix", "Sd"),
         ("prefix", "sd-"),
         ("prefix", "s" * 17),
+        ("prefix", "s-" * 8 + "s"),
+        ("models.sd21-base.id", "owner/" + "m" * 91),
+        ("models.sd21-base.license", "l" * 65),
+        ("models.sd21-base.license_url", "https://" + "u" * 293),
         ("region", "the moon"),
         # Within its range, but in contradiction to others.
         ("variants.g5.scaling.max_instances", 1, {"variants.g5.scaling.min_instances": 2}),
