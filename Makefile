@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
-.PHONY: up app smoke preflight teardown dashboard test lint unit e2e snapshot audit bench speed openapi clean help
+.PHONY: up app smoke preflight teardown dashboard test in-turn lint unit e2e snapshot audit bench speed openapi clean help
 
 help:           ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -66,16 +66,21 @@ e2e: $(READY)
 # local cloud each. Their output comes when all are done.
 # One thread each for PyTorch: two that spin while they wait for each other take the cores that the
 # others need (a bfloat16 compile's test: 16 s so, 210 s otherwise, on 2 busy cores).
-test: export OMP_NUM_THREADS = 1
-test: LATER = $(addprefix tests/local/test_e2e_,batches.py builds.py endpoint.py gallery.py)
-test: E2E = $(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache
+test in-turn: export OMP_NUM_THREADS = 1
+LATER = $(addprefix tests/local/test_e2e_,batches.py builds.py endpoint.py gallery.py)
+E2E = $(PY) -m pytest -m local --durations=10 -o cache_dir=.pytest_cache
+REST = $(PY) -m pytest -m 'not full_size and not gpu and not local' --durations=10
 test: lint $(NODE) ## ruff, mypy, every test: unit, templates, three environments, the local cloud
 	@mkdir -p out
 	@$(E2E)/e2e-1 $(addprefix --ignore=,$(LATER)) > out/e2e-1.log 2>&1 & first=$$!; \
 	$(E2E)/e2e-2 $(LATER) > out/e2e-2.log 2>&1 & second=$$!; failed=0; \
-	$(PY) -m pytest -m 'not full_size and not gpu and not local' --durations=10 || failed=1; \
+	$(REST) || failed=1; \
 	wait $$first || failed=1; wait $$second || failed=1; \
 	echo "== end to end, out/e2e-1.log and out/e2e-2.log"; cat out/e2e-[12].log; exit $$failed
+
+in-turn: lint $(NODE) ## the same, one after another: python -m benchmark speed --only make-test
+	@$(REST)
+	@$(E2E)/e2e
 
 snapshot: $(READY) ## the reviewed templates anew, after a change that is meant: docs/testing-your-fork.md
 	@$(PY) -m pytest -q tests/infrastructure -k as_reviewed --snapshot-update

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, load, pictures, start, synth
+from benchmark.speed import batches, counted, load, make_test, pictures, start, synth
 from benchmark.speed.full_size import make_full_size
 from benchmark.speed.levers import ON_CPU, ON_GPU, TOGETHER, row_name
 from benchmark.speed.record import page, read_record, write_record
@@ -47,13 +47,15 @@ def measures() -> dict[str, Measure]:
         "picture-cpu-small": lambda _: pictures.picture(
             pictures.SMALL, "cpu", side=64, steps=25, rounds=10, in_turn=True
         ),
-        "start": lambda b: start.start(b.weights, b.scratch),
+        "start": lambda b: start.start(b.weights, b.scratch, "cpu"),
         "djl-batches": lambda _: batches.djl_batches(),
         "load-cpu-small": lambda _: load.load_small(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
         **_levers(
             "cpu-small", ON_CPU, lambda _: pictures.SMALL, "cpu", side=64, rounds=10, in_turn=True
         ),
+        "make-test": lambda _: make_test.make_test(),
+        "start-gpu": lambda b: start.start(b.weights, b.scratch, "cuda"),
         "picture-gpu": lambda b: pictures.picture(
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
         ),
@@ -98,7 +100,9 @@ def speed(
     unknown = [name for name in options.only or () if name not in BY_NAME]
     if unknown:
         raise BenchmarkError(f"--only {unknown[0]}: one of {', '.join(BY_NAME)}")
-    wanted = [row for row in ROWS if options.only is None or row.name in options.only]
+    wanted = [
+        row for row in ROWS if (row.name in options.only if options.only else not row.when_named)
+    ]
     on_gpu = any(row.section == GPU for row in wanted) and has_gpu()
     if options.only and not on_gpu and any(row.section == GPU for row in wanted):
         raise BenchmarkError("--only: PyTorch sees no GPU")

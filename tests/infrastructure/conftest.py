@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.infrastructure.support import ENDPOINT_STACKS, Synthesized, synthesize
+from tests.infrastructure.support import ENDPOINT_STACKS, Synthesized, synthesize, validated
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,7 +18,7 @@ def _quiet_jsii() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     """What AWS gets."""
-    return synthesize(tmp_path_factory.mktemp("aws"))
+    return synthesize(tmp_path_factory.mktemp("aws"), validated)
 
 
 @pytest.fixture(scope="session")

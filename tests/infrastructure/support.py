@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aws_cdk import App
+from aws_cdk import App, CloudFormationValidatePlugin, Validations
 from aws_cdk.assertions import Template
 
 from app import compose
@@ -119,8 +119,13 @@ def synthesize(
     folder: Path, then: Callable[[App], None] = lambda _: None, /, **context: str
 ) -> Synthesized:
     """As `cdk synth -c name=value` does, without the CLI, credentials or an account; `then` may
-    change the composed app before."""
-    app = App(context={**CONTEXT, **context}, outdir=str(folder))
+    change the composed app before. CDK's own validation is half of a synthesis' time:
+    `validated` has it."""
+    app = App(
+        context={**CONTEXT, **context},
+        outdir=str(folder),
+        builtin_cloud_formation_validation=False,
+    )
     settings = load(app.node.get_all_context(), REGION)
     compose(app, settings)
     then(app)
@@ -135,6 +140,11 @@ def synthesize(
         for stack in templates
     }
     return Synthesized(templates, settings=settings, folder=folder, dependencies=dependencies)
+
+
+def validated(app: App) -> None:
+    """By CDK too, whose findings are in the report alone."""
+    Validations.of(app).add_plugins(CloudFormationValidatePlugin())
 
 
 def in_region(folder: Path, region: str, profile: str) -> Synthesized:

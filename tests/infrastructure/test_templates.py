@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 from sd_contract.gallery import index_name
-from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesize
+from tests.infrastructure.support import G5_ALONE, Synthesized, masked, synthesize, validated
 
 STACKS = (
     "SdAlarmsStack",
@@ -43,24 +43,35 @@ def test_these_are_all_stacks(aws: Synthesized) -> None:
     assert sorted(aws.templates) == list(STACKS)
 
 
-def test_cdk_nag_stops_the_synthesis_at_a_finding(tmp_path: Path) -> None:
-    """That the app synthesizes says that there is none; here is the proof that it would tell."""
+def test_the_checks_find_nothing(aws: Synthesized) -> None:
+    """cdk-nag would have stopped the synthesis; CDK's own validation warns, in the report alone."""
+    assert findings(aws.folder) == {}
 
-    def add_an_open_bucket_and_a_lone_queue(app: App) -> None:
+
+def test_the_checks_tell_and_cdk_nag_stops_the_synthesis(tmp_path: Path) -> None:
+    def add_faults(app: App) -> None:
+        validated(app)
         stack = Stack.of(app.node.find_child("SdApiStack"))
         s3.Bucket(stack, "Open")
-        sqs.Queue(stack, "Lone", enforce_ssl=True)
+        queue = sqs.Queue(stack, "Lone", enforce_ssl=True).node.default_child
+        assert isinstance(queue, sqs.CfnQueue)
+        queue.add_property_override("QueueNam", "lone")
 
     with pytest.raises(RuntimeError, match="SdApiStack/Open/Resource"):
-        synthesize(tmp_path, add_an_open_bucket_and_a_lone_queue, **G5_ALONE)
-    report = json.loads((tmp_path / "validation-report.json").read_text())
-    found = {
-        nag["pluginName"]: {violation["ruleName"] for violation in nag["violations"]}
-        for nag in report["pluginReports"]
-    }
-    assert found == {
+        synthesize(tmp_path, add_faults, **G5_ALONE)
+    assert findings(tmp_path) == {
         "AwsSolutions": {"AwsSolutions-S1", "AwsSolutions-S10", "AwsSolutions-SQS3"},
         "Serverless": {"Serverless-SQSRedrivePolicy"},
+        "CloudFormation Validate": {"F3002"},
+    }
+
+
+def findings(folder: Path) -> dict[str, set[str]]:
+    """Rules by checker."""
+    report = json.loads((folder / "validation-report.json").read_text())
+    return {
+        checker["pluginName"]: {violation["ruleName"] for violation in checker["violations"]}
+        for checker in report["pluginReports"]
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 from benchmark.cli import main, parse
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, load, pictures, synth
+from benchmark.speed import batches, counted, load, make_test, pictures, synth
 from benchmark.speed.command import Bench, Measure, measures, speed
 from benchmark.speed.counted import LOCAL
 from benchmark.speed.full_size import KEY, make_full_size
@@ -32,6 +32,8 @@ from stacks import settings
 from tests.fakes.serving import WEIGHTS, picture_file
 
 FOUND = Measured(1.0, 2.0, "the same", "few steps", "a processor", "2026-11-26")
+UNNAMED = [row.name for row in ROWS if row.section != GPU and not row.when_named]
+"""What is measured without a GPU where no row is named."""
 OF_THE_SMALL_MODEL = {"_class_name", "_diffusers_version", "architectures", "torch_dtype", "dtype"}
 
 
@@ -82,17 +84,15 @@ def test_more_is_better_where_the_row_says_so() -> None:
 def test_without_a_gpu_its_rows_stay_as_another_machine_left_them(tmp_path: Path) -> None:
     elsewhere = replace(FOUND, machine="an A10G")
     write_record(tmp_path / "speed.json", {"picture-gpu": elsewhere})
-    rest = doubles(*(row.name for row in ROWS if row.section != GPU))
+    rest = doubles(*UNNAMED)
     text = speed(options(tmp_path), rest, lambda: False)
     assert (tmp_path / "speed.md").read_text() == text
     record = read_record(tmp_path / "speed.json")
-    assert record == {row.name: FOUND for row in ROWS if row.section != GPU} | {
-        "picture-gpu": elsewhere
-    }
+    assert record == dict.fromkeys(UNNAMED, FOUND) | {"picture-gpu": elsewhere}
 
 
 def test_with_one_they_are_measured(tmp_path: Path) -> None:
-    speed(options(tmp_path), doubles(), lambda: True)
+    speed(options(tmp_path, tuple(BY_NAME)), doubles(), lambda: True)
     assert read_record(tmp_path / "speed.json") == dict.fromkeys(BY_NAME, FOUND)
 
 
@@ -214,7 +214,7 @@ def test_random_weights_are_a_whole_model(random_weights: Path) -> None:
 
 @pytest.mark.local
 def test_starts_from_a_folder_and_from_an_archive(random_weights: Path, tmp_path: Path) -> None:
-    found = start(random_weights, tmp_path)
+    found = start(random_weights, tmp_path, "cpu")
     assert "whose extraction takes" in found.conditions
     assert found.ours > 0
 
@@ -229,3 +229,14 @@ def test_synths_take_turns() -> None:
 def test_a_synth_that_fails_is_no_measurement() -> None:
     with pytest.raises(BenchmarkError, match="cdk synth --app 'false'"):
         synth.run("false")
+
+
+def test_the_tests_run_both_ways() -> None:
+    ran: list[str] = []
+    assert make_test.make_test(ran.append).ours >= 0
+    assert ran == ["test", "in-turn"]
+
+
+def test_tests_that_fail_are_no_measurement() -> None:
+    with pytest.raises(BenchmarkError, match="make no-such-target: "):
+        make_test.run("no-such-target")
