@@ -1,17 +1,20 @@
 """What a row was measured on."""
 
+import os
 import platform
 from pathlib import Path
 
 
 def cpu(threads: int | None = None) -> str:
-    """Linux names the model in /proc."""
+    """And how busy it was, by the load average of 5 minutes, this run included. Linux names the
+    model in /proc."""
     found = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         found = names[0].partition(":")[2].strip() if names else found
-    return f"{found}, {threads} thread{'s' * (threads > 1)}" if threads else found
+    of_those = f", {threads} thread{'s' * (threads > 1)}" if threads else ""
+    return f"{found}{of_those}, load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores"
 
 
 def of_device(device: str) -> str:

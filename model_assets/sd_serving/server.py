@@ -1,8 +1,9 @@
 """SageMaker's container contract over HTTP: `python -m sd_serving.server`.
 
-The port is bound at once, the model loads in a thread, and `/ping` says 503 until one picture of
-every served size was made. A container that can't load logs `FATAL: <reason>` as its last line and
-exits with 1, so that a deploy fails with the reason instead of waiting out its timeout.
+The port is bound at once, the model loads in the thread that will draw, and `/ping` says 503 until
+one picture of every served size was made. A container that can't load logs `FATAL: <reason>` as its
+last line and exits with 1, so that a deploy fails with the reason instead of waiting out its
+timeout.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import re
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -51,7 +51,7 @@ T = TypeVar("T")
 class Service:
     """The HTTP application around a model that is still loading, ready, or broken.
 
-    `load` makes the ready Handler and runs in a thread. `check` is run after a request failed
+    `load` makes the ready Handler, in the thread that draws. `check` is run after a request failed
     inside the engine. Where either raises, `give_up` is called once with the reason. `between` is
     run by the handler's engine between the steps of a picture. A request is read beside the picture
     that is drawn, and drawn in its turn, alone or with others as `batching` says.
@@ -88,8 +88,9 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        # A daemon, so that SIGTERM while loading doesn't wait for gigabytes.
-        threading.Thread(target=self._start, name="load", daemon=True).start()
+        # By the thread that will draw, as PyTorch keeps cuDNN's plans by thread
+        # (ATen/native/cudnn/Conv_v8.cpp): another's warm-up would leave them to the first caller.
+        self._worker.submit(self._start)
         turns = asyncio.create_task(self._take_turns())
         yield
         turns.cancel()

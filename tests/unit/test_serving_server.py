@@ -83,6 +83,22 @@ def test_ping_turns_healthy_only_when_the_model_is_there() -> None:
     assert [line["event"] for line in running.log.lines] == ["ready", "invocation"]
 
 
+def test_the_thread_that_loads_and_warms_up_is_the_one_that_draws() -> None:
+    """PyTorch keeps cuDNN's plans by thread."""
+    threads: list[int] = []
+
+    def load() -> Handler:
+        running.engine.warm_up()
+        return running.handler
+
+    running = Running(FakeParts(before_denoise=lambda: threads.append(threading.get_ident())), load)
+    with running.client() as client:
+        warm = len(threads)
+        assert client.post("/invocations", json=BODY).status_code == 200
+    assert len(threads) > warm > 0
+    assert len({*threads}) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
