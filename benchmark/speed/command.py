@@ -47,7 +47,7 @@ def measures() -> dict[str, Measure]:
         "picture-cpu-small": lambda _: pictures.picture(
             pictures.SMALL, "cpu", side=64, steps=25, rounds=10, in_turn=True
         ),
-        "start": lambda b: start.start(b.weights, b.scratch, "cpu"),
+        "start": lambda b: start.start(b.weights, b.scratch, "cpu", b.options.rounds),
         "djl-batches": lambda _: batches.djl_batches(),
         "load-cpu-small": lambda _: load.load_small(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
@@ -55,7 +55,7 @@ def measures() -> dict[str, Measure]:
             "cpu-small", ON_CPU, lambda _: pictures.SMALL, "cpu", side=64, rounds=10, in_turn=True
         ),
         "make-test": lambda _: make_test.make_test(),
-        "start-gpu": lambda b: start.start(b.weights, b.scratch, "cuda"),
+        "start-gpu": lambda b: start.start(b.weights, b.scratch, "cuda", b.options.rounds),
         "picture-gpu": lambda b: pictures.picture(
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
         ),

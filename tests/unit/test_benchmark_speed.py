@@ -214,7 +214,7 @@ def test_random_weights_are_a_whole_model(random_weights: Path) -> None:
 
 @pytest.mark.local
 def test_starts_from_a_folder_and_from_an_archive(random_weights: Path, tmp_path: Path) -> None:
-    found = start(random_weights, tmp_path, "cpu")
+    found = start(random_weights, tmp_path, "cpu", 1)
     assert "whose extraction takes" in found.conditions
     assert found.ours > 0
 
