@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from benchmark.options import QualityOptions
 from benchmark.quality.chart import quality_chart
+from benchmark.quality.drawn import Drawn
 from benchmark.quality.front import FAST_SHARE, Advice, advise
 from benchmark.quality.measure import Measured, Subject, measure
 from benchmark.quality.settings import SETTINGS, TODAY, name_of, named
@@ -34,12 +35,18 @@ def quality(
     out = options.out or (OUT if options.model else DOCS)
     out.mkdir(parents=True, exist_ok=True)
     model = str(options.model) if options.model else "small model, held-out prompts"
+    conditions = statement(subject, model)
+    drawn = Drawn(
+        options.drawn,
+        [conditions, subject.batch, [(case.text, case.seed) for case in subject.cases]],
+        subject.folder,
+    )
     said, measured = "", list[Measured]()
     with tqdm(total=(len(settings) + 1) * len(subject.cases), desc="pictures") as bar:
-        for one in measure(subject, settings, bar.update):
+        for one in measure(subject, settings, bar.update, drawn):
             measured.append(one)
             # After each: a sweep of real weights takes hours, and may be stopped.
-            said = _write(measured, statement(subject, model), out)
+            said = _write(measured, conditions, out)
     return f"{said}\nin {out}"
 
 

@@ -47,6 +47,7 @@ SETTINGS = tuple(
         *("25-karras", "20-karras", "15-karras", "14-karras", "12-karras"),
         *("10-karras", "9-karras", "8-karras", "15-ays", "10-ays"),
         *("25-linspace-guidance0.8", "25-linspace-guidance0.6", "11-karras-guidance0.8"),
-        *("25-linspace-cache2", "25-linspace-cache3", "17-karras-cache2", "15-karras-cache2"),
+        *("25-linspace-cache2", "25-linspace-cache3", "25-linspace-cache5"),
+        *("15-karras-cache2", "14-karras-cache2"),
     )
 )

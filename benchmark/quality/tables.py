@@ -59,6 +59,6 @@ def quality_table(measured: Sequence[Measured], advice: Advice, said: str) -> Ta
             "dB: PSNR to the picture of 100-linspace from the same seed. On the front: no other "
             "setting has as little work and a higher median.",
             "guidance0.8: without guidance after that share of the steps. cache2: DeepCache, every "
-            "second step is whole and the other runs the UNet's outermost layer.",
+            "second step is full, and the other runs the UNet's first block down and last one up.",
         ],
     )
