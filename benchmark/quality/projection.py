@@ -73,10 +73,10 @@ def project(options: ProjectOptions) -> str:
         for sampling in settings
     ]
     said = f"calculated, nothing measured; 512x512, prices {options.region} of {prices.date}"
-    return projection_table(rows, small_model(options.quality), said).markdown()
+    return projection_table(rows, read_quality(options.quality), said).markdown()
 
 
-def small_model(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def read_quality(path: Path) -> Mapping[str, Mapping[str, Any]]:
     """What `benchmark quality` wrote, by setting. Raises BenchmarkError."""
     try:
         return {row["setting"]: row for row in json.loads(path.read_text())["rows"]}

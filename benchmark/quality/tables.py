@@ -6,7 +6,7 @@ from statistics import median
 
 from benchmark.quality.front import Advice, front
 from benchmark.quality.measure import Measured, score_of
-from benchmark.quality.settings import TODAY, name_of
+from benchmark.quality.settings import BASELINE, name_of
 from benchmark.quality.work import full_size, full_size_picture
 from benchmark.table import Column, Table
 
@@ -19,8 +19,8 @@ def quality_table(measured: Sequence[Measured], advice: Advice, said: str) -> Ta
     modes = {one.sampling: name for name, one in advice.by_mode().items()}
 
     def role(one: Measured) -> str:
-        if one.sampling == TODAY:
-            return "today's"
+        if one.sampling == BASELINE:
+            return "baseline"
         return modes.get(one.sampling, "")
 
     scored = [

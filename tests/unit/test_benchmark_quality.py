@@ -4,7 +4,7 @@ run, tells good settings from bad ones, and advises by its figures."""
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from benchmark.quality.drawn import Drawn
 from benchmark.quality.front import advise, front
 from benchmark.quality.measure import Drawing, Measured, Subject, measure
 from benchmark.quality.settings import (
+    BASELINE,
     REFERENCE,
     SETTINGS,
     STUDY_EVALUATIONS,
-    TODAY,
     name_of,
     named,
 )
@@ -39,8 +39,10 @@ from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 from sd_serving.errors import EngineError
+from stacks.settings import ROOT, load
 
 CPU = torch.device("cpu")
+FIGURES = ROOT / "docs" / "speed" / "quality.json"
 
 
 @cache
@@ -84,7 +86,7 @@ def test_what_is_no_setting_is_refused(text: str) -> None:
 
 
 def test_settings_are_told_apart_by_their_names() -> None:
-    assert TODAY in SETTINGS
+    assert BASELINE in SETTINGS
     assert len({name_of(setting) for setting in SETTINGS}) == len(SETTINGS)
 
 
@@ -96,9 +98,9 @@ def test_the_studys_evaluations_are_its_schedulers() -> None:
     assert 2 * len(scheduler.timesteps) == STUDY_EVALUATIONS
 
 
-def test_todays_setting_draws_what_the_containers_draw() -> None:
+def test_the_baseline_draws_what_the_containers_draw() -> None:
     subject = small()
-    modes = {STANDARD: TODAY}
+    modes = {STANDARD: BASELINE}
     config = ServingConfig("tiny", "", (subject.size,), modes, subject.guidance_scale, "float32")
     parts = load_diffusers(WEIGHTS, dtype=torch.float32, device=CPU, max_pictures_per_pass=None)
     answers = Engine(parts, config).generate(
@@ -107,7 +109,7 @@ def test_todays_setting_draws_what_the_containers_draw() -> None:
             for case in subject.cases
         ]
     )
-    for png, answer in zip(Drawing(subject).draw(TODAY), answers, strict=True):
+    for png, answer in zip(Drawing(subject).draw(BASELINE), answers, strict=True):
         assert png == answer.images[0]
 
 
@@ -224,14 +226,14 @@ def measured(name: str, share: float, right: float, db: Sequence[float]) -> Meas
     return Measured(named(name), share, db, {"all right": right})
 
 
-TODAYS = measured("25-linspace", 0.49, 0.99, (39.0, 46.0, 47.0))
+BASE = measured("25-linspace", 0.49, 0.99, (39.0, 46.0, 47.0))
 BEST = measured("15-karras", 0.29, 0.99, (41.0, 48.0, 49.0))
 
 
 def test_the_front_is_what_nothing_beats() -> None:
     fast = measured("10-karras", 0.196, 0.98, (26.0, 38.0, 40.0))
     worse = measured("10-linspace", 0.196, 0.98, (26.0, 37.0, 40.0))
-    assert front([TODAYS, BEST, worse, fast]) == [fast, BEST]
+    assert front([BASE, BEST, worse, fast]) == [fast, BEST]
     assert front([BEST, BEST]) == [BEST, BEST]
 
 
@@ -244,21 +246,21 @@ def test_the_front_is_what_nothing_beats() -> None:
     ],
     ids=["wrong pictures", "5th percentile", "median"],
 )
-def test_standard_is_no_worse_than_today_in_anything(name_and_figures: Any) -> None:
-    assert advise([TODAYS, BEST, measured(*name_and_figures)]).standard == BEST
-    assert advise([TODAYS]).standard == TODAYS
+def test_standard_is_no_worse_than_the_baseline_in_anything(name_and_figures: Any) -> None:
+    assert advise([BASE, BEST, measured(*name_and_figures)]).standard == BEST
+    assert advise([BASE]).standard == BASE
 
 
 def test_fast_is_the_nearest_within_its_share_that_draws_what_is_asked() -> None:
     good = measured("10-karras", 0.196, 0.98, (26.0, 36.0, 40.0))
     nearer = measured("14-karras-cache2", 0.19, 0.975, (26.0, 38.0, 40.0))
     dearer = measured("12-karras", 0.24, 0.99, (35.0, 43.0, 45.0))
-    assert advise([TODAYS, BEST, dearer, nearer, good]).fast == good
-    assert advise([TODAYS, BEST, dearer, nearer]).fast is None
+    assert advise([BASE, BEST, dearer, nearer, good]).fast == good
+    assert advise([BASE, BEST, dearer, nearer]).fast is None
 
 
-def test_advice_needs_today() -> None:
-    with pytest.raises(BenchmarkError, match="today"):
+def test_advice_needs_the_baseline() -> None:
+    with pytest.raises(BenchmarkError, match="25-linspace"):
         advise([BEST])
 
 
@@ -267,11 +269,11 @@ def test_the_command_writes_its_figures_down(tmp_path: Path) -> None:
     options = QualityOptions(prompts=2, settings=settings, out=tmp_path, drawn=tmp_path)
     said = quality(options)
     document = json.loads((tmp_path / "quality.json").read_text())
-    assert [row["setting"] for row in document["rows"]] == [name_of(TODAY), *settings]
+    assert [row["setting"] for row in document["rows"]] == [name_of(BASELINE), *settings]
     assert document["rows"][1]["rows"] == {"full": 8, "shallow": 0}
     assert document["rows"][1]["share"] == pytest.approx(8 / 102)
     assert {Sampling(**row["sampling"]) for row in document["rows"]} == {
-        TODAY,
+        BASELINE,
         *map(named, settings),
     }
     text = (tmp_path / "quality.md").read_text()
@@ -296,9 +298,9 @@ def test_real_weights_with_the_models_that_judge_them(tmp_path: Path) -> None:
     (header,) = [line for line in said.splitlines() if line.startswith("| setting")]
     assert "| CLIP score |" in header
     assert "| LPIPS |" in header
-    today, few = json.loads((tmp_path / "quality.json").read_text())["rows"]
-    assert 0 <= today["lpips"][0] < few["lpips"][0]
-    assert today["scores"]["CLIP score"] == len(subject.cases[0].text) + 2
+    base, few = json.loads((tmp_path / "quality.json").read_text())["rows"]
+    assert 0 <= base["lpips"][0] < few["lpips"][0]
+    assert base["scores"]["CLIP score"] == len(subject.cases[0].text) + 2
 
 
 def _far_by_mean(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -314,3 +316,23 @@ def test_what_the_user_can_put_right_is_one_line(
     assert "'15-cosine' is none" in capsys.readouterr().err
     assert main(["quality", "--model", str(tmp_path)]) == 1
     assert f"--model {tmp_path}" in capsys.readouterr().err
+
+
+def test_the_small_models_modes_are_what_the_harness_advises() -> None:
+    """docs/speed is of the settings that are compared, and cdk.json's local profile follows it."""
+    document = json.loads(FIGURES.read_text())
+    assert [row["setting"] for row in document["rows"]] == [name_of(each) for each in SETTINGS]
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    for variant in load({**context, "profile": "local"}).variants:
+        modes = {name: name_of(each) for name, each in variant.modes.samplings.items()}
+        assert modes == document["advised"]
+
+
+def test_the_work_in_docs_is_what_is_counted() -> None:
+    document = json.loads(FIGURES.read_text())
+    work = Drawing(small()).work()
+    for row in document["rows"]:
+        rows = Rows.of(named(row["setting"]))
+        assert row["rows"] == asdict(rows)
+        assert row["share"] == work.share(rows)
+        assert row["share_sd21_base"] == full_size().share(rows)
