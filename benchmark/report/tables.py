@@ -67,7 +67,7 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
         return f.served.instance_type + (f" × {count}" if count > 1 else "")
 
     def score(name: str) -> Column[VariantFigures]:
-        spec = ".2f" if name.startswith("CLIP") else ".0%"
+        spec = ".2f" if name.startswith("CLIP") else ".1%"
         return Column(name, spec, lambda f: f.scores.means.get(name))
 
     scored = sorted({f.scores.pictures for f in figures if f.scores.means})

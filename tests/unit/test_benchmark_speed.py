@@ -16,6 +16,7 @@ import pytest
 from benchmark.cli import main, parse
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
+from benchmark.quality.settings import named
 from benchmark.speed import batches, counted, load, make_test, pictures, synth
 from benchmark.speed.command import Bench, Measure, measures, speed
 from benchmark.speed.counted import LOCAL
@@ -136,6 +137,18 @@ def test_counts_the_work_of_the_unet(profile: str, mode: str) -> None:
     assert f"{rows} rows against 102" in found.conditions
     # With every step full it is the rows' share, else less.
     assert 0 < found.ratio <= rows / 102 + 1e-9
+    assert ("right" in found.difference) == (profile == LOCAL)
+
+
+def test_says_what_less_work_does_to_the_picture() -> None:
+    quality = {
+        "25-linspace": {"scores": {"all right": 0.985}, "db_median": 46.04},
+        "15-karras": {"scores": {"all right": 0.99}, "db_median": 48.2},
+    }
+    assert counted.difference(named("15-karras"), quality) == (
+        "99.0% right, 48.2 dB to 100 steps; 25-linspace: 98.5% right, 46.0 dB to 100 steps"
+    )
+    assert "not measured" in counted.difference(named("14-karras"), quality)
 
 
 def test_draws_the_same_picture_as_the_plain_pipeline() -> None:
