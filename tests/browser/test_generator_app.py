@@ -304,6 +304,7 @@ def test_a_png_dropped_on_the_page_brings_its_settings_back(page: Page, site: Si
     expect(page.get_by_label("Seed")).to_have_value("41")
     expect(page.get_by_role("radio", name="fast: 10 steps")).to_be_checked()
     expect(page.get_by_role("slider", name="Steps")).to_have_value("12")
+    expect(page.get_by_alt_text("In the gallery: a blue circle")).to_be_visible()
 
 
 def test_a_batch_shows_its_progress(page: Page) -> None:

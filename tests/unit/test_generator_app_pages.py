@@ -185,7 +185,7 @@ def test_a_file_that_says_nothing_is_no_failure(api: PublicApi) -> None:
 
 def test_a_batch_shows_how_far_it_is_and_then_its_pictures(api: PublicApi) -> None:
     opened = page()
-    opened.radio(key="create.mode.g5").set_value("As a batch").run()
+    opened.radio(key="create.when.g5").set_value("As a batch").run()
     opened.number_input(key="create.n.As a batch.g5").set_value(8)
     draw(opened, "a red heart")
     ((line,),) = (body["requests"] for body in bodies(api, "POST /batches"))
@@ -196,10 +196,10 @@ def test_a_batch_shows_how_far_it_is_and_then_its_pictures(api: PublicApi) -> No
 
 
 @pytest.mark.usefixtures("api")
-def test_a_variant_without_batches_has_no_such_mode() -> None:
+def test_a_variant_without_batches_draws_now_alone() -> None:
     opened = page()
     opened.selectbox(key="create.model").set_value("inf2").run()
-    assert opened.radio(key="create.mode.inf2").options == ["Now"]
+    assert opened.radio(key="create.when.inf2").options == ["Now"]
 
 
 @pytest.mark.usefixtures("api")
