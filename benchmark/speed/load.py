@@ -18,8 +18,6 @@ from sd_contract.environment import EXACT, Batching
 Serve = Callable[[Sequence[str], Mapping[str, str]], AbstractContextManager[Server]]
 CALLERS = 8
 TOGETHER = Batching(CALLERS, 100)
-
-
 REQUESTS = 4 * CALLERS
 ROUNDS = 3
 

@@ -135,7 +135,7 @@ ROWS = (
         "requests that wait drawn together",
         "one by one",
         "pictures/s",
-        1.25,
+        1.5,
         at_least=True,
     ),
     Row(
