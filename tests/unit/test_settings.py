@@ -130,7 +130,7 @@ def test_the_command_line_beats_the_profile_which_beats_the_defaults(defaults: S
     changed = load(context(own, profile="local"))
     g5, other = changed.variant("g5"), changed.variant("djl")
     assert defaults.variant("g5").guidance_scale == 7.5
-    assert (other.guidance_scale, other.modes.standard.steps) == (4.0, 15)
+    assert (other.guidance_scale, other.modes.standard.steps) == (4.0, 14)
     assert (g5.guidance_scale, g5.modes.standard.steps) == (5.5, 30)
     assert sizes(g5) == ["64x64"]  # what isn't named stays
 
