@@ -76,7 +76,7 @@ class RunOptions:
     key: Annotated[str | None, option("its key; or SD_API_KEY in the environment")] = None
     local: Annotated[Path | None, option("the local cloud's out/local.json: both", Path)] = None
     models: Annotated[tuple[str, ...], option("default: all registered", tuple_of(str))] = ()
-    prompts: Annotated[str, option("real, tiny, or a file; default real")] = "real"
+    prompts: Annotated[str, option("real, tiny, held-out, or a file; default real")] = "real"
     prompt_count: Annotated[int | None, option("only the first so many", count)] = None
     steps: Annotated[int | None, option("default: the first variant's", count)] = None
     size: Annotated[str | None, option("default: the first size all of them serve")] = None
@@ -213,7 +213,7 @@ class SimilarOptions:
 class QualityOptions:
     """sampling settings: their arithmetic against their pictures"""
 
-    prompts: Annotated[int, option("so many", over(0, 1000, int))] = 200
+    prompts: Annotated[int, option("the first so many", over(0, 1000, int))] = 200
     settings: Annotated[
         tuple[str, ...],
         option("as 15-karras,25-linspace-guidance0.8,15-karras-cache2", tuple_of(str)),
@@ -236,6 +236,9 @@ class QualityOptions:
     out: Annotated[
         Path | None, option("to write to; default: docs/speed, or out/quality", Path)
     ] = None
+    drawn: Annotated[
+        Path, option("where pictures are kept: what is there isn't drawn again", Path)
+    ] = Path("out/quality/drawn")
 
 
 @dataclass(frozen=True)

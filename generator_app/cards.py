@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from generator_app import repeat, session
-from generator_app.client import ApiError, Kept, Variant
+from generator_app.client import STANDARD, ApiError, Kept, Variant
 from generator_app.estimate import duration, money
 from generator_app.results import Result, of_answer
 
@@ -47,6 +47,8 @@ def card(result: Result, key: str) -> None:
     with st.container(border=True):
         st.image(content, alt=f"Drawn: {result.prompt}", width="stretch")
         took = [f"seed {seed}", str(result.fields["model"])]
+        if (mode := result.fields.get("quality", STANDARD)) != STANDARD:
+            took.append(mode)
         if result.seconds is not None:
             took += [duration(result.seconds), money(result.usd)]
         st.caption(" · ".join(took))

@@ -13,6 +13,10 @@ TIMEOUT_S = 35.0
 """The API's gateway gives up after 29 s, and says so."""
 
 
+STANDARD = "standard"
+"""The mode that draws where a request has no `quality`; every variant has it."""
+
+
 class ApiError(Exception):
     """The API has refused, or can't be reached: then `status` is None."""
 
@@ -22,9 +26,18 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True)
+class Mode:
+    """What a request's `quality` names. `seconds_per_step`: of an image of the variant's first
+    size, with guidance as far as the mode has it."""
+
+    steps: int
+    seconds_per_step: float
+
+
+@dataclass(frozen=True)
 class Variant:
-    """A model as `GET /models` lists it. `seconds_per_step`: of an image of the first of `sizes`.
-    `usd_per_hour` is of one instance, None where no price is known."""
+    """A model as `GET /models` lists it. `usd_per_hour` is of one instance, None where no price is
+    known."""
 
     id: str
     model_id: str
@@ -33,10 +46,10 @@ class Variant:
     usd_per_hour: float | None
     sizes: tuple[str, ...]
     max_images: int
-    default_steps: int
     max_steps: int
     default_guidance_scale: float
-    seconds_per_step: float
+    modes: Mapping[str, Mode]
+    """By `quality`, STANDARD first. It alone of a stack older than modes."""
     default: bool
     serve: tuple[str, ...]
     """Of real-time, async and bulk."""
@@ -48,6 +61,11 @@ class Variant:
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Variant:
         stopped = entry.get("stopped")
+        modes = {
+            name: Mode(mode["steps"], mode["seconds_per_step"])
+            for name, mode in (entry.get("modes") or {}).items()
+        }
+        standard = Mode(entry["default_steps"], entry["seconds_per_step"])
         return cls(
             entry["id"],
             entry["model_id"],
@@ -56,10 +74,9 @@ class Variant:
             entry["price_usd_per_hour"],
             tuple(entry["sizes"]),
             entry["max_images"],
-            entry["default_steps"],
             entry["max_steps"],
             entry["default_guidance_scale"],
-            entry["seconds_per_step"],
+            {STANDARD: standard} | modes,
             entry["default"],
             tuple(entry.get("serve", ("real-time",))),
             f"{stopped['why']}; {stopped['start']}" if stopped else None,
@@ -102,8 +119,9 @@ class Kept:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Kept:
-        names = ("model", "prompt", "negative_prompt", "size", "seed", "num_inference_steps")
-        fields = {name: entry.get(name) for name in (*names, "guidance_scale", "strength")}
+        names = ("model", "prompt", "negative_prompt", "size", "seed", "quality")
+        drawn_by = ("num_inference_steps", "guidance_scale", "strength")
+        fields = {name: entry.get(name) for name in (*names, *drawn_by)}
         return cls(
             entry["id"],
             entry["url"],

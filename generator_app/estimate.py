@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from generator_app.client import Variant
+from generator_app.client import STANDARD, Mode, Variant
 
 TOKENS = 77
 """What CLIP's text encoders read of a prompt, its begin and end included (config.json of each:
 max_position_embeddings); the rest has no effect."""
 
 
-def seconds(variant: Variant, size: str, steps: int, images: int, strength: float = 1.0) -> float:
-    """By the variant's own figure, in proportion to the pixels."""
+def seconds(
+    variant: Variant, mode: Mode, size: str, steps: int, images: int, strength: float = 1.0
+) -> float:
+    """By the mode's own figure, in proportion to the pixels."""
     scale = _pixels(size) / _pixels(variant.sizes[0])
-    return variant.seconds_per_step * scale * max(1, round(steps * strength)) * images
+    return mode.seconds_per_step * scale * max(1, round(steps * strength)) * images
 
 
 def cost_usd(variant: Variant, seconds: float) -> float | None:
@@ -32,7 +34,8 @@ def label(variant: Variant) -> str:
     """For a list to choose from."""
     price = variant.usd_per_hour
     costs = "price unknown" if price is None else f"${price:.2f} an hour"
-    takes = duration(seconds(variant, variant.sizes[0], variant.default_steps, 1))
+    standard = variant.modes[STANDARD]
+    takes = duration(seconds(variant, standard, variant.sizes[0], standard.steps, 1))
     state = " · stopped" if variant.stopped else ""
     return f"{variant.id} · {variant.instance_type} · {costs} · about {takes} a picture{state}"
 

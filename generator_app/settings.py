@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from generator_app import session
-from generator_app.client import ApiError, Variant
+from generator_app.client import STANDARD, ApiError, Variant
 from generator_app.estimate import TOKENS, label
 
 # The API's ranges: a caller of it has nothing of its code, and it refuses what is beyond them.
@@ -80,13 +80,29 @@ def size(page: str, chosen: Variant, sizes: Sequence[str]) -> str:
     return picked
 
 
-def steps(page: str, chosen: Variant) -> int:
+def quality(page: str, chosen: Variant, modes: Sequence[str]) -> str:
+    """A mode, of those given."""
+    picked: str = st.radio(
+        "Quality",
+        modes,
+        key=f"{page}.quality.{chosen.id}",
+        format_func=lambda name: f"{name}: {chosen.modes[name].steps} steps",
+        horizontal=True,
+        disabled=len(modes) == 1,
+        help="The same seed draws another picture in another one.",
+        persist_state="session",
+    )
+    return picked
+
+
+def steps(page: str, chosen: Variant, mode: str) -> int:
+    """Of each mode apart, so that another one brings its own."""
     return st.slider(
         "Steps",
         1,
         chosen.max_steps,
-        chosen.default_steps,
-        key=f"{page}.num_inference_steps.{chosen.id}",
+        chosen.modes[mode].steps,
+        key=f"{page}.num_inference_steps.{chosen.id}.{mode}",
         help="More take longer, and follow the prompt a little more closely.",
         persist_state="session",
     )
@@ -155,18 +171,21 @@ def fill(page: str, fields: Mapping[str, Any], found: Sequence[Variant]) -> list
         state[f"{page}.{name}"] = fields.get(name, "")
     if "seed" in fields:
         state[f"{page}.seed"] = fields["seed"]
+    asked_mode = fields.get("quality", STANDARD)
+    mode = asked_mode if asked_mode in chosen.modes else STANDARD
     fits = {
         "size": fields.get("size") in chosen.sizes,
+        "quality": mode == asked_mode,
         "num_inference_steps": 1 <= fields.get("num_inference_steps", 0) <= chosen.max_steps,
         "guidance_scale": 1 <= fields.get("guidance_scale", 0) <= 20,
     }
+    state[f"{page}.quality.{chosen.id}"] = mode
     for name in (name for name in fits if name in fields):
+        of_mode = f".{mode}" if name == "num_inference_steps" else ""
         if fits[name]:
-            state[f"{page}.{name}.{chosen.id}"] = fields[name]
+            state[f"{page}.{name}.{chosen.id}{of_mode}"] = fields[name]
         else:
             missing.append(f"{chosen.id} has no {name} of {fields[name]}.")
-    if (mode := fields.get("quality", "standard")) != "standard":
-        missing.append(f"It was drawn in the mode {mode}; here it is drawn in standard.")
     if "strength" in fields:
         state["edit.strength"] = fields["strength"]
         missing.append(

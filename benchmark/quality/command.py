@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from benchmark.options import QualityOptions
 from benchmark.quality.chart import quality_chart
+from benchmark.quality.drawn import Drawn
 from benchmark.quality.front import FAST_SHARE, Advice, advise
 from benchmark.quality.measure import Measured, Subject, measure
-from benchmark.quality.settings import SETTINGS, TODAY, name_of, named
+from benchmark.quality.settings import BASELINE, SETTINGS, name_of, named
 from benchmark.quality.subjects import statement, subject_of
 from benchmark.quality.tables import quality_table
 from benchmark.quality.work import full_size, full_size_picture
@@ -29,17 +30,23 @@ def quality(
 ) -> str:
     """Raises BenchmarkError."""
     given = map(named, options.settings) if options.settings else SETTINGS
-    settings = tuple(dict.fromkeys((TODAY, *given)))
+    settings = tuple(dict.fromkeys((BASELINE, *given)))
     subject = make_subject(options)
     out = options.out or (OUT if options.model else DOCS)
     out.mkdir(parents=True, exist_ok=True)
     model = str(options.model) if options.model else "small model, held-out prompts"
+    conditions = statement(subject, model)
+    drawn = Drawn(
+        options.drawn,
+        [conditions, subject.batch, [(case.text, case.seed) for case in subject.cases]],
+        subject.folder,
+    )
     said, measured = "", list[Measured]()
     with tqdm(total=(len(settings) + 1) * len(subject.cases), desc="pictures") as bar:
-        for one in measure(subject, settings, bar.update):
+        for one in measure(subject, settings, bar.update, drawn):
             measured.append(one)
             # After each: a sweep of real weights takes hours, and may be stopped.
-            said = _write(measured, statement(subject, model), out)
+            said = _write(measured, conditions, out)
     return f"{said}\nin {out}"
 
 
@@ -49,7 +56,8 @@ def _write(measured: Sequence[Measured], conditions: str, out: Path) -> str:
     said = f"{table.markdown()}\n{_advised(advice)}\n"
     files = {
         "quality.md": f"# Quality against work\n\n`python -m benchmark quality`\n\n{said}\n"
-        "![work against quality](quality.svg)\n",
+        "![work against quality](quality.svg)\n\n"
+        "_Left: the median; a thin line goes down to the 5th percentile._\n",
         "quality.json": _json(measured, advice, table),
         "quality.svg": quality_chart(measured, advice),
     }
@@ -66,7 +74,7 @@ def _advised(advice: Advice) -> str:
         "",
         f"    {json.dumps(modes)}",
         "",
-        f"`standard`: the least work no worse than {name_of(TODAY)} in scores, median and 5th "
+        f"`standard`: the least work no worse than {name_of(BASELINE)} in scores, median and 5th "
         f"percentile. `fast`: at most {FAST_SHARE:.2f} of the study's, scores no worse than "
         "standard's but for a hundredth, and of these the highest median.",
     ]

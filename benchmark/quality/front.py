@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmark.errors import BenchmarkError
 from benchmark.quality.measure import Measured
-from benchmark.quality.settings import TODAY
+from benchmark.quality.settings import BASELINE, name_of
 from sd_contract.sampling import FAST, STANDARD
 
 FAST_SHARE = 0.20
@@ -41,20 +41,21 @@ class Advice:
 
 
 def advise(measured: Sequence[Measured]) -> Advice:
-    """`standard`: the least work that is no worse than TODAY in its scores, the median and the 5th
-    percentile of dB. `fast`: at most FAST_SHARE of the study's work, scores no worse than
-    standard's, and of these the nearest by the median of dB. Raises BenchmarkError without TODAY.
+    """`standard`: the least work that is no worse than BASELINE in its scores, the median and the
+    5th percentile of dB. `fast`: at most FAST_SHARE of the study's work, scores no worse than
+    standard's, and of these the nearest by the median of dB. Raises BenchmarkError where BASELINE
+    wasn't measured.
     """
-    today = next((one for one in measured if one.sampling == TODAY), None)
-    if today is None:
-        raise BenchmarkError("today's setting is not among those measured")
+    baseline = next((one for one in measured if one.sampling == BASELINE), None)
+    if baseline is None:
+        raise BenchmarkError(f"{name_of(BASELINE)} is not among those measured")
     standard = min(
         (
             one
             for one in measured
-            if _scores_as(one, today)
-            and one.db_median >= today.db_median
-            and one.db_p5 >= today.db_p5
+            if _scores_as(one, baseline)
+            and one.db_median >= baseline.db_median
+            and one.db_p5 >= baseline.db_p5
         ),
         key=lambda one: (one.share, -one.db_median),
     )

@@ -2,14 +2,15 @@
 picture of REFERENCE's steps."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from benchmark.quality.deep_cache import DeepCache
+from benchmark.prompts import Prompt
+from benchmark.quality.drawn import Drawn
 from benchmark.quality.settings import REFERENCE
-from benchmark.quality.trial import CountedUnet, Rows
-from benchmark.quality.work import UnetWork, count_unet
+from benchmark.quality.work import Rows, UnetWork, count_unet
 from benchmark.report.quality import Scorer
 from inf2.parity import psnr_db
 from sd_contract.invocation import Invocation
@@ -24,20 +25,15 @@ Likeness = Callable[[bytes, bytes], float]
 
 
 @dataclass(frozen=True)
-class Case:
-    prompt: str
-    seed: int
-
-
-@dataclass(frozen=True)
 class Subject:
     """What is measured: a model, how its pictures are drawn, and what they are held against.
     `score` is by picture and prompt; `distance` (LPIPS) is to REFERENCE's."""
 
+    folder: Path
     parts: DiffusersParts
     size: Size
     guidance_scale: float
-    cases: Sequence[Case]
+    cases: Sequence[Prompt]
     batch: int
     score: Scorer | None = None
     distance: Likeness | None = None
@@ -45,16 +41,20 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measured:
-    """One setting. `rows` are a picture's; `db` and `distance` have one figure a picture; `scores`
+    """One setting. `db` and `distance` have one figure a picture; `scores`
     are means."""
 
     sampling: Sampling
-    rows: Rows
     share: float
     """Of the UNet FLOPs in the study's setting, of the network that drew."""
     db: Sequence[float]
     scores: dict[str, float]
     distance: Sequence[float] = ()
+
+    @property
+    def rows(self) -> Rows:
+        """Of a picture."""
+        return Rows.of(self.sampling)
 
     @property
     def db_median(self) -> float:
@@ -70,60 +70,59 @@ def score_of(name: str, one: Measured) -> float:
 
 
 class Drawing:
-    """Draws one subject's cases. With guidance: a row alone would be taken for a pair."""
+    """Draws one subject's cases as a container does."""
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self._unet = DeepCache(subject.parts.unet)
+    def __init__(self, subject: Subject, drawn: Drawn | None = None) -> None:
+        self._subject, self._drawn = subject, drawn
 
-    def draw(
-        self, sampling: Sampling, done: Callable[[int], object] = int
-    ) -> tuple[list[bytes], Rows]:
-        """A PNG a case, and the rows of one picture. `done` is told of each batch's pictures."""
+    def draw(self, sampling: Sampling, done: Callable[[int], object] = int) -> list[bytes]:
+        """A PNG a case. `done` is told of each batch's pictures."""
         subject = self._subject
         steps, guidance = sampling.steps, subject.guidance_scale
-        unet = CountedUnet(self._unet, sampling)
         modes = {STANDARD: sampling}
         config = ServingConfig("quality", "", (subject.size,), modes, guidance, "auto")
-        engine = Engine(replace(subject.parts, unet=unet), config)
+        engine = Engine(subject.parts, config)
         pictures: list[bytes] = []
         for start in range(0, len(subject.cases), subject.batch):
-            answers = engine.generate(
-                [
-                    Invocation(case.prompt, "", 1, subject.size, steps, guidance, case.seed)
-                    for case in subject.cases[start : start + subject.batch]
-                ]
-            )
-            pictures += [answer.images[0] for answer in answers]
-            done(len(answers))
-        rows = unet.rows
-        return pictures, Rows(rows.whole // len(pictures), rows.outermost // len(pictures))
+            numbers = range(start, min(start + subject.batch, len(subject.cases)))
+            batch = self._drawn.read(sampling, numbers) if self._drawn else None
+            if batch is None:
+                answers = engine.generate(
+                    [
+                        Invocation(case.text, "", 1, subject.size, steps, guidance, case.seed)
+                        for case in map(subject.cases.__getitem__, numbers)
+                    ]
+                )
+                batch = [answer.images[0] for answer in answers]
+                if self._drawn:
+                    self._drawn.write(sampling, numbers, batch)
+            pictures += batch
+            done(len(batch))
+        return pictures
 
     def work(self) -> UnetWork:
         """Of the network that draws, at the size that is drawn."""
-        import torch
-
         parts, size = self._subject.parts, self._subject.size
-        scale = parts.vae_scale
-        latents = torch.zeros(1, parts.latent_channels, size.height // scale, size.width // scale)
-        embeds = parts.encode([""])
-        return count_unet(self._unet, latents.to(parts.device, parts.dtype), embeds)
+        width, height = size.width // parts.vae_scale, size.height // parts.vae_scale
+        return count_unet(parts.unet.config, width, height, parts.tokenizer_max_length)
 
 
 def measure(
-    subject: Subject, settings: Sequence[Sampling], done: Callable[[int], object] = int
+    subject: Subject,
+    settings: Sequence[Sampling],
+    done: Callable[[int], object] = int,
+    drawn: Drawn | None = None,
 ) -> Iterator[Measured]:
     """One setting after another, as each is done."""
-    drawing = Drawing(subject)
+    drawing = Drawing(subject, drawn)
     work = drawing.work()
-    reference, _ = drawing.draw(REFERENCE, done)
+    reference = drawing.draw(REFERENCE, done)
     for sampling in settings:
-        pictures, rows = drawing.draw(sampling, done)
+        pictures = drawing.draw(sampling, done)
         pairs = list(zip(pictures, reference, strict=True))
         yield Measured(
             sampling,
-            rows,
-            work.share(rows),
+            work.share(Rows.of(sampling)),
             [psnr_db(*pair) for pair in pairs],
             _mean_scores(subject, pictures),
             [subject.distance(*pair) for pair in pairs] if subject.distance else (),
@@ -134,7 +133,7 @@ def _mean_scores(subject: Subject, pictures: Sequence[bytes]) -> dict[str, float
     if not subject.score:
         return {}
     scores = [
-        subject.score(case.prompt, picture)
+        subject.score(case.text, picture)
         for case, picture in zip(subject.cases, pictures, strict=True)
     ]
     return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}

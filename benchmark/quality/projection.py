@@ -13,8 +13,7 @@ from benchmark.figures.stats import cost_per_million
 from benchmark.figures.study import Published, read_study
 from benchmark.options import ProjectOptions
 from benchmark.quality.settings import STUDY_EVALUATIONS, name_of, named
-from benchmark.quality.trial import Rows
-from benchmark.quality.work import full_size_picture
+from benchmark.quality.work import Rows, full_size_picture
 from benchmark.table import NO_PRICE, Cell, Column, Table
 from sd_contract.sampling import Sampling
 from stacks.catalogue.prices import read_prices
@@ -32,7 +31,7 @@ class Projected:
     def share(self) -> float:
         """Of the published picture's FLOPs, texts and decoding included."""
         steps = self.published.steps
-        theirs = Rows(whole=2 * steps if steps else STUDY_EVALUATIONS)
+        theirs = Rows(2 * steps if steps else STUDY_EVALUATIONS)
         return self._flops / full_size_picture(theirs)
 
     @property
@@ -55,8 +54,7 @@ class Projected:
 
     @property
     def _flops(self) -> int:
-        whole = self.sampling.full_evaluations
-        return full_size_picture(Rows(whole, self.sampling.evaluations - whole))
+        return full_size_picture(Rows.of(self.sampling))
 
 
 def project(options: ProjectOptions) -> str:
@@ -75,10 +73,10 @@ def project(options: ProjectOptions) -> str:
         for sampling in settings
     ]
     said = f"calculated, nothing measured; 512x512, prices {options.region} of {prices.date}"
-    return projection_table(rows, small_model(options.quality), said).markdown()
+    return projection_table(rows, read_quality(options.quality), said).markdown()
 
 
-def small_model(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def read_quality(path: Path) -> Mapping[str, Mapping[str, Any]]:
     """What `benchmark quality` wrote, by setting. Raises BenchmarkError."""
     try:
         return {row["setting"]: row for row in json.loads(path.read_text())["rows"]}

@@ -9,9 +9,10 @@ NAME = re.compile(
     rf"(?P<steps>[1-9]\d{{0,2}})-(?P<sigmas>{'|'.join(SIGMAS)})"
     r"(?:-guidance(?P<guidance>0\.\d+))?(?:-cache(?P<cache>[2-9]))?"
 )
-TODAY = Sampling(25, LINSPACE)
+BASELINE = Sampling(25, LINSPACE)
+"""What was served before there were modes: `standard` is to be no worse."""
 REFERENCE = Sampling(100, LINSPACE)
-"""Near enough to where all of them go. Of today's spacing, which favours that one."""
+"""Near enough to where all of them go. Of the baseline's spacing, which favours that one."""
 STUDY_EVALUATIONS = 102
 """UNet rows a picture of the study's: its pipeline's default is PNDM with 50 steps, which calls the
 UNet 51 times, always with guidance."""
@@ -44,9 +45,10 @@ SETTINGS = tuple(
     named(name)
     for name in (
         *("25-linspace", "15-linspace", "10-linspace"),
-        *("25-karras", "20-karras", "15-karras", "14-karras", "12-karras"),
+        *("25-karras", "20-karras", "15-karras", "14-karras", "13-karras", "12-karras"),
         *("10-karras", "9-karras", "8-karras", "15-ays", "10-ays"),
         *("25-linspace-guidance0.8", "25-linspace-guidance0.6", "11-karras-guidance0.8"),
-        *("25-linspace-cache2", "25-linspace-cache3", "17-karras-cache2", "15-karras-cache2"),
+        *("25-linspace-cache2", "25-linspace-cache3", "25-linspace-cache5"),
+        *("15-karras-cache2", "14-karras-cache2"),
     )
 )

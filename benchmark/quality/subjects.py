@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import QualityOptions
-from benchmark.prompts import load_prompts
-from benchmark.quality.measure import Case, Likeness, Subject
+from benchmark.prompts import HELD_OUT, load_prompts
+from benchmark.quality.measure import Likeness, Subject
 from benchmark.report.quality import clip_scorer, drawn_right
 from sd_contract.size import Size
 from sd_serving.diffusers_parts import DiffusersParts, choose_dtype, load_diffusers
@@ -36,16 +36,15 @@ def statement(subject: Subject, model: str) -> str:
 
 
 def _small(options: QualityOptions) -> Subject:
-    from model_assets.tiny.data import held_out_prompts
     from model_assets.tiny.sampling import GUIDANCE_SCALE, SIZE
     from model_assets.tiny.tokenizer import WEIGHTS
 
-    texts = held_out_prompts(options.prompts)
     return Subject(
+        folder=WEIGHTS,
         parts=_loaded(WEIGHTS, "float32", "cpu"),
         size=SIZE,
         guidance_scale=options.guidance or GUIDANCE_SCALE,
-        cases=[Case(text, seed) for seed, (text, _) in enumerate(texts)],
+        cases=load_prompts(HELD_OUT).prompts[: options.prompts],
         batch=options.batch or SMALL_BATCH,
         score=drawn_right,
     )
@@ -54,12 +53,12 @@ def _small(options: QualityOptions) -> Subject:
 def _real(options: QualityOptions, folder: Path) -> Subject:
     import torch
 
-    prompts = load_prompts(options.prompt_set).prompts[: options.prompts]
     return Subject(
+        folder=folder,
         parts=_loaded(folder, "auto", "cuda" if torch.cuda.is_available() else "cpu"),
         size=Size(*(options.size or REAL_SIZE)),
         guidance_scale=options.guidance or REAL_GUIDANCE,
-        cases=[Case(prompt.text, prompt.seed) for prompt in prompts],
+        cases=load_prompts(options.prompt_set).prompts[: options.prompts],
         batch=options.batch or 1,
         score=clip_scorer(options.clip_weights) if options.clip_weights else None,
         distance=lpips_distance() if options.lpips else None,

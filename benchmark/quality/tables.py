@@ -6,7 +6,7 @@ from statistics import median
 
 from benchmark.quality.front import Advice, front
 from benchmark.quality.measure import Measured, score_of
-from benchmark.quality.settings import TODAY, name_of
+from benchmark.quality.settings import BASELINE, name_of
 from benchmark.quality.work import full_size, full_size_picture
 from benchmark.table import Column, Table
 
@@ -19,8 +19,8 @@ def quality_table(measured: Sequence[Measured], advice: Advice, said: str) -> Ta
     modes = {one.sampling: name for name, one in advice.by_mode().items()}
 
     def role(one: Measured) -> str:
-        if one.sampling == TODAY:
-            return "today's"
+        if one.sampling == BASELINE:
+            return "baseline"
         return modes.get(one.sampling, "")
 
     scored = [
@@ -59,6 +59,6 @@ def quality_table(measured: Sequence[Measured], advice: Advice, said: str) -> Ta
             "dB: PSNR to the picture of 100-linspace from the same seed. On the front: no other "
             "setting has as little work and a higher median.",
             "guidance0.8: without guidance after that share of the steps. cache2: DeepCache, every "
-            "second step is whole and the other runs the UNet's outermost layer.",
+            "second step is full, and the other runs the UNet's first block down and last one up.",
         ],
     )

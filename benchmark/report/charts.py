@@ -10,6 +10,7 @@ from benchmark.figures.stats import cost_per_million_at
 from benchmark.report.analysis import VariantFigures
 from benchmark.run.phase_summary import PhaseSummary
 from benchmark.table import NO_PRICE
+from sd_contract.sampling import STANDARD
 
 COLOURS = ("#0b6e99", "#d9730d", "#2f7d4f", "#8a4fbe", "#b3261e")
 STYLE = {
@@ -24,7 +25,7 @@ STYLE = {
 }
 
 Coloured = Sequence[tuple[VariantFigures, str]]
-"""Each variant's figures with its colour."""
+"""With the variant's colour, which its modes share."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Chart:
 
 
 def charts(figures: Sequence[VariantFigures], caveat: str) -> list[Chart]:
-    coloured = list(zip(figures, cycle(COLOURS)))
+    colours = dict(zip(dict.fromkeys(f.served.name for f in figures), cycle(COLOURS)))
+    coloured = [(f, colours[f.served.name]) for f in figures]
 
     def chart(
         slug: str, title: str, caption: str, draw: Callable[..., None], panels: int = 1
@@ -82,10 +84,15 @@ def as_svg(slug: str, panels: int, draw: Callable[[Sequence[Any]], None]) -> str
     return text[text.index("<svg") :]
 
 
+def _line(f: VariantFigures) -> str:
+    return "-" if f.quality == STANDARD else "--"
+
+
 def _distributions(coloured: Coloured, axis: Any) -> None:
     for f, colour in coloured:
         if f.latencies:
-            axis.ecdf(sorted(f.latencies), color=colour, label=f.name, linewidth=1.8)
+            line = {"linestyle": _line(f), "linewidth": 1.8}
+            axis.ecdf(sorted(f.latencies), color=colour, label=f.name, **line)
     axis.set(xlabel="latency, s", ylabel="share answered", ylim=(0, 1.02))
     axis.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     _legend(axis, or_else="nothing answered")
@@ -113,7 +120,7 @@ def _curve(
     if not points:
         return
     loads, p50, p90, _ = zip(*points, strict=True)
-    axis.plot(loads, p50, color=colour, marker="o", markersize=4, label=f.name)
+    axis.plot(loads, p50, _line(f), color=colour, marker="o", markersize=4, label=f.name)
     axis.fill_between(loads, p50, p90, color=colour, alpha=0.15, linewidth=0)
     for load, median, _, saturated in points:
         if saturated:
@@ -123,13 +130,15 @@ def _curve(
 def _costs(coloured: Coloured, axis: Any) -> None:
     for f, colour in coloured:
         price = f.usd_per_hour
+        fill = "full" if f.quality == STANDARD else "none"
         for p in f.phases:
             if price is None or p.latency is None or not p.throughput:
                 continue
             at = (p.latency.p90, cost_per_million_at(p.throughput, price))
             marker, told = ("o", p.concurrency) if p.rate is None else ("s", f"{p.rate:g}/s")
             label = f.name if p is f.base else None
-            axis.plot(*at, marker=marker, linestyle="", color=colour, label=label)
+            dot = {"marker": marker, "fillstyle": fill, "linestyle": ""}
+            axis.plot(*at, color=colour, label=label, **dot)
             axis.annotate(told, at, xytext=(5, 4), textcoords="offset points", fontsize=8)
     axis.set(xscale="log", xlabel="p90 latency, s", ylabel="USD per million", ylim=(0, None))
     axis.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")

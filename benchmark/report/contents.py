@@ -9,7 +9,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.figures.limit import limit_tables
 from benchmark.figures.study import read_study, study_tables
 from benchmark.options import LimitOptions
-from benchmark.prompts import Prompt, PromptSet
+from benchmark.prompts import SMALL_MODELS, Prompt, PromptSet
 from benchmark.report.analysis import VariantFigures, analyse
 from benchmark.report.charts import Chart, charts
 from benchmark.report.quality import Scorer, drawn_right, score_pictures
@@ -49,7 +49,7 @@ def make_report(
     latency_bound_s: float,
     clip: Scorer | None = None,
 ) -> Report:
-    scorer = drawn_right if results.info.prompts == "tiny" else clip
+    scorer = drawn_right if results.info.prompts in SMALL_MODELS else clip
     scores = score_pictures(results.measured, prompt_set, pictures, scorer) if scorer else {}
     figures = analyse(results, latency_bound_s, scores)
     if not figures:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from benchmark.prompts import SMALL_MODELS
 from benchmark.report.analysis import VariantFigures
 from benchmark.run.records import Results
 from benchmark.table import NO_PRICE
@@ -11,7 +12,7 @@ LAPTOP = "laptop, small model: ratios between variants here say nothing about AW
 
 
 def is_laptop(results: Results) -> bool:
-    return results.info.local or results.info.prompts == "tiny"
+    return results.info.local or results.info.prompts in SMALL_MODELS
 
 
 def base_load(figures: Sequence[VariantFigures]) -> str:

@@ -13,6 +13,7 @@ from benchmark.run.cloudwatch import METRICS
 from benchmark.run.phase_summary import PhaseSummary
 from benchmark.run.records import Results
 from benchmark.table import NO_PRICE, Cell, Column, Row, Table, columns
+from sd_contract.sampling import STANDARD
 
 LATENCIES: Mapping[str, Callable[[Summary], float]] = {
     "mean s": lambda latency: latency.mean,
@@ -67,7 +68,7 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
         return f.served.instance_type + (f" × {count}" if count > 1 else "")
 
     def score(name: str) -> Column[VariantFigures]:
-        spec = ".2f" if name.startswith("CLIP") else ".0%"
+        spec = ".2f" if name.startswith("CLIP") else ".1%"
         return Column(name, spec, lambda f: f.scores.means.get(name))
 
     scored = sorted({f.scores.pictures for f in figures if f.scores.means})
@@ -78,6 +79,11 @@ def headline(figures: Sequence[VariantFigures], said: str) -> Table[VariantFigur
     ]
     if scored:
         notes.append(f"Quality is of {pictures} pictures a variant, same prompts and seeds.")
+    if any(f.quality != STANDARD for f in figures):
+        notes.append(
+            "Modes were measured one after another: where other work shares the machine, their "
+            "seconds can't be compared."
+        )
     return Table(
         "headline",
         "Latency, price and quality",

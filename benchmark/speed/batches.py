@@ -1,30 +1,24 @@
 """djl's requests that come together, in one batch and one after another."""
 
 import base64
-import shutil
-import tempfile
 import time
 from datetime import date
 from pathlib import Path
 
-from benchmark.speed.full_size import SMALL
+from benchmark.speed.full_size import small_model
 from benchmark.speed.machine import of_device
 from benchmark.speed.pictures import said_difference
 from benchmark.speed.processes import ROOT, container_environment, serving
 from benchmark.speed.rows import Measured
 from djl.options import PYTORCH, DjlBatching, DjlOptions
-from sd_contract.manifest import WEIGHTS, Manifest
 
-KEY = "small"
 DELAY_MS = 100
 
 
 def djl_batches(requests: int = 8, steps: int = 25, rounds: int = 3) -> Measured:
     """Seconds until all are answered, the least of `rounds`: one host takes them together, the
     other one at a time."""
-    with tempfile.TemporaryDirectory(prefix="sd-djl-") as scratch:
-        folder = Path(shutil.copytree(SMALL, Path(scratch) / "model"))
-        Manifest.of(folder, KEY, WEIGHTS, {}).write(folder)
+    with small_model() as folder:
         together, picture = _seconds(folder, requests, requests, steps, rounds)
         alone, other = _seconds(folder, 1, requests, steps, rounds)
     return Measured(

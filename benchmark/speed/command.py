@@ -2,16 +2,19 @@
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, make_test, pictures, start, synth
+from benchmark.speed import batches, counted, load, make_test, pictures, start, synth
 from benchmark.speed.full_size import make_full_size
+from benchmark.speed.levers import ON_CPU, ON_GPU, TOGETHER, row_name
 from benchmark.speed.record import page, read_record, write_record
 from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
+from g5.options import DiffusersOptions
 
 Measure = Callable[["Bench"], Measured]
 
@@ -42,17 +45,49 @@ def measures() -> dict[str, Measure]:
             b.weights, "cpu", side=b.options.side, steps=b.options.steps, rounds=b.options.rounds
         ),
         "picture-cpu-small": lambda _: pictures.picture(
-            pictures.SMALL, "cpu", side=64, steps=25, rounds=10
+            pictures.SMALL, "cpu", side=64, steps=25, rounds=10, in_turn=True
         ),
         "start": lambda b: start.start(b.weights, b.scratch, "cpu", b.options.rounds),
         "djl-batches": lambda _: batches.djl_batches(),
+        "load-cpu-small": lambda _: load.load_small(),
         "synth": lambda b: synth.synth(rounds=b.options.rounds),
+        **_levers(
+            "cpu-small", ON_CPU, lambda _: pictures.SMALL, "cpu", side=64, rounds=10, in_turn=True
+        ),
         "make-test": lambda _: make_test.make_test(),
         "start-gpu": lambda b: start.start(b.weights, b.scratch, "cuda", b.options.rounds),
         "picture-gpu": lambda b: pictures.picture(
             b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
         ),
-        "load-gpu": lambda b: pictures.load(b.weights, "cuda", side=512, steps=25),
+        "picture-gpu-levers": lambda b: pictures.picture(
+            b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds, options=TOGETHER
+        ),
+        **_levers("gpu", ON_GPU, lambda b: b.weights, "cuda", side=512, rounds=5),
+        "files-gpu": lambda b: pictures.files(
+            b.weights, "cuda", side=512, steps=25, rounds=b.options.rounds
+        ),
+        "load-gpu": lambda b: load.load(b.weights, "cuda", side=512, steps=20),
+    }
+
+
+def _levers(
+    where: str,
+    levers: Mapping[str, tuple[DiffusersOptions, DiffusersOptions]],
+    weights: Callable[[Bench], Path],
+    device: str,
+    *,
+    side: int,
+    rounds: int,
+    in_turn: bool = False,
+) -> dict[str, Measure]:
+    how: dict[str, Any] = {"side": side, "steps": 25, "rounds": rounds, "in_turn": in_turn}
+
+    def of(both: tuple[DiffusersOptions, DiffusersOptions]) -> Measure:
+        return lambda b: pictures.lever(weights(b), device, both, **how)
+
+    return {
+        **{row_name(name, where): of(both) for name, both in levers.items()},
+        row_name("prompt_cache", where): lambda b: pictures.prompt_cache(weights(b), device, **how),
     }
 
 

@@ -1,12 +1,14 @@
 """How much arithmetic of the UNet a picture takes by our settings, against the study's."""
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from benchmark.quality.settings import STUDY_EVALUATIONS, name_of
-from benchmark.quality.trial import Rows
-from benchmark.quality.work import UnetWork, count_unet, full_size
+from benchmark.quality.projection import read_quality
+from benchmark.quality.settings import BASELINE, STUDY_EVALUATIONS, name_of
+from benchmark.quality.work import Rows, UnetWork, count_unet, full_size
 from benchmark.speed.full_size import SMALL
 from benchmark.speed.rows import Measured
 from sd_contract.sampling import Sampling
@@ -14,6 +16,8 @@ from stacks.settings import ROOT, load
 
 LOCAL = "local"
 """cdk.json's profile for the small model."""
+QUALITY = ROOT / "docs" / "speed" / "quality.json"
+REAL = "not measured: `python -m benchmark quality --model FOLDER`"
 
 
 def work(profile: str, mode: str) -> Measured:
@@ -21,16 +25,26 @@ def work(profile: str, mode: str) -> Measured:
     small model with its profile."""
     sampling = _sampling(profile, mode)
     unet = _small() if profile == LOCAL else full_size()
-    full = sampling.full_evaluations
-    ours = unet.of(Rows(full, sampling.evaluations - full))
     return Measured(
-        ours / 1e12,
-        STUDY_EVALUATIONS * unet.whole / 1e12,
-        "`python -m benchmark quality` has it",
+        unet.of(Rows.of(sampling)) / 1e12,
+        STUDY_EVALUATIONS * unet.full / 1e12,
+        difference(sampling, read_quality(QUALITY)) if profile == LOCAL else REAL,
         f"`{mode}` is {name_of(sampling)}: {sampling.evaluations} rows against {STUDY_EVALUATIONS}",
         "counted by torch",
         date.today().isoformat(),
     )
+
+
+def difference(sampling: Sampling, quality: Mapping[str, Mapping[str, Any]]) -> str:
+    """Between the setting's pictures and the baseline's, by `read_quality`."""
+    ours, base = (quality.get(name_of(each)) for each in (sampling, BASELINE))
+    if not ours or not base:
+        return "not measured: `python -m benchmark quality`"
+
+    def told(row: Mapping[str, Any]) -> str:
+        return f"{row['scores']['all right']:.1%} right, {row['db_median']:.1f} dB to 100 steps"
+
+    return f"{told(ours)}; {name_of(BASELINE)}: {told(base)}"
 
 
 def _sampling(profile: str, mode: str) -> Sampling:
@@ -41,14 +55,5 @@ def _sampling(profile: str, mode: str) -> Sampling:
 
 
 def _small(folder: Path = SMALL, side: int = 8, tokens: int = 77) -> UnetWork:
-    import torch
-    from diffusers import UNet2DConditionModel
-
-    from benchmark.quality.deep_cache import DeepCache
-
     known = json.loads((folder / "unet" / "config.json").read_bytes())
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(known).eval()
-        latents = torch.empty(1, known["in_channels"], side, side)
-        embeds = torch.empty(1, tokens, known["cross_attention_dim"])
-        return count_unet(DeepCache(unet), latents, embeds)
+    return count_unet(known, side, side, tokens)

@@ -6,7 +6,9 @@ python -m benchmark.speed.full_size FOLDER
 import json
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,15 @@ def make_full_size(folder: Path, architecture: Path = ARCHITECTURE, dtype: str =
     shutil.copy(SMALL / "model_index.json", folder)
     Manifest.of(folder, KEY, WEIGHTS, {}).write(folder)
     return folder
+
+
+@contextmanager
+def small_model() -> Iterator[Path]:
+    """The small one, as the import would have stored it."""
+    with tempfile.TemporaryDirectory(prefix="sd-small-") as scratch:
+        folder = Path(shutil.copytree(SMALL, Path(scratch) / "model"))
+        Manifest.of(folder, "small", WEIGHTS, {}).write(folder)
+        yield folder
 
 
 if __name__ == "__main__":

@@ -3,27 +3,29 @@
 import gc
 import io
 import math
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from benchmark.speed.full_size import SMALL
+from benchmark.speed.full_size import SMALL as SMALL
+from benchmark.speed.levers import as_set
 from benchmark.speed.machine import of_device
 from benchmark.speed.plain import pipeline_of, scheduler_of_diffusers
 from benchmark.speed.processes import container_environment
 from benchmark.speed.rows import Measured
+from g5.inference import load_with
+from g5.options import DiffusersOptions
 from sd_contract.invocation import Invocation
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
 from sd_serving.diffusers_parts import load_diffusers
 from sd_serving.engine import Engine
 
-__all__ = ["SMALL", "has_gpu", "load", "picture"]
 PROMPT, SEED, GUIDANCE = "a red circle on a blue background", 7, 7.5
-TOGETHER = 8
+PICTURES = 4
 
 
 def has_gpu() -> bool:
@@ -32,49 +34,101 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def picture(weights: Path, device: str, *, side: int, steps: int, rounds: int) -> Measured:
-    """Seconds from prompt to PNG, the least of `rounds` after one more. The sides come one after
-    the other, so that memory for one is enough."""
+def picture(
+    weights: Path,
+    device: str,
+    *,
+    side: int,
+    steps: int,
+    rounds: int,
+    options: DiffusersOptions | None = None,
+    in_turn: bool = False,
+) -> Measured:
+    """Ours against the plain pipeline, with the levers that a device of the kind has by default."""
+    asked, options = _asked(side, steps), options or as_set(device)
+    sides = partial(_ours, options=options), _plain
+    made = (partial(side_of, weights, device, asked) for side_of in sides)
+    return _compared(device, asked, rounds, *made, in_turn=in_turn)
+
+
+def lever(
+    weights: Path,
+    device: str,
+    with_and_without: tuple[DiffusersOptions, DiffusersOptions],
+    *,
+    side: int,
+    steps: int,
+    rounds: int,
+    in_turn: bool = False,
+) -> Measured:
     asked = _asked(side, steps)
-    least, files = [], []
-    for side_of in (_ours, _plain):
-        draw = side_of(weights, device, asked)
-        files.append(draw())
-        least.append(min(_timed(draw) for _ in range(rounds)))
-        del draw
+    sides = [partial(_ours, weights, device, asked, options) for options in with_and_without]
+    return _compared(device, asked, rounds, *sides, in_turn=in_turn)
+
+
+def prompt_cache(
+    weights: Path, device: str, *, side: int, steps: int, rounds: int, in_turn: bool = False
+) -> Measured:
+    """A text that was asked before, against new ones."""
+    asked = _asked(side, steps)
+
+    def known() -> Callable[[], bytes]:
+        return _ours(weights, device, asked, as_set(device))
+
+    def unknown() -> Callable[[], bytes]:
+        engine = _engine(weights, device, side, as_set(device))
+        texts = iter([asked, *(replace(asked, prompt=f"{n} {PROMPT}") for n in range(rounds))])
+        return lambda: engine.generate([next(texts)])[0].images[0]
+
+    return _compared(device, asked, rounds, known, unknown, in_turn=in_turn)
+
+
+def files(weights: Path, device: str, *, side: int, steps: int, rounds: int) -> Measured:
+    """Pictures of one request, whose files are written while the next are drawn, against a request
+    each."""
+    asked = _asked(side, steps)
+    together = [replace(asked, num_images=PICTURES)]
+    apart = [replace(asked, seed=asked.seed + number) for number in range(PICTURES)]
+
+    def drawing(requests: Sequence[Invocation]) -> Callable[[], bytes]:
+        engine = _engine(weights, device, side, as_set(device))
+
+        def draw() -> bytes:
+            first, *_ = [engine.generate([each])[0].images[0] for each in requests]
+            return first
+
+        return draw
+
+    sides = (partial(drawing, requests) for requests in (together, apart))
+    found = _compared(device, asked, rounds, *sides, in_turn=False)
+    return replace(found, conditions=f"{PICTURES} pictures, {found.conditions}")
+
+
+def _compared(
+    device: str,
+    asked: Invocation,
+    rounds: int,
+    *sides: Callable[[], Callable[[], bytes]],
+    in_turn: bool,
+) -> Measured:
+    """Seconds from prompt to PNG, the least of `rounds` after one more. The sides come one after
+    the other, so that memory for one is enough, or in turn, where what else the machine does is
+    borne by both."""
+    least: list[float] = []
+    files: list[bytes] = []
+    for group in [sides] if in_turn else [(side,) for side in sides]:
+        draws = [make() for make in group]
+        files += [draw() for draw in draws]
+        found = [[_timed(draw) for draw in draws] for _ in range(rounds)]
+        least += [min(times) for times in zip(*found, strict=True)]
+        del draws
         gc.collect()
     return Measured(
         least[0],
         least[1],
         said_difference(*files),
-        f"{side}x{side}, {steps} steps, guidance {GUIDANCE:g}, {_dtype(device)}, "
-        f"the least of {rounds}, PNG included",
-        of_device(device),
-        date.today().isoformat(),
-    )
-
-
-def load(weights: Path, device: str, *, side: int, steps: int) -> Measured:
-    """Pictures a second: requests together, and the same one after another."""
-    rates, files = {}, {}
-    for most in (TOGETHER, 1):
-        engine = _engine(weights, device, side, most)
-        asked = [_asked(side, steps, SEED + number) for number in range(TOGETHER)]
-        groups = [asked] if most > 1 else [[one] for one in asked]
-
-        def draw(engine: Engine = engine, groups: Any = groups) -> list[bytes]:
-            return [answer.images[0] for group in groups for answer in engine.generate(group)]
-
-        files[most] = draw()
-        rates[most] = TOGETHER / statistics.median(_timed(draw) for _ in range(3))
-        del engine, draw
-        gc.collect()
-    return Measured(
-        rates[TOGETHER],
-        rates[1],
-        said_difference(files[TOGETHER][0], files[1][0]),
-        f"{side}x{side}, {steps} steps, guidance {GUIDANCE:g}, {TOGETHER} requests, "
-        "the median of 3, PNG included",
+        f"{asked.size}, {asked.num_inference_steps} steps, guidance {GUIDANCE:g}, "
+        f"{_dtype(device)}, the least of {rounds}{' in turn' * in_turn}, PNG included",
         of_device(device),
         date.today().isoformat(),
     )
@@ -93,30 +147,32 @@ def said_difference(one: bytes, other: bytes) -> str:
     return f"PSNR {10 * math.log10(255**2 / error):.1f} dB" if error else "the same, bit for bit"
 
 
-def _asked(side: int, steps: int, seed: int = SEED) -> Invocation:
-    return Invocation(PROMPT, "", 1, Size(side, side), steps, GUIDANCE, seed)
+def _asked(side: int, steps: int) -> Invocation:
+    return Invocation(PROMPT, "", 1, Size(side, side), steps, GUIDANCE, SEED)
 
 
 def _dtype(device: str) -> str:
     return "float16" if device.startswith("cuda") else "float32"
 
 
-def _engine(weights: Path, device: str, side: int, most: int = 1) -> Engine:
+def _engine(weights: Path, device: str, side: int, options: DiffusersOptions) -> Engine:
     import torch
 
-    parts = load_diffusers(
+    config = ServingConfig.from_env(container_environment(weights, side))
+    parts = load_with(
         weights,
+        options,
         dtype=getattr(torch, _dtype(device)),
         device=torch.device(device),
-        max_pictures_per_pass=most,
-        channels_last=device.startswith("cuda"),
-        packed=True,
+        sizes=config.sizes,
     )
-    return Engine(parts, ServingConfig.from_env(container_environment(weights, side)))
+    return Engine(parts, config)
 
 
-def _ours(weights: Path, device: str, asked: Invocation) -> Callable[[], bytes]:
-    engine = _engine(weights, device, asked.size.width)
+def _ours(
+    weights: Path, device: str, asked: Invocation, options: DiffusersOptions
+) -> Callable[[], bytes]:
+    engine = _engine(weights, device, asked.size.width, options)
     return lambda: engine.generate([asked])[0].images[0]
 
 

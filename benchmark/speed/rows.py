@@ -1,6 +1,9 @@
 """What is compared with what, and how far it is to go."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from benchmark.speed.levers import ON_CPU, ON_GPU, row_name
 
 COUNTED, CPU, GPU = SECTIONS = ("counted", "cpu", "gpu")
 TITLES = {COUNTED: "Counted, on any machine", CPU: "On a CPU", GPU: "On a GPU"}
@@ -51,6 +54,14 @@ _STUDY = "the study's default: PNDM, 50 steps, 102 rows of the UNet"
 _START = "container start to first picture, full-size weights on the disk"
 _FOLDER = "from the folder, as SageMaker lays an uncompressed prefix out"
 _ARCHIVE = "from a model.tar.gz, which is taken apart first"
+
+
+def _levers(names: Iterable[str], where: str, section: str, conditions: str) -> Iterable[Row]:
+    """Not to be slower is what each has to do."""
+    for name in names:
+        what = f"a picture{conditions}, by `{name}`"
+        yield Row(row_name(name, where), section, what, "with it", "without", "s", 1.0)
+
 
 ROWS = (
     Row(
@@ -118,6 +129,16 @@ ROWS = (
         0.80,
     ),
     Row(
+        "load-cpu-small",
+        CPU,
+        "pictures a second of the diffusers kind under load, small model",
+        "requests that wait drawn together",
+        "one by one",
+        "pictures/s",
+        1.5,
+        at_least=True,
+    ),
+    Row(
         "synth",
         CPU,
         "`cdk synth SdInf2Stack`",
@@ -126,6 +147,7 @@ ROWS = (
         "s",
         1.3,
     ),
+    *_levers((*ON_CPU, "prompt_cache"), "cpu-small", CPU, ", small model"),
     Row(
         "make-test",
         CPU,
@@ -147,11 +169,30 @@ ROWS = (
         0.60,
     ),
     Row(
+        "picture-gpu-levers",
+        GPU,
+        "the same with `fused_qkv`, `cuda_graphs` and `torch_compile`",
+        "`sd_serving.engine` with the diffusers kind's parts",
+        _PLAIN,
+        "s",
+        0.60,
+    ),
+    *_levers((*ON_GPU, "prompt_cache"), "gpu", GPU, ", float16, batch 1"),
+    Row(
+        "files-gpu",
+        GPU,
+        "4 pictures one by one and their files, full-size networks, float16",
+        "of one request: a file is written while the next is drawn",
+        "of a request each",
+        "s",
+        1.0,
+    ),
+    Row(
         "load-gpu",
         GPU,
         "pictures a second under load, full-size networks, float16",
-        "8 requests in one batch",
-        "one after another",
+        "requests that wait drawn together",
+        "one by one",
         "pictures/s",
         1.5,
         at_least=True,

@@ -48,13 +48,15 @@ def main() -> None:
         st.info("The variants have no size in common.")
         return
     fewest = min(found, key=lambda each: each.max_steps)
+    modes = [name for name in fewest.modes if all(name in other.modes for other in found)]
     prompt, negative = settings.prompts(PAGE, found[0].id, "a lighthouse at dawn")
     left, middle, right = st.columns(3)
     with left:
         size = settings.size(PAGE, fewest, common)
         seed = settings.seed(PAGE)
     with middle:
-        steps = settings.steps(PAGE, fewest)
+        quality = settings.quality(PAGE, fewest, modes)
+        steps = settings.steps(PAGE, fewest, quality)
     with right:
         guidance = settings.guidance(PAGE, fewest)
     variants = "1 variant" if len(found) == 1 else f"{len(found)} variants"
@@ -63,6 +65,7 @@ def main() -> None:
             prompt=prompt,
             negative_prompt=negative,
             size=size,
+            quality=quality,
             num_inference_steps=steps,
             guidance_scale=guidance,
             seed=secrets.randbelow(settings.SEEDS) if seed is None else seed,

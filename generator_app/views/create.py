@@ -92,15 +92,16 @@ def main() -> None:
         drawing = st.container()  # above what few will change
         ways = [NOW] * ("real-time" in variant.serve) + [BATCH] * (variant.serve != ("real-time",))
         with st.expander("Settings", expanded=True, key="create.settings"):
-            mode = st.radio("Mode", ways, horizontal=True, key=f"create.mode.{variant.id}")
-            most = BATCH_PICTURES if mode == BATCH else variant.max_images
-            images = st.number_input("Pictures", 1, most, 1, key=f"create.n.{mode}.{variant.id}")
+            when = st.radio("When", ways, horizontal=True, key=f"create.when.{variant.id}")
+            most = BATCH_PICTURES if when == BATCH else variant.max_images
+            images = st.number_input("Pictures", 1, most, 1, key=f"create.n.{when}.{variant.id}")
             size = settings.size(PAGE, variant, variant.sizes)
-            steps = settings.steps(PAGE, variant)
+            quality = settings.quality(PAGE, variant, list(variant.modes))
+            steps = settings.steps(PAGE, variant, quality)
             guidance = settings.guidance(PAGE, variant)
             seed = settings.seed(PAGE)
-            keep = settings.keep(PAGE) if mode == NOW else None
-        takes = estimate.seconds(variant, size, steps, images)
+            keep = settings.keep(PAGE) if when == NOW else None
+        takes = estimate.seconds(variant, variant.modes[quality], size, steps, images)
         costs = estimate.money(estimate.cost_usd(variant, takes))
         fields = given(
             model=variant.id,
@@ -108,6 +109,7 @@ def main() -> None:
             negative_prompt=negative,
             n=images,
             size=size,
+            quality=quality,
             num_inference_steps=steps,
             guidance_scale=guidance,
             seed=seed,
@@ -124,7 +126,7 @@ def main() -> None:
         )
         page_drop()
     with showing:
-        if asked and mode == BATCH:
+        if asked and when == BATCH:
             start(fields)
         elif asked:
             cards.draw(PAGE, fields, variant)

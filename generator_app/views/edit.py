@@ -60,11 +60,12 @@ def main() -> None:
                 persist_state="session",
             )
             size = settings.size(PAGE, variant, variant.sizes)
-            steps = settings.steps(PAGE, variant)
+            quality = settings.quality(PAGE, variant, list(variant.modes))
+            steps = settings.steps(PAGE, variant, quality)
             guidance = settings.guidance(PAGE, variant)
             seed = settings.seed(PAGE)
             keep = settings.keep(PAGE)
-    takes = estimate.seconds(variant, size, steps, 1, strength)
+    takes = estimate.seconds(variant, variant.modes[quality], size, steps, 1, strength)
     costs = estimate.money(estimate.cost_usd(variant, takes))
     ready = bool(prompt and picture)
     with drawing:
@@ -80,6 +81,7 @@ def main() -> None:
                 mask=mask,
                 strength=strength,
                 size=size,
+                quality=quality,
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 seed=seed,

@@ -1,5 +1,5 @@
-"""The engine with a memory of how requests were batched, for the log, the answer and the second
-attempt after too large a batch, and with an end to a batch that nobody waits for any more."""
+"""The engine with a memory of how requests were batched, for the log and the answer, and with an
+end to a batch that nobody waits for any more."""
 
 from __future__ import annotations
 
@@ -67,16 +67,11 @@ class BatchEngine(Engine):
         super().warm_up()
 
     def warmup_requests(self) -> list[Invocation]:
-        """A size's largest pass through the networks first: DeepSpeed's workspace is made for the
-        first one. Then one image, and one without guidance: other shapes, other kernels."""
-        most = self.parts.max_pictures_per_pass or 1
-        wanted = [
-            replace(request, num_images=images, guidance_scale=guidance)
-            for request in super().warmup_requests()
-            for images, guidance in ((most, request.guidance_scale), (1, request.guidance_scale),
-                                     (1, 1.0))
-        ]  # fmt: skip
-        return list(dict.fromkeys(wanted))
+        """The largest pass first: DeepSpeed's workspace is made for it. And one picture without
+        guidance."""
+        guided = super().warmup_requests()
+        single = [replace(each, guidance_scale=1.0) for each in guided if each.num_images == 1]
+        return list(dict.fromkeys([*guided, *single]))
 
     def before_step(self) -> None:
         if self._clock() > self._deadline:

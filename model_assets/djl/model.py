@@ -75,11 +75,6 @@ class DjlService:
     def _respond(self, calls: list[Call]) -> list[Reply]:
         self._engine.begin()
         replies = self._handler.respond_batch(calls)
-        if any(g.outcome == "out_of_memory" and g.requests > 1 for g in self._engine.groups):
-            # What was too much together may well fit alone.
-            for number, reply in enumerate(replies):
-                if reply.status >= 500:
-                    replies[number] = self._handler.respond(calls[number])
         self._log(
             "batch",
             requests=len(calls),

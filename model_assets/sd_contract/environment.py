@@ -18,6 +18,9 @@ from sd_contract.size import Size
 DTYPES = ("auto", "float16", "bfloat16", "float32")
 """`auto` leaves the choice to the loader, which knows the device."""
 COMPILE_BACKENDS = ("neuronx", "torchscript")
+MAX_BATCH_SIZE = Whole(1, 16)
+MAX_BATCH_DELAY_MS = Whole(0, 60_000)
+"""As long as SageMaker waits for an answer."""
 
 T = TypeVar("T")
 
@@ -76,6 +79,36 @@ class ServingEnvironment:
             neuron_sdk=read("SD_NEURON_SDK", text(), ""),
             compile_backend=read("SD_COMPILE_BACKEND", choice(COMPILE_BACKENDS), ""),
         )
+
+
+@dataclass(frozen=True)
+class Batching:
+    """Of the server in `sd_serving`: requests that wait are drawn together while their pictures are
+    no more than `max_size`, and one that came less than `max_delay_ms` ago waits for others."""
+
+    max_size: int
+    max_delay_ms: int
+
+    def to_env(self) -> dict[str, str]:
+        """Nothing where there are no batches."""
+        if self.max_size == EXACT.max_size:
+            return {}
+        return {
+            "SD_MAX_BATCH_SIZE": str(self.max_size),
+            "SD_MAX_BATCH_DELAY_MS": str(self.max_delay_ms),
+        }
+
+    @staticmethod
+    def read(read: Reader) -> Batching:
+        return Batching(
+            read("SD_MAX_BATCH_SIZE", whole(MAX_BATCH_SIZE), EXACT.max_size),
+            read("SD_MAX_BATCH_DELAY_MS", whole(MAX_BATCH_DELAY_MS), EXACT.max_delay_ms),
+        )
+
+
+EXACT = Batching(MAX_BATCH_SIZE.low, MAX_BATCH_DELAY_MS.low)
+"""No picture goes through the networks with another, so each is bit for bit the one made alone.
+With batches it is within the networks' rounding."""
 
 
 @dataclass(frozen=True)

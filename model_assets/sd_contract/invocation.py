@@ -190,10 +190,10 @@ _DEFAULTS = {field.name: field.default for field in dataclass_fields(Invocation)
 
 @dataclass(frozen=True)
 class Answer:
-    """Pictures in the order of `seeds`. `timings_ms` by STAGES; all but `encode` are of the whole
-    batch that the request was part of. `engine` says what drew them, with `images_in_batch`,
-    `prompt_tokens` and `negative_prompt_tokens`. `warnings` are sentences, each of which names a
-    field that did less than it said."""
+    """Pictures in the order of `seeds`. `timings_ms` by STAGES, of the whole batch that the request
+    was part of; `encode` is what is left of it once the last picture is drawn. `engine` says what
+    drew them, with `images_in_batch`, `prompt_tokens` and `negative_prompt_tokens`. `warnings` are
+    sentences, each of which names a field that did less than it said."""
 
     images: tuple[bytes, ...]
     seeds: tuple[int, ...]

@@ -1,10 +1,11 @@
 """A batch drawn by a SageMaker training job in the serving image: `python3 -m sd_serving.bulk`.
 
-Each instance draws the parts of the work that it was given, picture by picture, and stores each
-picture and then its result at once, by the job's role. Whatever has a result is skipped. So an
-interruption, which may come without a word, costs the picture at hand, and a job that is started
-again goes on where it was. SIGTERM ends it after that picture: SageMaker sends it when a job is
-stopped or a spot instance taken back, and leaves 120 s (developer guide, Stop Training Jobs).
+Each instance draws the parts of the work that it was given, as many pictures of one kind at once as
+the variant's server would, and stores each picture and then its result at once, by the job's role.
+Whatever has a result is skipped. So an interruption, which may come without a word, costs the
+pictures at hand, and a job that is started again goes on where it was. SIGTERM ends it after these:
+SageMaker sends it when a job is stopped or a spot instance taken back, and leaves 120 s (developer
+guide, Stop Training Jobs).
 
 Paths are below /opt/ml; SD_OPT_ML names another root. The reason of a failure goes into
 output/failure, where SageMaker picks it up.
@@ -13,6 +14,7 @@ output/failure, where SageMaker picks it up.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import signal
 import sys
@@ -26,10 +28,10 @@ from typing import Any
 from sd_contract.batch import BatchKeys, Unit, UnitResult
 from sd_contract.batch_store import BatchStore, work_lines
 from sd_contract.bulk_job import MAX_FAILURE_CHARS, MODEL, WORK, BulkJob
-from sd_contract.invocation import Answer, Refused
+from sd_contract.invocation import Answer, Invocation, Refused
 from sd_contract.signing import Passage, Signer
 from sd_serving.config import ServingConfig
-from sd_serving.engine import Engine
+from sd_serving.engine import Engine, batch_key
 from sd_serving.errors import EngineError, reason
 from sd_serving.loader import resolve_loader
 from sd_serving.logs import Log, print_event, print_line
@@ -57,32 +59,53 @@ def draw_all(
     load_engine: Callable[[], Engine],
     stop: threading.Event,
     log: Log,
+    at_once: int = 1,
 ) -> bool:
     """Whether it came to the end; otherwise `stop` came first. The engine is loaded for the first
     unit, so never for none. Raises EngineError where it can't compute any more."""
     engine: Engine | None = None
     load = functools.lru_cache(maxsize=2)(store.load)  # a line's pictures have the same files
-    for unit in units:
+    for batch in _together(units, load, at_once):
         if stop.is_set():
             return False
         if engine is None:
             engine = load_engine()
             if stop.is_set():
                 return False
-        answer = _draw(engine, unit, load)
-        if isinstance(answer, Answer):
-            store.keep(unit, answer)
-            log("drawn", unit=unit.name, timings_ms=answer.timings_ms)
-        else:
-            store.keep_result(UnitResult.refused(unit, answer))
-            log("not_drawn", unit=unit.name, error=answer.kind, reason=str(answer))
+        answers = _draw_together(engine, [asked for _, asked in batch], log)
+        for (unit, _), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Answer):
+                store.keep(unit, answer)
+                log("drawn", unit=unit.name, timings_ms=answer.timings_ms)
+            else:
+                store.keep_result(UnitResult.refused(unit, answer))
+                log("not_drawn", unit=unit.name, error=answer.kind, reason=str(answer))
     return True
 
 
-def _draw(
-    engine: Engine, unit: Unit, load: Callable[[str], bytes]
-) -> Answer | Refused | EngineError:
-    asked = unit.asked(load)
+def _together(
+    units: Iterator[Unit], load: Callable[[str], bytes], at_once: int
+) -> Iterator[list[tuple[Unit, Invocation]]]:
+    """Units, and what they ask for, that come one after the other and are of one kind."""
+    asked = ((unit, unit.asked(load)) for unit in units)
+    for _, alike in itertools.groupby(asked, lambda pair: batch_key(pair[1])):
+        while batch := list(itertools.islice(alike, at_once)):
+            yield batch
+
+
+Ended = Answer | Refused | EngineError
+
+
+def _draw_together(engine: Engine, asked: Sequence[Invocation], log: Log) -> list[Ended]:
+    if len(asked) > 1:
+        try:
+            return [*engine.generate(asked)]
+        except Exception as error:  # noqa: BLE001 - one by one shows whose it is
+            log("not_together", pictures=len(asked), reason=reason(error))
+    return [_draw(engine, each) for each in asked]
+
+
+def _draw(engine: Engine, asked: Invocation) -> Ended:
     for tries_left in reversed(range(TRIES)):
         try:
             return engine.generate([asked])[0]
@@ -120,7 +143,7 @@ def main(
             return engine
 
         units = pending(sorted((data / WORK).glob("*.jsonl")), store)
-        finished = draw_all(units, store, load_engine, stop, log)
+        finished = draw_all(units, store, load_engine, stop, log, config.batching.max_size)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the job's failure reason
         log("failed", traceback="".join(traceback.format_exception(error)))
         why = reason(error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sd_contract.environment import Reader, ServingEnvironment, text, whole
+from sd_contract.environment import EXACT, Batching, Reader, ServingEnvironment, text, whole
 from sd_contract.fields import Whole
 
 
@@ -18,6 +18,7 @@ class ServingConfig(ServingEnvironment):
     host: str = "0.0.0.0"  # noqa: S104 - SageMaker's router comes from outside the container
     """Address to listen on."""
     port: int = 8080
+    batching: Batching = EXACT
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> ServingConfig:
@@ -28,6 +29,7 @@ class ServingConfig(ServingEnvironment):
             model_dir=Path(read("SM_MODEL_DIR", text(), str(cls.model_dir))),
             host=read("SD_BIND_HOST", text(), cls.host),
             port=read("SAGEMAKER_BIND_TO_PORT", whole(Whole(0, 65_535)), cls.port),
+            batching=Batching.read(read),
         )
         read.raise_problems()
         return config

@@ -7,6 +7,7 @@ Inferentia compile takes them as the truth its own output is compared with.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,9 @@ class DiffusersParts(LoadedParts):
     one guidance pair doesn't fill, and equal only within the kernels' rounding."""
     channels_last: bool = False
     keeps_deep_half: bool = True
-    """Not where another runtime has taken the UNet apart."""
+    """Not where something else than the module itself runs the UNet."""
+    vae_dtype: torch.dtype | None = None
+    """Where it isn't `dtype`."""
 
     def encode(self, prompts: list[str]) -> torch.Tensor:
         embeds: torch.Tensor = self.text_encoder(self.tokenizer.ids(prompts).to(self.device))[0]
@@ -44,7 +47,7 @@ class DiffusersParts(LoadedParts):
     ) -> torch.Tensor:
         import torch
 
-        sample, embeds = self._image_input(latents), embeds.to(self.dtype)
+        sample, embeds = self._image_input(latents, self.dtype), embeds.to(self.dtype)
         # As a tensor made on the device: a GPU would wait for a number's copy.
         time = torch.full((1,), t, dtype=torch.int64, device=self.device)
         if deep:
@@ -58,24 +61,27 @@ class DiffusersParts(LoadedParts):
         """The mode of the latents' distribution, where the pipelines of diffusers draw from it.
         Nothing is then drawn but the noise, from the same place of the seed's generator as for a
         generation, and at strength 0 the picture is the nearest that the VAE has."""
-        (posterior,) = self.vae.encode(self._image_input(pixels), return_dict=False)
+        (posterior,) = self.vae.encode(self._vae_input(pixels), return_dict=False)
         latents: torch.Tensor = posterior.mode()
         return latents
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        image: torch.Tensor = self.vae.decode(self._image_input(latents), return_dict=False)[0]
+        image: torch.Tensor = self.vae.decode(self._vae_input(latents), return_dict=False)[0]
         return image
 
-    def _image_input(self, values: torch.Tensor) -> torch.Tensor:
+    def _vae_input(self, values: torch.Tensor) -> torch.Tensor:
+        return self._image_input(values, self.vae_dtype or self.dtype)
+
+    def _image_input(self, values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         import torch
 
-        values = values.to(self.dtype)
+        values = values.to(dtype)
         if self.channels_last:
             values = values.contiguous(memory_format=torch.channels_last)
         return values
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+def choose_dtype(name: str, device: torch.device, variable: str = "SD_DTYPE") -> torch.dtype:
     """float16 on a GPU. float32 on a CPU, where it is the reference the other variants are held
     against.
 
@@ -87,7 +93,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if name == "float16" and device.type == "cpu":
-        raise ModelUnusable("SD_DTYPE=float16 needs a GPU, and PyTorch sees none")
+        raise ModelUnusable(f"{variable}=float16 needs a GPU, and PyTorch sees none")
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 
@@ -99,20 +105,25 @@ def load_diffusers(
     device: torch.device,
     max_pictures_per_pass: int | None = 1,
     channels_last: bool = False,
+    fused_qkv: bool = False,
+    vae_dtype: torch.dtype | None = None,
     packed: bool = False,
 ) -> DiffusersParts:
     """The model in `model_dir`, in evaluation mode, whatever dtype its files have (float16 weights
     become float32 exactly). Reads nothing but that folder, laid out as the import does it.
-    `packed`: for who serves it, where `can_pack`; see there.
+    `vae_dtype` is `dtype` without. `packed`: for who serves it, where `can_pack`; see there.
 
     Raises ModelUnusable that names a file which can't be loaded, or the first weights it lacks.
     """
+    networks = {"text_encoder": dtype, "unet": dtype, "vae": vae_dtype or dtype}
     text_encoder, unet, vae = (
-        load_network(model_dir, part, dtype=dtype, device=device, channels_last=channels_last)
-        for part in ("text_encoder", "unet", "vae")
+        load_network(model_dir, part, dtype=each, device=device, channels_last=channels_last)
+        for part, each in networks.items()
     )
-    if packed and can_pack(device, dtype):
-        for network in (text_encoder, unet, vae):
+    if fused_qkv:
+        fuse_qkv(unet)
+    for network, each in zip((text_encoder, unet, vae), networks.values(), strict=True):
+        if packed and can_pack(device, each):
             pack(network)
     return DiffusersParts(
         **read_common(model_dir),
@@ -123,4 +134,20 @@ def load_diffusers(
         dtype=dtype,
         max_pictures_per_pass=max_pictures_per_pass,
         channels_last=channels_last,
+        vae_dtype=vae_dtype,
     )
+
+
+def fuse_qkv(unet: Any) -> None:
+    """In place: an attention's projections of the same values become one, and nothing is held
+    twice. Raises ModelUnusable for a diffusers without."""
+    if not hasattr(unet, "fuse_qkv_projections"):
+        raise ModelUnusable(f"diffusers {version('diffusers')} can't fuse the UNet's projections")
+    unet.fuse_qkv_projections()
+    for module in unet.modules():
+        if getattr(module, "fused_projections", False):
+            # diffusers keeps them, to take it back.
+            parted = ("to_k", "to_v") if module.is_cross_attention else ("to_q", "to_k", "to_v")
+            for name in parted:
+                delattr(module, name)
+    unet.requires_grad_(False)

@@ -36,10 +36,10 @@ def prepare(request: Invocation) -> Task:
 
 
 def blank_edit(size: Size) -> Task:
-    """One that takes the picture through the VAE and no step."""
+    """One that takes the picture through the VAE, and a step without guidance."""
     import numpy as np
 
-    request = Invocation("", "", 1, size, 1, 1.0, 0, edit=Edit(b"", strength=0.0))
+    request = Invocation("", "", 1, size, 1, 1.0, 0, edit=Edit(b"", strength=1.0))
     return Task(request, Source(np.zeros((size.height, size.width, 3), np.uint8), None, ()))
 
 

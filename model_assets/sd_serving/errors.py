@@ -5,6 +5,7 @@
     │   └── BodyTooLarge        413
     └── EngineError             500  the request was fine, making the picture failed
         ├── OutOfMemory         500  memory was given back; the next request may well work
+        ├── NotFinite           500  of a picture; others drawn with it may be well
         └── NotReady            503  still loading
     ConfigError (sd_contract)        start-up: environment variables, all mistakes at once
     ModelUnusable                    start-up: what lies in the model directory can't be served
@@ -35,6 +36,10 @@ class EngineError(ContainerError):
 
 
 class OutOfMemory(EngineError):
+    pass
+
+
+class NotFinite(EngineError):
     pass
 
 

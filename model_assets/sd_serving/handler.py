@@ -17,7 +17,7 @@ from sd_serving.config import ServingConfig
 from sd_serving.edits import Task, prepare
 from sd_serving.embeddings import embed
 from sd_serving.engine import BatchKey, Engine, batch_key
-from sd_serving.errors import EngineError
+from sd_serving.errors import EngineError, NotFinite, OutOfMemory
 from sd_serving.logs import Log
 from sd_serving.stage_clock import ms_since
 
@@ -31,6 +31,19 @@ class Call:
     """Of the HTTP header; a picture by itself where it starts with an output format's media type,
     JSON otherwise."""
     request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A call that was read."""
+
+    call: Call
+    task: Task
+
+    @property
+    def kind(self) -> BatchKey:
+        """What calls must share to be drawn together."""
+        return batch_key(self.task.request)
 
 
 @dataclass(frozen=True)
@@ -63,46 +76,58 @@ class Handler:
         return self.respond_batch([call])[0]
 
     def respond_batch(self, calls: Sequence[Call]) -> list[Reply]:
-        """One reply a call, in order. Calls for texts are answered first; of the rest, those that
-        share their `batch_key` are denoised together; a bad one, or a batch that fails, spoils no
-        other."""
-        started = time.perf_counter()
+        """One reply a call, in order. Calls for texts are answered first; of the rest, those of one
+        kind are drawn together; a bad one, or a batch that fails, spoils no other."""
         replies: dict[int, Reply] = {}
-        tasks: dict[int, Task] = {}
+        batches: dict[BatchKey, dict[int, Drawing]] = {}
         for number, call in enumerate(calls):
+            started = time.perf_counter()
             if asks_embeddings(call.body):
                 replies[number] = self._embed(call, started)
                 continue
             try:
-                tasks[number] = prepare(self._parse(call))
-            except Refused as error:
-                replies[number] = self._refuse(call, error, started)
-            except Exception as error:  # noqa: BLE001 - memory for a picture, say
-                replies[number] = self._refuse(call, _as_engine_error(error), started)
-        batches: dict[BatchKey, list[int]] = {}
-        for number, task in tasks.items():
-            batches.setdefault(batch_key(task.request), []).append(number)
-        for numbers in batches.values():
-            batch = [tasks[number] for number in numbers]
-            try:
-                answers = self._engine.draw(batch)
-            except Exception as error:  # noqa: BLE001 - one bad batch must not end the others
-                failure = _as_engine_error(error)
-                for number in numbers:
-                    replies[number] = self._refuse(calls[number], failure, started)
-                continue
-            for number, task, answer in zip(numbers, batch, answers, strict=True):
-                replies[number] = self._answer(calls[number], task.request, answer, started)
+                drawing = self.read(call)
+            except (Refused, EngineError) as error:
+                replies[number] = self.refuse(call, error, started)
+            else:
+                batches.setdefault(drawing.kind, {})[number] = drawing
+        for batch in batches.values():
+            replies.update(zip(batch, self.draw([*batch.values()]), strict=True))
         return [replies[number] for number in range(len(calls))]
+
+    def read(self, call: Call) -> Drawing:
+        """Asks no network, so that it may be done while a picture is drawn. Raises Refused or
+        EngineError."""
+        try:
+            return Drawing(call, prepare(self._parse(call)))
+        except Refused:
+            raise
+        except Exception as error:  # memory for a picture, say
+            raise EngineError(f"{type(error).__name__}: {error}") from error
+
+    def draw(self, drawings: Sequence[Drawing]) -> list[Reply]:
+        """One reply a drawing, in order. They must be of one kind. Drawn one by one where together
+        they don't fit into memory, or one of them isn't finite."""
+        started = time.perf_counter()
+        try:
+            answers = self._engine.draw([drawing.task for drawing in drawings])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            failure = _as_engine_error(error)
+        else:
+            pairs = zip(drawings, answers, strict=True)
+            return [self._answer(drawing, answer, started) for drawing, answer in pairs]
+        if isinstance(failure, OutOfMemory | NotFinite) and len(drawings) > 1:
+            return [self.draw([drawing])[0] for drawing in drawings]
+        return [self.refuse(drawing.call, failure, started) for drawing in drawings]
 
     def _embed(self, call: Call, started: float) -> Reply:
         try:
             texts = asked_texts(call.body)
             answer = embed(self._engine.parts, texts)
         except Refused as error:
-            return self._refuse(call, error, started)
+            return self.refuse(call, error, started)
         except Exception as error:  # noqa: BLE001 - one call's must not end the others
-            return self._refuse(call, _as_engine_error(error), started)
+            return self.refuse(call, _as_engine_error(error), started)
         self._log(
             "embeddings",
             request_id=call.request_id,
@@ -126,7 +151,8 @@ class Handler:
             raise Refused(Problem("output_format", message, "out_of_range"))
         return request
 
-    def _answer(self, call: Call, request: Invocation, answer: Answer, started: float) -> Reply:
+    def _answer(self, drawing: Drawing, answer: Answer, started: float) -> Reply:
+        call, request = drawing.call, drawing.task.request
         if wanted := _picture_type(call):
             # The one header that SageMaker passes on; a drawn seed would be lost otherwise.
             headers = {"X-Amzn-SageMaker-Custom-Attributes": f"seed={answer.seeds[0]}"}
@@ -134,7 +160,7 @@ class Handler:
         else:
             reply = Reply(200, JSON, answer.to_json())
         if len(reply.body) > self._max_answer_bytes:
-            return self._refuse(
+            return self.refuse(
                 call,
                 # The caller's to mend: the same request makes as many bytes again.
                 Refused(
@@ -169,7 +195,8 @@ class Handler:
         )
         return reply
 
-    def _refuse(self, call: Call, error: Refused | EngineError, started: float) -> Reply:
+    def refuse(self, call: Call, error: Refused | EngineError, started: float) -> Reply:
+        """`started` by time.perf_counter."""
         fields: dict[str, object] = {"param": error.field}
         if isinstance(error, EngineError):
             # Only here: another's message may quote the caller's text.

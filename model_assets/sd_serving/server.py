@@ -1,8 +1,9 @@
 """SageMaker's container contract over HTTP: `python -m sd_serving.server`.
 
-The port is bound at once, the model loads in a thread, and `/ping` says 503 until one picture of
-every served size was made. A container that can't load logs `FATAL: <reason>` as its last line and
-exits with 1, so that a deploy fails with the reason instead of waiting out its timeout.
+The port is bound at once, the model loads in the thread that will draw, and `/ping` says 503 until
+one picture of every served size was made. A container that can't load logs `FATAL: <reason>` as its
+last line and exits with 1, so that a deploy fails with the reason instead of waiting out its
+timeout.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import re
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -27,28 +28,33 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sd_contract.embeddings import asks_embeddings
-from sd_contract.environment import ConfigError
+from sd_contract.environment import EXACT, Batching, ConfigError
+from sd_contract.invocation import Refused
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.between_steps import BetweenSteps, SteppingEngine
 from sd_serving.config import ServingConfig
 from sd_serving.engine import Engine
-from sd_serving.errors import BodyTooLarge, NotReady, reason
+from sd_serving.errors import BodyTooLarge, EngineError, NotReady, reason
 from sd_serving.handler import Call, Handler, Reply, call_id, error_reply
 from sd_serving.loader import resolve_loader
 from sd_serving.logs import Log, print_event, print_line
+from sd_serving.turns import Turns, Waiting
 
 GRACE_S = 25
 """For running requests after SIGTERM; SageMaker kills 30 s after it."""
 KEEP_ALIVE_S = 75
 """Longer than SageMaker's router keeps a connection idle, lest it sends into a closing one."""
 
+T = TypeVar("T")
+
 
 class Service:
     """The HTTP application around a model that is still loading, ready, or broken.
 
-    `load` makes the ready Handler and runs in a thread. `check` is run after a request failed
+    `load` makes the ready Handler, in the thread that draws. `check` is run after a request failed
     inside the engine. Where either raises, `give_up` is called once with the reason. `between` is
-    run by the handler's engine between the steps of a picture.
+    run by the handler's engine between the steps of a picture. A request is read beside the picture
+    that is drawn, and drawn in its turn, alone or with others as `batching` says.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class Service:
         give_up: Callable[[str], None],
         log: Log,
         between: BetweenSteps[Reply],
+        batching: Batching = EXACT,
     ) -> None:
         self._load = load
         self._check = check
@@ -66,8 +73,11 @@ class Service:
         self._between = between
         self._handler: Handler | None = None
         self._broken = False
+        self._turns = Turns(batching)
         self._one_at_a_time = asyncio.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generate")
+        # One, so that no more than one picture to edit is taken apart at a time.
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
         self.app = Starlette(
             routes=[
                 Route("/ping", self._ping, methods=["GET"]),
@@ -78,10 +88,14 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        # A daemon, so that SIGTERM while loading doesn't wait for gigabytes.
-        threading.Thread(target=self._start, name="load", daemon=True).start()
+        # By the thread that will draw, as PyTorch keeps cuDNN's plans by thread
+        # (ATen/native/cudnn/Conv_v8.cpp): another's warm-up would leave them to the first caller.
+        self._worker.submit(self._start)
+        turns = asyncio.create_task(self._take_turns())
         yield
+        turns.cancel()
         self._worker.shutdown(wait=False)
+        self._reader.shutdown(wait=False)
 
     def _start(self) -> None:
         started = time.perf_counter()
@@ -112,35 +126,63 @@ class Service:
         call = Call(body, request.headers.get("accept", ""), request_id(request.headers))
         if asks_embeddings(body):
             return _response(await self._embed(handler, call))
-        async with self._one_at_a_time:
-            if await request.is_disconnected():
-                self._log("caller_gone", request_id=call.request_id)
-                return Response(status_code=400)
-            reply = await self._compute(lambda: self._checked(handler.respond(call)))
+        started = time.perf_counter()
+        try:
+            drawing = await self._run(self._reader, lambda: handler.read(call))
+        except (Refused, EngineError) as error:
+            return _response(await self._after_check(handler.refuse(call, error, started)))
+        waiting = Waiting(drawing, request.is_disconnected)
+        self._turns.wait(waiting)
+        reply = await waiting.reply
+        if reply is None:
+            self._log("caller_gone", request_id=call.request_id)
+            return Response(status_code=400)
         return _response(reply)
+
+    async def _take_turns(self) -> None:
+        """For as long as the server runs."""
+        while True:
+            if batch := await self._turns.next():
+                await self._draw(batch)
+
+    async def _draw(self, batch: list[Waiting]) -> None:
+        assert self._handler, "nothing waits before it is there"
+        draw, drawings = self._handler.draw, [each.drawing for each in batch]
+        try:
+            async with self._one_at_a_time:
+                replies = await self._run(self._worker, lambda: self._checked(draw(drawings)))
+        except Exception as error:  # noqa: BLE001 - those who wait get it; the next have their turn
+            for each in batch:
+                each.fail(error)
+            return
+        for each, reply in zip(batch, replies, strict=True):
+            each.answer(reply)
 
     async def _embed(self, handler: Handler, call: Call) -> Reply:
         """Waits for a picture's step at most, or for its decoding."""
         done = self._between.add(lambda: handler.respond(call))
         self._worker.submit(self._between.run)
-        reply = await asyncio.wrap_future(done)
-        if reply.status >= 500:
-            async with self._one_at_a_time:
-                await self._compute(lambda: self._checked(reply))
+        return await self._after_check(await asyncio.wrap_future(done))
+
+    async def _after_check(self, reply: Reply) -> Reply:
+        if reply.status < 500:
+            return reply
+        async with self._one_at_a_time:
+            (reply,) = await self._run(self._worker, lambda: self._checked([reply]))
         return reply
 
-    async def _compute(self, work: Callable[[], Reply]) -> Reply:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+    async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
 
-    def _checked(self, reply: Reply) -> Reply:
-        if reply.status >= 500:
+    def _checked(self, replies: list[Reply]) -> list[Reply]:
+        if any(reply.status >= 500 for reply in replies):
             # Some failures (a CUDA assertion) leave a process that can never compute again.
             try:
                 self._check()
             except Exception as error:  # noqa: BLE001 - as above
                 self._broken = True
                 self._fail("broken", error)
-        return reply
+        return replies
 
     def _fail(self, event: str, error: Exception) -> None:
         self._log(event, traceback="".join(traceback.format_exception(error)))
@@ -209,7 +251,7 @@ def main(env: Mapping[str, str], log: Log = print_event) -> int:
         fatal.append(reason)
         server.should_exit = True
 
-    service = Service(load, lambda: engines[0].warm_up(), give_up, log, between)
+    service = Service(load, lambda: engines[0].warm_up(), give_up, log, between, config.batching)
     server = uvicorn.Server(
         uvicorn.Config(
             service.app,

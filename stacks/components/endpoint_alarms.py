@@ -58,7 +58,7 @@ class EndpointAlarms(Construct):
             ),
             # Microseconds.
             metric=endpoint_metric(INVOCATIONS, "ModelLatency", variant.endpoint_name, "p90"),
-            threshold=slow_after_s(variant, slow_factor) * 1e6,
+            threshold=round(slow_after_s(variant, slow_factor) * 1e6),
             period_s=PERIOD_S,
             periods=3,
         )
@@ -159,7 +159,7 @@ def _full(scope: Construct, variant: VariantSettings, endpoint: str) -> None:
             f"{endpoint}: the GPU's memory is nearly full",
             (
                 "See which sizes and n were asked for meanwhile (front door's log: size, n)",
-                "Offer fewer sizes, or for djl a smaller max_batch_size and max_unet_rows",
+                "Offer fewer sizes, or a smaller max_batch_size, for djl max_unet_rows as well",
                 "If it grows by itself, the container leaks: deploy what was before, and look at "
                 "its log for out of memory",
             ),

@@ -13,7 +13,6 @@ from djl.options import (
     DjlOptions,
 )
 from djl.sizes import FITTING
-from sd_contract.limits import GATEWAY_S
 from stacks.settings.problems import Problem
 from stacks.settings.rules import flag, one_of, setting, whole
 from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES, GpuBulkSettings, VariantSettings
@@ -84,14 +83,6 @@ class DjlSettings(VariantSettings):
                     yield self.problem("sizes", allowed, size)
             if self.dtype != "float16":
                 yield self.problem("dtype", "float16 with DeepSpeed")
-        most = max(1, int(GATEWAY_S / self.usual_s))
-        if self.max_batch_size > most:
-            yield self.problem(
-                "max_batch_size",
-                f"at most {most}: of requests with {self.modes.standard.steps} steps "
-                f"of {self.seconds_per_step:g} s (seconds_per_step), more aren't done within the "
-                f"gateway's {GATEWAY_S} s",
-            )
         if self.job_queue_size <= self.max_batch_size:
             # DJL refuses the last place while a batch is being made (v0.27.0, WorkLoadManager).
             yield self.problem(

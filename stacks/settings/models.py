@@ -21,7 +21,11 @@ class ModelSettings:
     """`folder` is relative to the repository's root; `revision` and `hub_url` are the hub's."""
 
     source: str = setting(one_of("hub", "folder"))
-    id: str = setting(text(r"[\w.-]+(/[\w.-]+)?", "a model's id, such as owner/name"))
+    # The hub's have at most 96 characters (huggingface_hub, validate_repo_id). What a registration
+    # says has bounds: all of it has to fit a parameter.
+    id: str = setting(
+        text(r"(?a)(?!.{97})[\w.-]+(/[\w.-]+)?", "an id such as owner/name, up to 96 characters")
+    )
     revision: str | None = setting(
         optional(text(r"[0-9a-f]{40}", "a commit's 40 hex digits (a branch can move)")), None
     )
@@ -29,8 +33,8 @@ class ModelSettings:
     hub_url: str = setting(
         text(r"https?://\S+[^/\s]", "a URL without a slash at its end"), "https://huggingface.co"
     )
-    license: str = setting(text(r"\S+", "a licence's identifier"))
-    license_url: str = setting(text(r"https?://\S+", "a URL"))
+    license: str = setting(text(r"[!-~]{1,64}", "a licence's identifier, up to 64 characters"))
+    license_url: str = setting(text(r"(?!.{301})https?://[!-~]+", "a URL, up to 300 characters"))
 
     @property
     def from_hub(self) -> bool:

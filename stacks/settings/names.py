@@ -11,7 +11,7 @@ from stacks.settings.rules import text
 
 # SageMaker's names have 63 characters at most; a training job's has both of these and 31 more.
 PREFIX = text(
-    r"[a-z](-?[a-z0-9]){0,15}",
+    r"(?!.{17})[a-z](-?[a-z0-9])*",
     "up to 16 lower-case letters, digits and single hyphens, a letter first",
 )
 VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")

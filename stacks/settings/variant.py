@@ -145,7 +145,7 @@ class VariantSettings:
 
     @property
     def at_once(self) -> int:
-        """Requests that a container draws together."""
+        """Requests that a container draws together: `max_batch_size` of a kind that has one."""
         return 1
 
     @property
@@ -215,6 +215,14 @@ class VariantSettings:
             if mode.sampling.deep_cache > 1 and not self.keeps_deep_half:
                 allowed = "1: this way of running the UNet has no shallow step"
                 yield self.problem(f"modes.{name}.deep_cache", allowed, mode.sampling.deep_cache)
+        most = max(1, int(GATEWAY_S / self.usual_s))
+        if self.at_once > most:  # taken as no faster together
+            yield self.problem(
+                "max_batch_size",
+                f"at most {most}: of requests with {self.modes.standard.steps} steps "
+                f"of {self.seconds_per_step:g} s (seconds_per_step), more aren't done within the "
+                f"gateway's {GATEWAY_S} s",
+            )
         repository = self.base_image.split(":")[0]
         if repository != self.repository:
             yield self.problem("base_image", f"an image of {self.repository}")

@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from generator_app.__main__ import ROOT, command
+from generator_app.picture_file import parameters_of
 from generator_app.session import KEY as KEY_NAME
 from generator_app.session import URL
 from local_cloud.node import cdk_cli
@@ -120,7 +122,10 @@ def page(site: Site, request: pytest.FixtureRequest) -> Iterator[Page]:
     name, folder = DOCUMENTED.get(request.node.originalname), os.environ.get("SD_SCREENSHOTS")
     if name and folder:
         save(opened, Path(folder) / f"{name}.png")
-    found = serious(opened)
+    # Streamlit dims what waits for a script to run, which is below the contrast that one can read.
+    patience = time.monotonic() + PATIENCE_MS / 1000
+    while (found := serious(opened)) and time.monotonic() < patience:
+        opened.wait_for_timeout(500)
     opened.context.close()
     assert not found
     assert not site.trouble
@@ -199,6 +204,15 @@ def test_a_prompt_becomes_a_picture(page: Page, site: Site) -> None:
     assert len(site.bodies("generations")) == 1
 
 
+def test_the_fast_mode_is_chosen_and_the_file_says_it(page: Page, site: Site) -> None:
+    page.get_by_text("fast: 10 steps").click()
+    expect(page.get_by_text("About 0.3 s and $0.000117 of ml.g5.xlarge.")).to_be_visible()
+    drawn(page, "a red heart on a white background")
+    expect(page.get_by_text("seed 1 · g5 · fast · 0.5 s")).to_be_visible()
+    found = parameters_of(list(site.api.files.values())[-1])
+    assert (found["quality"], found["num_inference_steps"]) == ("fast", 10)
+
+
 def test_a_picture_is_edited_where_it_is_painted(page: Page, site: Site) -> None:
     drawn(page, "a red heart on a white background")
     press(page, "Edit")
@@ -272,6 +286,7 @@ def test_a_similar_picture_is_found(page: Page) -> None:
 
 def test_a_png_dropped_on_the_page_brings_its_settings_back(page: Page, site: Site) -> None:
     fields = {"prompt": "a blue circle", "negative_prompt": "red", "size": "64x64"}
+    fields["quality"] = "fast"
     content = site.api.draw({**fields, "num_inference_steps": 12, "guidance_scale": 3.0}, 41)
     dropped = page.evaluate_handle(
         """encoded => {
@@ -287,7 +302,9 @@ def test_a_png_dropped_on_the_page_brings_its_settings_back(page: Page, site: Si
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a blue circle")
     expect(page.get_by_label("Negative prompt", exact=True)).to_have_value("red")
     expect(page.get_by_label("Seed")).to_have_value("41")
+    expect(page.get_by_role("radio", name="fast: 10 steps")).to_be_checked()
     expect(page.get_by_role("slider", name="Steps")).to_have_value("12")
+    expect(page.get_by_alt_text("In the gallery: a blue circle")).to_be_visible()
 
 
 def test_a_batch_shows_its_progress(page: Page) -> None:

@@ -19,6 +19,7 @@ import fastjsonschema
 import torch
 
 from sd_contract.invocation import Edit, Invocation
+from sd_contract.sampling import STANDARD
 from sd_contract.seeds import seeds_of
 from sd_contract.size import Size
 from sd_serving.diffusers_parts import load_diffusers
@@ -39,6 +40,10 @@ def model(name: str, **changes: Any) -> dict[str, Any]:
         "price_usd_per_hour": 1.4084, "price_date": "2026-11-25", "price_source": "a test",
         "region": "us-east-1", "sizes": ["64x64", "96x64"], "max_images": 4, "default_steps": 25,
         "max_steps": 100, "default_guidance_scale": 7.5, "seconds_per_step": 0.04,
+        "modes": {
+            "standard": {"steps": 25, "seconds_per_step": 0.04},
+            "fast": {"steps": 10, "seconds_per_step": 0.03},
+        },
         "model_id": MODEL_ID, "revision": "1", "license": "openrail++",
         "license_url": "https://example.com", "artifact_key": "k", "default": name == "g5",
         "built": None, "serve": ["real-time", "bulk"], "endpoint_config": None, "stopped": None,
@@ -138,6 +143,7 @@ class PublicApi:
         entry = {each: body[each] for each in names}
         entry |= {"id": name, "object": "picture", "created_at": 1, "expires_at": 2}
         entry |= {"negative_prompt": "", "seed": seed, "url": url}
+        entry |= {"quality": body.get("quality", STANDARD)}
         self.kept.insert(0, entry)
         return {"id": name, "url": url, "seed": seed}
 
@@ -229,6 +235,7 @@ def invocation(body: Mapping[str, Any], seed: int) -> Invocation:
         body["num_inference_steps"],
         body["guidance_scale"],
         seed,
+        quality=body.get("quality", STANDARD),
         edit=edit,
     )
 

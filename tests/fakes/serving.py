@@ -162,6 +162,23 @@ class FakeParts:
         return {"double": True}
 
 
+def capture_on_a_cpu(
+    shapes: list[tuple[int, ...]],
+) -> Callable[[Callable[[], torch.Tensor]], tuple[Callable[[], None], torch.Tensor]]:
+    """As CUDA's: the same memory read and written by each replay."""
+
+    def capture(work: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        output = work()
+        shapes.append(tuple(output.shape))
+
+        def replay() -> None:
+            output.copy_(work())
+
+        return replay, output
+
+    return capture
+
+
 def failing(error: Exception, times: int = 1) -> Callable[[], None]:
     """For `before_denoise`: raises `error` that often, then nothing."""
     left = [error] * times

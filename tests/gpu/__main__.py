@@ -37,7 +37,10 @@ def main() -> int:
 
 
 def needs(check: str) -> tuple[str, ...]:
-    return ("uvicorn", "starlette") if check == checks.serves_many_requests.__name__ else ()
+    return {
+        checks.serves_many_requests.__name__: ("uvicorn", "starlette"),
+        checks.compiled_is_near.__name__: ("triton",),
+    }.get(check, ())
 
 
 if __name__ == "__main__":

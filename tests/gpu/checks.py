@@ -10,7 +10,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +19,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmark.speed.levers import PLAIN, as_set
 from benchmark.speed.processes import ROOT, diffusers_environment, serving
 from g5 import inference
+from g5.inference import load_with
+from g5.levers import Capture, with_cuda_graphs
+from g5.options import SAME, DiffusersOptions
 from sd_contract.invocation import Invocation
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
-from sd_serving.diffusers_parts import DiffusersParts, load_diffusers
+from sd_serving.diffusers_parts import DiffusersParts
 from sd_serving.engine import Engine
 from sd_serving.errors import OutOfMemory
 
@@ -48,26 +52,38 @@ class Rig:
     steps: int
 
     @property
-    def config(self) -> ServingConfig:
+    def environment(self) -> dict[str, str]:
         """As the container would have it, the weights' key included."""
-        environment = diffusers_environment(self.weights, self.side)
-        dtype = str(self.dtype).removeprefix("torch.")
-        return ServingConfig.from_env({**environment, "SD_DTYPE": dtype})
+        return {
+            **diffusers_environment(self.weights, self.side),
+            **as_set(self.device.type).to_env(),
+            "SD_DTYPE": str(self.dtype).removeprefix("torch."),
+        }
 
-    def engine(self, dtype: torch.dtype | None = None, most: int = 1) -> Engine:
-        parts = load_diffusers(
+    @property
+    def config(self) -> ServingConfig:
+        return ServingConfig.from_env(self.environment)
+
+    def engine(
+        self,
+        dtype: torch.dtype | None = None,
+        most: int = 1,
+        options: DiffusersOptions | None = None,
+    ) -> Engine:
+        config = self.config
+        parts = load_with(
             self.weights,
+            options or as_set(self.device.type),
             dtype=dtype or self.dtype,
             device=self.device,
+            sizes=config.sizes,
             max_pictures_per_pass=most,
-            channels_last=self.device.type == "cuda",
-            packed=True,
         )
-        return Engine(parts, self.config)
+        return Engine(parts, config)
 
-    def asked(self, seed: int = SEED) -> Invocation:
+    def asked(self, seed: int = SEED, guidance: float = 7.5) -> Invocation:
         size = Size(self.side, self.side)
-        return Invocation("a red circle", "", 1, size, self.steps, 7.5, seed)
+        return Invocation("a red circle", "", 1, size, self.steps, guidance, seed)
 
 
 def equal_after_a_restart(rig: Rig) -> str:
@@ -109,6 +125,38 @@ def batches_are_near(rig: Rig) -> str:
     return f"{TOGETHER} together, at least {found:.1f} dB"
 
 
+def replayed_steps_are_eager_ones(rig: Rig, capture: Capture | None = None) -> str:
+    """CUDA graphs: the same bytes, guided or not, whatever was drawn before; two a graph."""
+    asked = [rig.asked(seed, guidance) for guidance in (7.5, 1.0) for seed in (SEED, SEED + 1)]
+    engine = rig.engine()
+    eager = [_draw(engine, each) for each in asked]
+    assert isinstance(engine.parts, DiffusersParts)
+    with_cuda_graphs(engine.parts, engine.config.sizes, capture)
+    replayed = [_draw(engine, each) for each in asked]
+    assert replayed == eager, "a replayed step is another than the eager one"
+    assert len({*replayed}) == len(asked), "other requests draw the same picture"
+    return f"{len(asked)} pictures"
+
+
+def levers_are_near(
+    rig: Rig, levers: Sequence[str] = ("channels_last", "fused_qkv", "cudnn_benchmark")
+) -> str:
+    """Each by itself, against none."""
+    plain = _pixels(_draw(rig.engine(options=PLAIN), rig.asked()))
+    found = {}
+    for lever in levers:
+        options = DiffusersOptions(vae_dtype=SAME, **{lever: True})
+        found[lever] = psnr(plain, _pixels(_draw(rig.engine(options=options), rig.asked())))
+        _give_back()
+    for lever, db in found.items():
+        assert db >= BATCH_DB, f"{lever}: {db:.1f} dB, at least {BATCH_DB:g} are wanted"
+    return ", ".join(f"{lever} {db:.1f} dB" for lever, db in found.items())
+
+
+def compiled_is_near(rig: Rig) -> str:
+    return levers_are_near(rig, ("torch_compile",))
+
+
 def memory_does_not_grow(rig: Rig, allocated: Callable[[], int] | None = None) -> str:
     """`allocated` in bytes; PyTorch's on the device without."""
     allocated = allocated or _allocated
@@ -142,15 +190,11 @@ def gets_over_out_of_memory(
 
 def serves_many_requests(rig: Rig, requests: int = 200, callers: int = 8) -> str:
     """`sd_serving.server` in a process of its own; every tenth request is the same one."""
-    environment = {
-        **diffusers_environment(rig.weights, rig.side),
-        "SD_DTYPE": rig.config.dtype,
-    }
     asked = [
         {"prompt": "a red circle", "num_inference_steps": rig.steps, "seed": number % 10}
         for number in range(requests)
     ]
-    with serving(["sd_serving.server"], environment) as server:
+    with serving(["sd_serving.server"], rig.environment) as server:
         server.wait()
         answers = server.draw_together(asked, callers)
         assert server.is_ready(), "the server is no longer healthy"
@@ -164,6 +208,9 @@ CHECKS: tuple[Callable[[Rig], str], ...] = (
     near_float32,
     one_by_one_is_exact,
     batches_are_near,
+    replayed_steps_are_eager_ones,
+    levers_are_near,
+    compiled_is_near,
     memory_does_not_grow,
     gets_over_out_of_memory,
     serves_many_requests,
@@ -209,7 +256,7 @@ def _drawn_elsewhere(rig: Rig) -> str:
         [sys.executable, "-m", "tests.gpu.checks", str(rig.weights), str(rig.side)],
         input=json.dumps({"steps": rig.steps, "dtype": rig.config.dtype}),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'model_assets'}"},
+        env={**os.environ, **rig.environment, "PYTHONPATH": f"{ROOT}:{ROOT / 'model_assets'}"},
         capture_output=True,
         text=True,
         check=False,

@@ -176,9 +176,9 @@ def test_slow_is_by_the_variant_s_own_time(aws: Synthesized, variant: str, tmp_p
 def test_slow_is_a_quarter_of_an_hour_and_not_one_large_request(aws: Synthesized) -> None:
     latency = {"MetricName": "ModelLatency", "ExtendedStatistic": "p90"}
     alarm = aws.only("SdG5Stack", ALARM, latency)["Properties"]
-    assert state(alarm, [5.0e6] * 60) == "OK"
-    assert state(alarm, [5.0e6] * 55 + [7.0e6] * 5) == "OK"
-    assert state(alarm, [7.0e6] * 60) == "ALARM"
+    assert state(alarm, [4.0e6] * 60) == "OK"
+    assert state(alarm, [4.0e6] * 55 + [6.0e6] * 5) == "OK"
+    assert state(alarm, [6.0e6] * 60) == "ALARM"
     # Nobody called.
     assert state(alarm, []) == "OK"
 

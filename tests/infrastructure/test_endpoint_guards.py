@@ -174,7 +174,7 @@ def test_an_alarm_of_the_new_fleet_goes_off_before_its_share_of_the_traffic_grow
 
 
 @pytest.mark.parametrize(
-    ("variant", "norm_s"), [("g5", 25 * 0.0782), ("djl", 25 * 0.051), ("inf2", 25 * 0.0472)]
+    ("variant", "norm_s"), [("g5", 20 * 0.0782), ("djl", 20 * 0.051), ("inf2", 20 * 0.0472)]
 )
 def test_slow_is_by_the_variant_s_own_registered_seconds(
     aws: Synthesized, variant: str, norm_s: float

@@ -12,16 +12,23 @@ import pytest
 from aws_cdk.assertions import Match
 
 from djl.options import DjlOptions
+from g5.options import DiffusersOptions
 from sd_contract.registration import Registration, Stopped, start_command
+from sd_contract.sampling import LINSPACE, MODES
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
+from stacks.catalogue.prices import Price, read_prices
 from stacks.serving_environment import registration
+from stacks.settings import ROOT, load
 from tests.infrastructure.support import ENDPOINT_STACKS as STACKS
 from tests.infrastructure.support import Resource, Synthesized, text_of
+from tests.infrastructure.test_aws_models import SIZES
 
 MODEL, CONFIG = "AWS::SageMaker::Model", "AWS::SageMaker::EndpointConfig"
 ENDPOINT, PARAMETER = "AWS::SageMaker::Endpoint", "AWS::SSM::Parameter"
 POLICY = "AWS::IAM::Policy"
+BUILT = {"base_image_digest": f"sha256:{'d' * 64}", "quality": {"longest": "x" * 585}}
+"""As long as lambda/endpoint_check lets it be."""
 
 
 def production_variant(aws: Synthesized, name: str) -> Resource:
@@ -41,8 +48,7 @@ def parameter(aws: Synthesized, name: str, folder: str = "variants") -> Resource
 def registered(aws: Synthesized, name: str) -> str:
     """As it will be, once the check has said what the endpoint was built from."""
     value = text_of(parameter(aws, name)["Value"])
-    built = {"base_image_digest": f"sha256:{'d' * 64}", "quality": {"longest": "x" * 585}}
-    return re.sub(r"<\w+\.Built>", json.dumps(built), value)
+    return re.sub(r"<\w+\.Built>", json.dumps(BUILT), value)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +157,11 @@ def test_djl_does_as_the_settings_say(aws: Synthesized, local: Synthesized, tmp_
         assert (options.acceleration, options.max_unet_rows) == (acceleration, 16)
 
 
+def test_g5_pulls_the_levers_that_the_settings_name(aws: Synthesized, local: Synthesized) -> None:
+    for each, levers in ((aws, ("channels_last",)), (local, ())):
+        assert DiffusersOptions.from_env(container(each, "g5")["Environment"]).levers == levers
+
+
 def test_the_front_door_understands_the_registration(aws: Synthesized, variant: str) -> None:
     text = registered(aws, variant)
     found = Registration.from_json(text)
@@ -173,6 +184,41 @@ def test_the_front_door_understands_the_registration(aws: Synthesized, variant: 
     assert found.price_source
     assert found.license_url.startswith("https://")
     assert 0 < found.seconds_per_step < 1
+
+
+def test_the_largest_registration_there_can_be_fits_a_standard_parameter() -> None:
+    """Of 4,096 characters (SSM, PutParameter); each value as long as settings let it be."""
+    long, mode = "v" * 16, "sd.kinds.diffusers.modes"
+    changes = {
+        "sd.prefix": "p" * 16,
+        "sd.region": "ap-southeast-2",
+        "sd.models.sd21-base.id": f"{'o' * 48}/{'m' * 47}",
+        "sd.models.sd21-base.license": "l" * 64,
+        "sd.models.sd21-base.license_url": f"https://{'u' * 292}",
+        "sd.kinds.diffusers.instance_type": "ml.g6e.16xlarge",
+        "sd.kinds.diffusers.serve": "real-time,async,bulk",
+        "sd.kinds.diffusers.seconds_per_step": "0.00012345",
+        "sd.kinds.diffusers.sizes": ",".join(SIZES),
+        **{f"{mode}.{name}.steps": "99" for name in MODES},
+        **{f"{mode}.{name}.sigmas": LINSPACE for name in MODES},
+        **{f"{mode}.{name}.guidance_until": "0.12345678901234567" for name in MODES},
+        **{f"{mode}.{name}.deep_cache": "10" for name in MODES},
+        f"sd.variants.{long}.kind": "diffusers",
+        f"sd.variants.{long}.model": "sd21-base",
+        "sd.api.default_model": long,
+    }
+    settings = load({**json.loads((ROOT / "cdk.json").read_text())["context"], **changes})
+    source = max(
+        (price.source for prices in read_prices().regions.values() for price in prices.values()),
+        key=len,
+    )
+    priced = replace(settings, prices={long: Price(12.123456789, "2026-11-25", source)})
+    served: Any = SimpleNamespace(artifact_key="k" * 64, revision="r" * 64)
+    text = registration(priced, priced.variant(long), served, json.dumps(BUILT), "c" * 63)
+    start = start_command(long, "p" * 16, "ap-southeast-2")
+    stopped = Stopped("2026-11-25T12:00:00+00:00", "no request for 168.25 h", start)
+    longest = replace(Registration.from_json(text), stopped=stopped).to_json()
+    assert len(longest) <= 4096
 
 
 def test_a_variant_without_a_price_is_registered_without_one(aws: Synthesized) -> None:

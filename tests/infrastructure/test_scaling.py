@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from sd_contract.environment import Batching
 from sd_contract.fleet import Fleet
 from sd_contract.registration import Registration
+from sd_serving.config import ServingConfig
 from tests.infrastructure.support import G5_ALONE, Resource, Synthesized, synthesize, text_of
 from tests.infrastructure.test_aws_models import MOST
 from tests.infrastructure.test_endpoint_stacks import (
@@ -225,10 +227,20 @@ def test_an_asynchronous_endpoint_reads_from_batches_and_tells_of_its_answers(
     assert both.one("SdBatchStack", "AWS::Logs::LogGroup", {"LogGroupName": log})
 
 
-def test_djl_gets_as_many_at_once_as_it_draws_together(tmp_path: Path) -> None:
-    app = synthesize(tmp_path, **{"sd.variants.djl.serve": "async"})
-    config = app.only("SdDjlStack", CONFIG)["Properties"]["AsyncInferenceConfig"]
-    assert config["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": 8}
+def test_a_container_gets_as_many_at_once_as_it_draws_together(tmp_path: Path) -> None:
+    app = synthesize(
+        tmp_path,
+        **{
+            "sd.variants.djl.serve": "async",
+            "sd.variants.g5.serve": "async",
+            "sd.variants.g5.max_batch_size": "4",
+        },
+    )
+    for stack, most in (("SdDjlStack", 8), (STACK, 4)):
+        config = app.only(stack, CONFIG)["Properties"]["AsyncInferenceConfig"]
+        assert config["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": most}
+    told = container(app, "g5")["Environment"]
+    assert ServingConfig.from_env(told).batching == Batching(4, 100)
 
 
 def test_a_variant_may_be_asynchronous_alone(tmp_path: Path) -> None:

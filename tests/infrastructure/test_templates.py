@@ -105,13 +105,9 @@ def test_what_differs_locally_follows_from_the_profile(
         *(
             f"Sd{variant}Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/{name}"
             for variant in ("G5", "Djl", "Inf2")
-            for name in ("SD_DEFAULT_GUIDANCE", "SD_DTYPE", "SD_SIZES")
+            for name in ("SD_DEFAULT_GUIDANCE", "SD_DTYPE", "SD_MODES", "SD_SIZES")
         ),
-        # Slow is by the variant's own time.
-        *(
-            f"Sd{variant}Stack/AWS::CloudWatch::Alarm/Threshold"
-            for variant in ("G5", "Djl", "Inf2")
-        ),
+        "SdG5Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_LEVERS",
         "SdDjlStack/AWS::SageMaker::Model/PrimaryContainer/Environment/OPTION_ACCELERATION",
         "SdInf2Stack/AWS::SageMaker::Model/PrimaryContainer/Environment/SD_COMPILE_BACKEND",
         *(
@@ -119,7 +115,8 @@ def test_what_differs_locally_follows_from_the_profile(
             for variant in ("G5", "Djl", "Inf2")
             for place in (
                 "AWS::SSM::Parameter/Value/Fn::Join",
-                # Of the latency: the seconds of a step are the variant's own.
+                # Of the latency: steps and the seconds of one are the variant's own.
+                "AWS::CloudWatch::Alarm/AlarmDescription",
                 "AWS::CloudWatch::Alarm/Threshold",
             )
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from sd_contract.sampling import MODES
 from tests.fakes.local_account import fault, log_lines
 from tests.fakes.serving import pixels
 from tests.local.support import (
@@ -93,9 +94,12 @@ def test_it_is_registered_with_what_it_serves(up: UpCloud) -> None:
     assert model.artifact_key == Served.of(up, "inf2").key
 
 
-def test_it_draws_the_pictures_of_g5(up: UpCloud, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("quality", MODES)
+def test_it_draws_the_pictures_of_g5(
+    up: UpCloud, quality: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with capsys.disabled():
-        assert least_agreement_with_g5(up, "inf2") >= LEAST_DB
+        assert least_agreement_with_g5(up, "inf2", quality) >= LEAST_DB
 
 
 @pytest.mark.parametrize("guidance", [4.0, 1.0])

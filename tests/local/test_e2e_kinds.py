@@ -14,7 +14,15 @@ from operations.teardown.command import teardown
 from operations.teardown.left import left
 from stacks.settings import Names
 from tests.fakes.model_layouts import TURBO, V_PREDICTION_768, with_scheduler
-from tests.local.support import Served, builds, deploy, log_streams, manifest, training_jobs
+from tests.local.support import (
+    Served,
+    builds,
+    deploy,
+    invoke_together,
+    log_streams,
+    manifest,
+    training_jobs,
+)
 from tests.local.up_cloud import UpCloud
 
 pytestmark = pytest.mark.local
@@ -38,8 +46,8 @@ def more(up: UpCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         *model("v768", with_scheduler(folder / "v768", **V_PREDICTION_768)),
         *("sd.variants.g6.kind=diffusers", "sd.variants.g6.model=turbo"),
         *("sd.variants.g6.instance_type=ml.g6.xlarge", "sd.variants.g6.modes.standard.steps=2"),
-        *("sd.variants.g6.guidance_scale=1", "sd.variants.neo.kind=neuron"),
-        "sd.variants.neo.model=v768",
+        *("sd.variants.g6.guidance_scale=1", "sd.variants.g6.max_batch_size=4"),
+        *("sd.variants.neo.kind=neuron", "sd.variants.neo.model=v768"),
     )
     yield context
     for stack in ("SdG6Stack", "SdNeoStack"):
@@ -68,6 +76,15 @@ def test_a_fourth_variant_serves_another_model_with_the_image_of_its_kind(
     assert (served.default_guidance_scale, served.license) == (1.0, "mit")
     assert picture(up, "g6") != picture(up, "g6", num_inference_steps=4)
     assert picture(up, "g6") != picture(up, "g5")
+
+
+def test_it_draws_requests_together_where_its_settings_say_so(
+    up: UpCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        together = invoke_together(up, "sd-g6")
+    batches = {answer["engine"]["images_in_batch"] for answer in together}
+    assert 1 < max(batches) <= 4
 
 
 def test_a_second_compiled_variant_has_a_compile_of_its_own(

@@ -42,9 +42,9 @@ def test_stated_steps_are_taken_as_stated() -> None:
 
 def test_steps_without_guidance_or_from_the_cache_are_less() -> None:
     row = Projected(STUDY, named("4-karras-guidance0.5-cache2"), None)
-    whole, outermost = WORK.unet.flops, full_size().outermost
-    flops = 2 * whole + 2 * outermost + whole + outermost + FIXED
-    assert row.share == pytest.approx(flops / (102 * whole + FIXED))
+    full, shallow = WORK.unet.flops, full_size().shallow
+    flops = 2 * full + 2 * shallow + full + shallow + FIXED
+    assert row.share == pytest.approx(flops / (102 * full + FIXED))
 
 
 def test_the_share_of_the_chips_limit_stays() -> None:

@@ -1,4 +1,4 @@
-"""The two prompt sets, and scoring by a user's own CLIP."""
+"""The prompt sets, and scoring by a user's own CLIP."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,11 @@ from tests.fakes.benchmark import png
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["real", "tiny"])
-def test_a_hundred_different_prompts_with_fixed_seeds(name: str) -> None:
+@pytest.mark.parametrize(("name", "count"), [("real", 100), ("tiny", 100), ("held-out", 200)])
+def test_different_prompts_with_fixed_seeds(name: str, count: int) -> None:
     prompt_set = load_prompts(name)
-    assert len({prompt.text for prompt in prompt_set.prompts}) == 100
-    assert len({prompt.seed for prompt in prompt_set.prompts}) == 100
+    assert len({prompt.text for prompt in prompt_set.prompts}) == count
+    assert len({prompt.seed for prompt in prompt_set.prompts}) == count
     assert all(0 <= prompt.seed < 2**32 for prompt in prompt_set.prompts)
     assert all(1 <= len(prompt.text) <= 1000 for prompt in prompt_set.prompts)
 

@@ -15,7 +15,7 @@ from benchmark.cli import main
 from benchmark.errors import BenchmarkError
 from benchmark.prompts import Prompt, load_prompts
 from benchmark.report.analysis import analyse
-from benchmark.report.charts import charts
+from benchmark.report.charts import COLOURS, charts
 from benchmark.report.command import END, START, put_into, write_report
 from benchmark.report.contents import Report, make_report
 from benchmark.report.page import page
@@ -112,6 +112,10 @@ def test_modes_stand_side_by_side(tmp_path: Path) -> None:
     assert standard["USD per million"] == pytest.approx(1.4084 * 2 / 3600 * 1e6)
     assert fast["USD per million"] == pytest.approx(1.4084 / 3600 * 1e6)
     assert "25 steps, fast 12, 512x512" in report.headline.statement
+    assert "one after another" in " ".join(report.headline.notes)
+    for chart in report.charts:
+        assert sum(colour in chart.svg for colour in COLOURS) == 1, "a variant's modes share its"
+    assert "stroke-dasharray" in report.charts[0].svg
     shares = [row["least s"] for row in by_slug(report)["limit-measured"]]
     assert shares == pytest.approx([0.612, 0.313], abs=2e-3)
 

@@ -4,23 +4,32 @@ looks at how long anything took."""
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmark.cli import main, parse
 from benchmark.errors import BenchmarkError
 from benchmark.options import SpeedOptions
-from benchmark.speed import batches, counted, make_test, pictures, synth
+from benchmark.quality.settings import named
+from benchmark.speed import batches, counted, load, make_test, pictures, synth
 from benchmark.speed.command import Bench, Measure, measures, speed
 from benchmark.speed.counted import LOCAL
 from benchmark.speed.full_size import KEY, make_full_size
+from benchmark.speed.levers import AS_SET, ON_CPU, ON_GPU
 from benchmark.speed.record import page, read_record, write_record
 from benchmark.speed.rows import BY_NAME, GPU, ROWS, Measured
 from benchmark.speed.start import start
+from g5.options import LEVERS, DiffusersOptions
 from sd_contract.sampling import FAST, STANDARD
+from sd_serving.config import ServingConfig
 from sd_serving.weights import check_weights
+from stacks import settings
 from tests.fakes.serving import WEIGHTS, picture_file
 
 FOUND = Measured(1.0, 2.0, "the same", "few steps", "a processor", "2026-11-26")
@@ -128,6 +137,18 @@ def test_counts_the_work_of_the_unet(profile: str, mode: str) -> None:
     assert f"{rows} rows against 102" in found.conditions
     # With every step full it is the rows' share, else less.
     assert 0 < found.ratio <= rows / 102 + 1e-9
+    assert ("right" in found.difference) == (profile == LOCAL)
+
+
+def test_says_what_less_work_does_to_the_picture() -> None:
+    quality = {
+        "25-linspace": {"scores": {"all right": 0.985}, "db_median": 46.04},
+        "15-karras": {"scores": {"all right": 0.99}, "db_median": 48.2},
+    }
+    assert counted.difference(named("15-karras"), quality) == (
+        "99.0% right, 48.2 dB to 100 steps; 25-linspace: 98.5% right, 46.0 dB to 100 steps"
+    )
+    assert "not measured" in counted.difference(named("14-karras"), quality)
 
 
 def test_draws_the_same_picture_as_the_plain_pipeline() -> None:
@@ -137,8 +158,29 @@ def test_draws_the_same_picture_as_the_plain_pipeline() -> None:
     assert_alike(found.difference)
 
 
-def test_requests_together_draw_what_they_draw_alone() -> None:
-    assert_alike(pictures.load(WEIGHTS, "cpu", side=64, steps=1).difference)
+@pytest.mark.parametrize("name", ON_CPU)
+def test_a_lever_draws_the_same_picture(name: str) -> None:
+    found = pictures.lever(WEIGHTS, "cpu", ON_CPU[name], side=64, steps=2, rounds=1, in_turn=True)
+    assert "the least of 1 in turn" in found.conditions
+    assert_alike(found.difference)
+
+
+def test_a_known_text_draws_what_a_new_one_draws() -> None:
+    found = pictures.prompt_cache(WEIGHTS, "cpu", side=64, steps=1, rounds=1)
+    assert found.difference == "the same, bit for bit"
+
+
+def test_pictures_of_one_request_are_those_of_a_request_each() -> None:
+    found = pictures.files(WEIGHTS, "cpu", side=64, steps=1, rounds=1)
+    assert found.difference == "the same, bit for bit"
+    assert found.conditions.startswith("4 pictures, 64x64, 1 steps")
+
+
+def test_levers_on_a_gpu_start_from_what_is_deployed() -> None:
+    context = json.loads((settings.ROOT / "cdk.json").read_bytes())["context"]
+    environment = settings.load(context).variant("g5").environment()
+    assert DiffusersOptions.from_env(environment) == AS_SET
+    assert {name for name in ON_GPU if name in LEVERS} == {*LEVERS}
 
 
 def assert_alike(said: str) -> None:
@@ -153,6 +195,30 @@ def test_a_different_picture_is_said() -> None:
 @pytest.mark.local
 def test_djl_answers_together_what_it_answers_one_by_one() -> None:
     assert_alike(batches.djl_batches(requests=2, steps=1, rounds=1).difference)
+
+
+class Drawn:
+    """A server that says how it was started by the grey of its pictures."""
+
+    def __init__(self, together: bool) -> None:
+        self._picture = b64encode(picture_file(grey=255 * together)).decode()
+
+    def wait(self) -> None:
+        pass
+
+    def draw_together(self, asked: list[object], callers: int) -> list[dict[str, Any]]:
+        assert callers == load.CALLERS
+        return [{"images": [self._picture]} for _ in asked]
+
+
+def test_load_is_of_a_server_that_draws_together_and_one_that_does_not() -> None:
+    @contextmanager
+    def serve(module: Sequence[str], env: Mapping[str, str]) -> Iterator[Any]:
+        assert module == ["sd_serving.server"]
+        ServingConfig.from_env(env)
+        yield Drawn("SD_MAX_BATCH_SIZE" in env)
+
+    assert load.load_small(serve=serve).difference == "PSNR 0.0 dB"
 
 
 def test_random_weights_are_a_whole_model(random_weights: Path) -> None:

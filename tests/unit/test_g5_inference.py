@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from g5.inference import load
+from sd_contract.environment import Batching
 from sd_serving.diffusers_parts import choose_dtype
 from sd_serving.engine import Engine
 from sd_serving.model_unusable import ModelUnusable
@@ -24,6 +25,13 @@ def test_serves_an_artifact(model: Path) -> None:
     assert parts.dtype_name == "float32" or parts.device.type == "cuda"
     (result,) = Engine(parts, config()).generate([request(num_inference_steps=1)])
     assert result.images[0].startswith(b"\x89PNG")
+
+
+def test_as_many_pictures_go_through_the_networks_as_requests_are_taken_together(
+    model: Path,
+) -> None:
+    told = config(**Batching(4, 100).to_env())
+    assert load(model, told).max_pictures_per_pass == 4
 
 
 def test_refuses_another_artifact(model: Path) -> None:

@@ -152,9 +152,11 @@ def test_an_edits_lines_can_be_read() -> None:
 
 def test_an_estimate_goes_by_steps_pixels_and_pictures() -> None:
     variant = Variant.of(model("g5"))
-    assert estimate.seconds(variant, "64x64", 25, 1) == pytest.approx(1.0)
-    assert estimate.seconds(variant, "96x64", 50, 2) == pytest.approx(6.0)
-    assert estimate.seconds(variant, "64x64", 25, 1, 0.6) == pytest.approx(0.6)
+    standard, fast = variant.modes.values()
+    assert estimate.seconds(variant, standard, "64x64", 25, 1) == pytest.approx(1.0)
+    assert estimate.seconds(variant, standard, "96x64", 50, 2) == pytest.approx(6.0)
+    assert estimate.seconds(variant, standard, "64x64", 25, 1, 0.6) == pytest.approx(0.6)
+    assert estimate.seconds(variant, fast, "64x64", 10, 1) == pytest.approx(0.3)
     assert estimate.cost_usd(Variant.of(model("g5", price_usd_per_hour=None)), 1.0) is None
     assert "$1.41 an hour · about 1.0 s" in estimate.label(variant)
 

@@ -18,7 +18,7 @@ from tests.fakes.public_api import KEY, MODEL_ID, PublicApi, model, png, served
 APP = Path(__file__).parents[2] / "generator_app" / "app.py"
 FIELDS: dict[str, Any] = {
     "model": "g5", "prompt": "a green star", "negative_prompt": "blurry", "size": "96x64",
-    "num_inference_steps": 30, "guidance_scale": 4.0, "seed": 4294967295,
+    "num_inference_steps": 30, "guidance_scale": 4.0, "seed": 4294967295, "quality": "fast",
 }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_a_prompt_becomes_a_picture_with_its_time_cost_and_lines(api: PublicApi)
     (sent,) = bodies(api)
     assert sent == {
         "model": "g5", "prompt": "a red heart", "n": 1, "size": "64x64", "store": True,
-        "num_inference_steps": 25, "guidance_scale": 7.5,
+        "quality": "standard", "num_inference_steps": 25, "guidance_scale": 7.5,
     }  # fmt: skip
     assert "seed 1 · g5 · 0.5 s · $0.000196" in said(opened)
     lines = [each.value for each in opened.code]
@@ -98,15 +98,54 @@ def test_tokens_are_counted_while_one_types(api: PublicApi) -> None:
 
 
 def test_a_variant_brings_its_own_defaults_price_and_time(api: PublicApi) -> None:
-    api.models[2] |= {"default_steps": 40, "sizes": ["96x64"], "max_images": 2}
+    modes = {"standard": {"steps": 40, "seconds_per_step": 0.04}}
+    api.models[2] |= {"modes": modes, "sizes": ["96x64"], "max_images": 2}
     opened = page()
     assert "g5 · ml.g5.xlarge · $1.41 an hour · about 1.0 s a picture" in (
         opened.selectbox(key="create.model").options
     )
     opened.selectbox(key="create.model").set_value("inf2").run()
-    assert opened.slider(key="create.num_inference_steps.inf2").value == 40
+    assert opened.slider(key="create.num_inference_steps.inf2.standard").value == 40
     assert opened.number_input(key="create.n.Now.inf2").max == 2
     assert "About 1.6 s and $0.000440 of ml.inf2.xlarge." in said(shown(opened))
+
+
+def test_a_mode_brings_its_steps_and_time_and_is_asked_for(api: PublicApi) -> None:
+    opened = page()
+    assert opened.radio(key="create.quality.g5").options == [
+        "standard: 25 steps",
+        "fast: 10 steps",
+    ]
+    opened.slider(key="create.num_inference_steps.g5.standard").set_value(50)
+    opened.radio(key="create.quality.g5").set_value("fast").run()
+    assert "About 0.3 s and $0.000117 of ml.g5.xlarge." in said(draw(opened, "a red heart"))
+    (sent,) = bodies(api)
+    assert (sent["quality"], sent["num_inference_steps"]) == ("fast", 10)
+    assert "seed 1 · g5 · fast · 0.5 s" in said(opened)
+    # What one has set of another stays.
+    opened.radio(key="create.quality.g5").set_value("standard").run()
+    assert opened.slider(key="create.num_inference_steps.g5.standard").value == 50
+
+
+def test_a_stack_older_than_modes_has_one(api: PublicApi) -> None:
+    del api.models[0]["modes"]
+    opened = page()
+    assert opened.radio(key="create.quality.g5").options == ["standard: 25 steps"]
+    assert opened.radio(key="create.quality.g5").disabled
+
+
+def test_variants_are_compared_in_a_mode_that_all_have(api: PublicApi) -> None:
+    api.models[1]["modes"] = None
+    assert page(session.COMPARE).radio(key="compare.quality.g5").options == ["standard: 25 steps"]
+    api.models[1]["modes"] = api.models[0]["modes"]
+    st.cache_data.clear()
+    opened = page(session.COMPARE)
+    opened.radio(key="compare.quality.g5").set_value("fast")
+    opened.text_input(key="compare.prompt").set_value("a red heart").run()
+    button(opened, "Draw on 3 variants").click()
+    shown(opened.run())
+    sent = bodies(api)
+    assert [(each["quality"], each["num_inference_steps"]) for each in sent] == [("fast", 10)] * 3
 
 
 def test_the_die_rolls_a_seed_that_is_sent(api: PublicApi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,13 +165,14 @@ def test_a_png_brings_its_settings_back(api: PublicApi) -> None:
 
 def test_a_png_of_what_isnt_deployed_says_so(api: PublicApi) -> None:
     opened = page()
-    api.models = [model("g6", model_id="another/model")]
+    api.models = [model("g6", model_id="another/model", modes=None)]
     fields = FIELDS | {"size": "512x512", "strength": 0.6}
     opened.file_uploader(key="create.dropped").upload("a.png", png(fields, 3))
     st.cache_data.clear()
     told = said(shown(opened.run()))
     assert f"{MODEL_ID} isn't deployed; g6 takes its place." in told
     assert "g6 has no size of 512x512." in told
+    assert "g6 has no quality of fast." in told
     assert "drawn from another picture" in told
 
 
@@ -145,7 +185,7 @@ def test_a_file_that_says_nothing_is_no_failure(api: PublicApi) -> None:
 
 def test_a_batch_shows_how_far_it_is_and_then_its_pictures(api: PublicApi) -> None:
     opened = page()
-    opened.radio(key="create.mode.g5").set_value("As a batch").run()
+    opened.radio(key="create.when.g5").set_value("As a batch").run()
     opened.number_input(key="create.n.As a batch.g5").set_value(8)
     draw(opened, "a red heart")
     ((line,),) = (body["requests"] for body in bodies(api, "POST /batches"))
@@ -156,10 +196,10 @@ def test_a_batch_shows_how_far_it_is_and_then_its_pictures(api: PublicApi) -> No
 
 
 @pytest.mark.usefixtures("api")
-def test_a_variant_without_batches_has_no_such_mode() -> None:
+def test_a_variant_without_batches_draws_now_alone() -> None:
     opened = page()
     opened.selectbox(key="create.model").set_value("inf2").run()
-    assert opened.radio(key="create.mode.inf2").options == ["Now"]
+    assert opened.radio(key="create.when.inf2").options == ["Now"]
 
 
 @pytest.mark.usefixtures("api")
@@ -210,10 +250,13 @@ def test_a_picture_goes_on_to_be_edited(api: PublicApi) -> None:
     opened = shown(opened.switch_page(session.EDIT).run())
     opened.text_input(key="edit.prompt").set_value("a blue heart").run()
     opened.slider(key="edit.strength").set_value(0.6)
+    opened.radio(key="edit.quality.g5").set_value("fast").run()
+    assert "About 0.2 s" in said(opened)
     button(opened, "Edit the picture").click()
     shown(opened.run())
     (sent,) = bodies(api, "POST /images/edits")
     assert (sent["prompt"], sent["strength"], "mask" in sent) == ("a blue heart", 0.6, False)
+    assert (sent["quality"], sent["num_inference_steps"]) == ("fast", 10)
     assert sent["image"].startswith("data:image/png;base64,")
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from sd_serving.diffusers_parts import DiffusersParts
 from sd_serving.engine import Engine
-from tests.fakes.serving import make_artifact
+from tests.fakes.serving import capture_on_a_cpu, make_artifact
 from tests.gpu import __main__ as without_pytest
 from tests.gpu import checks
 from tests.gpu.checks import Rig
@@ -28,12 +30,14 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
 class Broken(Rig):
     """Draws another picture each time."""
 
-    def engine(self, dtype: torch.dtype | None = None, most: int = 1) -> Engine:
-        engine = super().engine(dtype, most)
+    brightness: ClassVar = itertools.cycle((0.2, 0.6, 1.0))
+
+    def engine(self, *args: Any, **options: Any) -> Engine:
+        engine = super().engine(*args, **options)
         parts = engine.parts
         assert isinstance(parts, DiffusersParts)
         plain = parts.decode
-        vars(parts)["decode"] = lambda latents: plain(latents) * torch.rand(()).item()
+        vars(parts)["decode"] = lambda latents: plain(latents) * next(self.brightness)
         return engine
 
 
@@ -63,6 +67,15 @@ def test_batches_are_near(rig: Rig) -> None:
     assert checks.batches_are_near(replace(rig, dtype=torch.float32)).startswith("4 together")
 
 
+def test_replayed_steps_are_eager_ones(rig: Rig) -> None:
+    assert checks.replayed_steps_are_eager_ones(rig, capture_on_a_cpu([])) == "4 pictures"
+
+
+def test_levers_are_near(rig: Rig) -> None:
+    said = checks.levers_are_near(replace(rig, dtype=torch.float32), ("fused_qkv",))
+    assert said.startswith("fused_qkv ")
+
+
 def test_memory_that_stays_is_fine(rig: Rig) -> None:
     assert "GiB between pictures" in checks.memory_does_not_grow(rig, lambda: 1 << 30)
 
@@ -77,6 +90,11 @@ def test_out_of_memory_is_got_over(rig: Rig) -> None:
         (checks.near_float32, "dB, at least 30 are wanted"),
         (checks.one_by_one_is_exact, "another than the one made alone"),
         (checks.batches_are_near, "dB, at least 40 are wanted"),
+        (lambda rig: checks.levers_are_near(rig, ("fused_qkv",)), "fused_qkv: .* dB, at least 40"),
+        (
+            lambda rig: checks.replayed_steps_are_eager_ones(rig, capture_on_a_cpu([])),
+            "another than the eager one",
+        ),
         (lambda rig: checks.gets_over_out_of_memory(rig, starved), "draws another picture"),
         (lambda rig: checks.gets_over_out_of_memory(rig, never), "drawn without memory"),
         (lambda rig: checks.memory_does_not_grow(rig, growing()), "bytes after a picture"),
@@ -105,5 +123,6 @@ def test_without_a_gpu_the_command_says_so(capsys: pytest.CaptureFixture[str]) -
 
 def test_the_server_is_asked_for_by_what_it_needs() -> None:
     assert [name.__name__ for name in checks.CHECKS if without_pytest.needs(name.__name__)] == [
-        "serves_many_requests"
+        "compiled_is_near",
+        "serves_many_requests",
     ]

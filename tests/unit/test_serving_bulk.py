@@ -61,13 +61,13 @@ class Job:
         self.loads = 0
         self.stop = threading.Event()
 
-    def run(self, parts: FakeParts | None = None) -> bool:
+    def run(self, parts: FakeParts | None = None, at_once: int = 1) -> bool:
         def load() -> Engine:
             self.loads += 1
             return Engine(parts or FakeParts(), CONFIG)
 
         units = pending(sorted(self.folder.glob("*.jsonl")), self.store)
-        return draw_all(units, self.store, load, self.stop, self.log)
+        return draw_all(units, self.store, load, self.stop, self.log, at_once)
 
     @property
     def units(self) -> int:
@@ -111,6 +111,30 @@ def test_draws_each_picture_as_it_is_drawn_alone(job: Make) -> None:
     assert it.results[0].engine["images_in_batch"] == 1
 
 
+def test_pictures_of_one_kind_are_drawn_together_where_there_are_batches(job: Make) -> None:
+    it = job([work_line(1, num_images=3), work_line(2), work_line(3, quality="fast")])
+    parts = FakeParts(max_pictures_per_pass=3)
+    assert it.run(parts, at_once=3)
+    # Guided both: three of the first line, the second line's, and that of the other mode.
+    assert [len(latents) for latents, _, _ in parts.denoise_calls] == [6, 2, 2]
+    assert [each.engine["images_in_batch"] for each in it.results] == [3, 3, 3, 1, 1]
+    (alone,) = Engine(FakeParts(), CONFIG).generate([request(num_inference_steps=1, seed=102)])
+    assert it.bucket.objects[KEYS.folder + "pictures/000001-102.png"] == alone.images[0]
+
+
+def test_one_that_fails_or_is_refused_spoils_no_other_of_its_batch(job: Make) -> None:
+    fine, bad = picture_file(), b"not a picture"
+    it = job([work_line(n, edit=Edit(file)) for n, file in enumerate((fine, bad, fine), 1)])
+    for file in (fine, bad):
+        it.bucket.objects[KEYS.edit(str(len(file)))] = file
+    assert it.run(FakeParts(max_pictures_per_pass=3), at_once=3)
+    assert [each.error is None for each in it.results] == [True, False, True]
+    it = Job(it.folder, [work_line(1, num_images=2)])
+    fails = fail_pictures_only(failing(RuntimeError("of the device"), 3))
+    assert it.run(FakeParts(max_pictures_per_pass=3, before_denoise=fails), at_once=3)
+    assert [each.error is None for each in it.results] == [False, True]
+
+
 def kill_after(puts: int) -> Callable[[str], None]:
     left = iter(range(puts))
 
@@ -121,18 +145,20 @@ def kill_after(puts: int) -> Callable[[str], None]:
     return on_put
 
 
-@pytest.mark.parametrize("page", [1000, 7])
-def test_a_job_killed_at_any_put_loses_and_doubles_nothing(job: Make, page: int) -> None:
+@pytest.mark.parametrize(("page", "at_once"), [(1000, 1), (7, 1), (1000, 4)])
+def test_a_job_killed_at_any_put_loses_and_doubles_nothing(
+    job: Make, page: int, at_once: int
+) -> None:
     it = job([work_line(line, num_images=1 + line % 3) for line in range(1, 13)])
     it.bucket.page = page
     kills = 0
     for puts in (5, 12, 0, 1, 8, 3):
         it.bucket.on_put = kill_after(puts)
         with pytest.raises(Killed):
-            it.run()
+            it.run(at_once=at_once)
         kills += 1
     it.bucket.on_put = lambda _: None
-    assert it.run()
+    assert it.run(at_once=at_once)
     assert len(it.results) == it.units
     assert len({each.name for each in it.results}) == it.units
     # Once each, but for those at hand whose result wasn't there yet.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sd_contract.environment import ConfigError, ServingEnvironment
+from sd_contract.environment import EXACT, Batching, ConfigError, ServingEnvironment
 from sd_contract.sampling import Sampling
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
@@ -57,6 +57,12 @@ def test_a_container_reads_what_a_deploy_writes() -> None:
     assert ServingConfig.from_env(told.to_env()) == ServingConfig(**vars(told))
 
 
+def test_a_container_takes_requests_together_as_a_deploy_says() -> None:
+    assert config(**Batching(4, 100).to_env()).batching == Batching(4, 100)
+    assert EXACT.to_env() == {}
+    assert config().batching == EXACT
+
+
 def test_what_sagemaker_leaves_out_has_its_documented_default() -> None:
     read = config()
     assert (read.model_dir, read.port, read.dtype) == (Path("/opt/ml/model"), 8080, "auto")
@@ -96,6 +102,9 @@ def test_several_mistakes_come_in_one_error_with_values_and_ranges() -> None:
         ("SD_MODES", '{"standard":5}'),
         ("SD_COMPILE_BACKEND", "onnx"),
         ("SAGEMAKER_BIND_TO_PORT", "65536"),
+        ("SD_MAX_BATCH_SIZE", "0"),
+        ("SD_MAX_BATCH_SIZE", "17"),
+        ("SD_MAX_BATCH_DELAY_MS", "60001"),
         ("SD_MODES", '{"standard":{"steps":101}}'),
         ("SD_DEFAULT_GUIDANCE", "21"),
         ("SD_VARIANT", "  "),

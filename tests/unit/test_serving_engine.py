@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
+import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +13,10 @@ import torch
 from PIL import Image
 
 from sd_contract.invocation import STAGES
-from sd_contract.sampling import Sampling
+from sd_contract.sampling import Sampling, Step
 from sd_contract.size import Size
 from sd_serving.config import ServingConfig
-from sd_serving.engine import Engine
+from sd_serving.engine import KEPT_PROMPTS, Engine
 from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.model_unusable import ModelUnusable
 from tests.fakes.serving import FakeParts, config, failing, pixels, request
@@ -106,7 +109,53 @@ def test_prompt_negative_prompt_guidance_steps_and_seed_each_change_the_picture(
 def test_each_text_is_encoded_once() -> None:
     parts = FakeParts(max_pictures_per_pass=None)
     engine(parts).generate([request(num_images=4), request(prompt="", seed=1)])
-    assert parts.encode_calls == [["a red circle", ""]]
+    assert parts.encode_calls == [["a red circle"], [""]]
+
+
+def test_a_text_that_comes_again_is_not_encoded_again_and_draws_the_same() -> None:
+    parts = FakeParts()
+    made = engine(parts)
+    (first,) = made.generate([request()])
+    (again,) = made.generate([request()])
+    assert again.images == first.images
+    assert parts.encode_calls == [["a red circle"], [""]]
+
+
+def test_of_many_texts_the_latest_are_kept() -> None:
+    parts = FakeParts()
+    made = engine(parts)
+    for number in range(KEPT_PROMPTS + 1):
+        made.generate([request(prompt=f"{number} circles", guidance_scale=1.0)])
+    parts.encode_calls.clear()
+    made.generate([request(prompt="1 circles", guidance_scale=1.0)])
+    assert parts.encode_calls == []
+    made.generate([request(prompt="0 circles", guidance_scale=1.0)])
+    assert parts.encode_calls == [["0 circles"]]
+
+
+def test_a_warm_up_runs_every_network_though_its_text_is_known() -> None:
+    parts = FakeParts()
+    made = engine(parts)
+    made.warm_up()
+    parts.encode_calls.clear()
+    made.warm_up()
+    assert parts.encode_calls == [["a red circle"], [""]]
+
+
+def test_a_text_whose_encoding_failed_is_encoded_anew() -> None:
+    parts = FakeParts()
+    made, encode = engine(parts), parts.encode
+    failure = failing(ValueError("no luck"))
+
+    def encode_at_the_second_try(prompts: list[str]) -> torch.Tensor:
+        failure()
+        return encode(prompts)
+
+    vars(parts)["encode"] = encode_at_the_second_try
+    with pytest.raises(EngineError, match="text_encoder failed: no luck"):
+        made.generate([request()])
+    (later,) = made.generate([request()])
+    assert later.images == engine(FakeParts()).generate([request()])[0].images
 
 
 def test_noise_is_the_cpu_generators_in_float32() -> None:
@@ -114,6 +163,29 @@ def test_noise_is_the_cpu_generators_in_float32() -> None:
     engine(parts).generate([request(seed=123)])
     expected = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(123))
     assert torch.equal(parts.denoise_calls[0][0][:1], expected)
+
+
+def test_a_picture_s_file_is_written_while_the_next_is_drawn() -> None:
+    written = threading.Event()
+
+    class Watched(Engine):
+        def _file(self, *picture: Any) -> bytes:
+            file = super()._file(*picture)
+            written.set()
+            return file
+
+    def wait_for_the_first() -> None:
+        if len(parts.denoise_calls) == 3:
+            assert written.wait(60), "the second picture's steps come before the first one's file"
+
+    parts = FakeParts(before_denoise=wait_for_the_first)
+    Watched(parts, config()).generate([request(num_images=2, num_inference_steps=3)])
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_the_engine() -> None:
+    asked = request(output_format="jpeg", output_compression=None)
+    with pytest.raises(EngineError, match="encode failed"):
+        engine(FakeParts()).generate([asked])
 
 
 def test_latents_are_decoded_unscaled() -> None:
@@ -145,11 +217,48 @@ def test_a_batch_must_be_of_one_kind() -> None:
             engine(FakeParts()).generate(batch)
 
 
-def test_warm_up_makes_one_picture_of_every_size() -> None:
+def test_warm_up_makes_a_picture_and_an_edit_of_every_size() -> None:
     parts = FakeParts()
     engine(parts).warm_up()
-    shapes = [tuple(latents.shape[2:]) for latents, _, _ in parts.denoise_calls]
-    assert shapes == [(8, 8)] * 2 + [(16, 8)] * 2
+    shapes = [(len(latents), *latents.shape[2:]) for latents, _, _ in parts.denoise_calls]
+    one, other = [(2, 8, 8), (1, 8, 8)], [(2, 16, 8), (1, 16, 8)]
+    assert shapes == [*one, *other, one[1], other[1]]
+
+
+@pytest.mark.parametrize(
+    ("modes", "steps"),
+    [
+        ({}, 2),
+        ({"fast": {"steps": 20, "guidance_until": 0.8}}, 5),
+        ({"fast": {"steps": 20, "deep_cache": 3}}, 2),
+        ({"fast": {"steps": 20, "deep_cache": 2, "guidance_until": 0.8}}, 10),
+        (
+            {
+                "standard": {"steps": 20, "guidance_until": 0.5},
+                "fast": {"steps": 10, "deep_cache": 2},
+            },
+            4,
+        ),
+    ],
+)
+def test_warm_up_has_every_kind_of_step_that_a_mode_has(modes: dict[str, Any], steps: int) -> None:
+    parts, told = FakeParts(), json.dumps({"standard": {"steps": 20}, **modes})
+    warm = Engine(parts, config(SD_SIZES="64x64", SD_MODES=told))
+    warm.warm_up()
+    run = [
+        Step(len(latents) == 2, full)
+        for (latents, _, _), full in zip(parts.denoise_calls, parts.full_steps, strict=True)
+    ]
+    assert {step for mode in warm.config.modes.values() for step in mode.plan()} <= {*run[:-1]}
+    assert (len(run) - 1, run[-1]) == (steps, Step(guided=False, full=True))  # an edit's is last
+
+
+def test_warm_up_makes_the_largest_pass_first() -> None:
+    parts = FakeParts(max_pictures_per_pass=4)
+    engine(parts).warm_up()
+    rows = [len(latents) for latents, _, _ in parts.denoise_calls]
+    assert rows[0] == max(rows) == 8
+    assert 2 in rows
 
 
 @pytest.mark.parametrize(

@@ -180,11 +180,11 @@ def test_a_batch_keeps_order_and_a_bad_call_spoils_no_other() -> None:
 
 
 def test_a_batch_that_fails_spoils_no_other() -> None:
-    handler, log = make(FakeParts(before_denoise=failing(MemoryError())))
+    handler, log = make(FakeParts(before_denoise=failing(RuntimeError("of a kernel"))))
     replies = handler.respond_batch([call(), call(num_inference_steps=4), call(seed=8)])
     assert [reply.status for reply in replies] == [500, 200, 500]
     assert document(replies[0])["error"]["type"] == "engine_error"
-    assert "out of memory in denoise" in str(log.lines[0]["reason"])
+    assert log.lines[0]["reason"] == "denoise failed: of a kernel"
 
 
 def test_an_answer_that_sagemaker_could_not_carry_says_so() -> None:

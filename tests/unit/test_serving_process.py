@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from local_cloud.djl import host
+from sd_contract.environment import Batching
 from sd_serving import server
-from tests.fakes.serving import ASSETS, ENV, make_artifact
+from tests.fakes.serving import ASSETS, ENV, make_artifact, pixels
 
 PATIENCE_S = 120
 
@@ -71,16 +74,23 @@ def lines_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
 
 
 def test_loads_serves_and_leaves_on_sigterm(model: Path) -> None:
-    with started(SM_MODEL_DIR=str(model)) as process:
+    """And draws requests together: a minute is what the first would wait for the second."""
+    together = Batching(2, 60_000).to_env()
+    with started(SM_MODEL_DIR=str(model), **together) as process, ThreadPoolExecutor(2) as pool:
         port = lines_until(process, "listening")["port"]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
             while (ping := client.get("/ping")).status_code == 503:
                 assert ping.json() == {"status": "loading"}
             assert ping.status_code == 200
             body = {"prompt": "a red circle", "num_inference_steps": 1, "seed": 7}
-            answers = [client.post("/invocations", json=body) for _ in range(2)]
-            assert [answer.status_code for answer in answers] == [200, 200]
-            assert answers[0].json()["images"] == answers[1].json()["images"]
+            one, two, both = pool.map(
+                lambda changes: client.post("/invocations", json={**body, **changes}).json(),
+                [{"seed": 7}, {"seed": 8}, {"num_images": 2}],
+            )
+            assert [each["engine"]["images_in_batch"] for each in (one, two, both)] == [2, 2, 2]
+            for alone, of_two in zip([*one["images"], *two["images"]], both["images"], strict=True):
+                off = np.abs(pixels(b64decode(alone)) - pixels(b64decode(of_two)))
+                assert off.max() <= 1
             too_large = client.post("/invocations", content=b"x" * 7_000_000)
             assert too_large.status_code == 413
         process.send_signal(signal.SIGTERM)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,8 +14,11 @@ import torch
 from starlette.testclient import TestClient
 
 from sd_contract.embeddings import embeddings_invocation, read_embeddings
+from sd_contract.environment import EXACT, Batching
+from sd_contract.invocation import Invocation
 from sd_contract.limits import INVOCATION_BYTES
 from sd_serving.between_steps import BetweenSteps, SteppingEngine
+from sd_serving.engine import Engine
 from sd_serving.handler import Handler, Reply
 from sd_serving.loader import resolve_loader
 from sd_serving.model_unusable import ModelUnusable
@@ -34,15 +38,16 @@ class Running:
         parts: FakeParts | None = None,
         load: Callable[[], Handler] | None = None,
         check: Callable[[], None] = lambda: None,
+        batching: Batching = EXACT,
     ) -> None:
         self.log = LogDouble()
         self.fatal: list[str] = []
         self.gave_up = threading.Event()
         self.between = BetweenSteps[Reply]()
-        engine = SteppingEngine(parts or FakeParts(), CONFIG, self.between.run)
-        self.handler = Handler(engine, CONFIG, self.log)
+        self.engine = SteppingEngine(parts or FakeParts(), CONFIG, self.between.run)
+        self.handler = Handler(self.engine, CONFIG, self.log)
         self.service = Service(
-            load or (lambda: self.handler), check, self._give_up, self.log, self.between
+            load or (lambda: self.handler), check, self._give_up, self.log, self.between, batching
         )
 
     def _give_up(self, reason: str) -> None:
@@ -76,6 +81,22 @@ def test_ping_turns_healthy_only_when_the_model_is_there() -> None:
             pass
         assert client.post("/invocations", json=BODY).status_code == 200
     assert [line["event"] for line in running.log.lines] == ["ready", "invocation"]
+
+
+def test_the_thread_that_loads_and_warms_up_is_the_one_that_draws() -> None:
+    """PyTorch keeps cuDNN's plans by thread."""
+    threads: list[int] = []
+
+    def load() -> Handler:
+        running.engine.warm_up()
+        return running.handler
+
+    running = Running(FakeParts(before_denoise=lambda: threads.append(threading.get_ident())), load)
+    with running.client() as client:
+        warm = len(threads)
+        assert client.post("/invocations", json=BODY).status_code == 200
+    assert len(threads) > warm > 0
+    assert len({*threads}) == 1
 
 
 @pytest.mark.parametrize(
@@ -184,6 +205,100 @@ def test_texts_that_fail_are_answered_and_the_process_is_checked() -> None:
         assert (answer.status_code, answer.json()["error"]["type"]) == (500, "engine_error")
         assert client.get("/ping").json() == {"status": "broken"}
     assert running.fatal == ["RuntimeError: broken"]
+
+
+def test_a_bad_request_is_refused_while_a_picture_is_drawn() -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        entered.set()
+        assert release.wait(PATIENCE_S)
+
+    running = Running(FakeParts(before_denoise=slow))
+    with running.client() as client, ThreadPoolExecutor(1) as pool:
+        picture = pool.submit(client.post, "/invocations", json=BODY)
+        assert entered.wait(PATIENCE_S)
+        assert client.post("/invocations", json={**BODY, "seed": -1}).status_code == 400
+        release.set()
+        assert picture.result(PATIENCE_S).status_code == 200
+
+
+A_FULL_BATCH = Batching(4, 600_000)
+"""Begins when four are there, however long that takes."""
+
+
+def posted_together(running: Running, *bodies: dict[str, object]) -> list[Any]:
+    with running.client() as client, ThreadPoolExecutor(len(bodies)) as pool:
+        return list(pool.map(lambda body: client.post("/invocations", json=body), bodies))
+
+
+def test_requests_that_wait_are_drawn_together_and_each_as_it_is_alone() -> None:
+    parts = FakeParts(max_pictures_per_pass=4)
+    running = Running(parts, batching=A_FULL_BATCH)
+    bodies: list[dict[str, object]] = [
+        {**BODY, "seed": 1},
+        {**BODY, "prompt": "a blue square"},
+        {**BODY, "negative_prompt": "dark"},
+        {**BODY, "seed": -1},
+        {**BODY, "num_images": 5},
+        {**BODY, "seed": 4},
+    ]
+    *answers, bad, too_many, last = posted_together(running, *bodies)
+    assert (bad.status_code, too_many.status_code) == (400, 400)
+    assert [len(latents) for latents, _, _ in parts.denoise_calls] == [8]
+    alone = Engine(FakeParts(), CONFIG)
+    for body, answer in zip([*bodies[:3], bodies[-1]], [*answers, last], strict=True):
+        assert answer.json()["engine"]["images_in_batch"] == 4
+        (twin,) = alone.generate([Invocation.from_json(json.dumps(body).encode(), CONFIG)])
+        assert base64.b64decode(answer.json()["images"][0]) == twin.images[0]
+
+
+class Overflowing(FakeParts):
+    """For one prompt."""
+
+    def encode(self, prompts: list[str]) -> torch.Tensor:
+        embeds = super().encode(prompts)
+        embeds[[prompt == "overflow" for prompt in prompts]] = float("nan")
+        return embeds
+
+
+def test_a_picture_that_is_not_finite_spoils_no_other_of_its_batch() -> None:
+    checks: list[int] = []
+    parts = Overflowing(max_pictures_per_pass=4)
+    running = Running(parts, check=lambda: checks.append(1), batching=A_FULL_BATCH)
+    bodies = [{**BODY, "prompt": prompt} for prompt in ("a", "overflow", "b", "c")]
+    answers = posted_together(running, *bodies)
+    assert [answer.status_code for answer in answers] == [200, 500, 200, 200]
+    assert "not finite" in answers[1].json()["error"]["message"]
+    assert {answers[n].json()["engine"]["images_in_batch"] for n in (0, 2, 3)} == {1}
+    assert checks == [1]
+
+
+def test_what_is_too_much_together_is_drawn_one_by_one() -> None:
+    def full(noise: torch.Tensor) -> torch.Tensor:
+        if len(noise) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return noise
+
+    running = Running(FakeParts(max_pictures_per_pass=4, noise_of=full), batching=A_FULL_BATCH)
+    answers = posted_together(running, *({**BODY, "seed": seed} for seed in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert not running.fatal
+
+
+def test_a_batch_that_fails_in_our_own_hands_ends_no_later_one() -> None:
+    running = Running()
+    fails = failing(ZeroDivisionError("in the log"))
+
+    def log(event: str, **_: object) -> None:
+        if event == "invocation":
+            fails()
+
+    running.handler = Handler(running.engine, CONFIG, log)
+    with running.client() as client:
+        with pytest.raises(ZeroDivisionError):
+            client.post("/invocations", json=BODY)
+        assert client.post("/invocations", json=BODY).status_code == 200
 
 
 def test_a_failed_request_is_answered_and_the_next_one_works() -> None:

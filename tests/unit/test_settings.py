@@ -95,7 +95,7 @@ def test_the_defaults_are_what_the_study_measured(defaults: Settings) -> None:
     }
     assert {v.sizes for v in defaults.variants} == {(Size(512, 512),)}
     assert {v.modes.samplings["standard"] for v in defaults.variants} == {Sampling(20, "karras")}
-    assert {v.modes.samplings["fast"] for v in defaults.variants} == {Sampling(12, "karras")}
+    assert {v.modes.samplings["fast"] for v in defaults.variants} == {Sampling(10, "karras")}
     assert defaults.region == "us-east-1"
     assert usd_per_hour(defaults, "g5") == 1.4084
     assert usd_per_hour(defaults, "inf2") == 0.99
@@ -130,7 +130,7 @@ def test_the_command_line_beats_the_profile_which_beats_the_defaults(defaults: S
     changed = load(context(own, profile="local"))
     g5, other = changed.variant("g5"), changed.variant("djl")
     assert defaults.variant("g5").guidance_scale == 7.5
-    assert (other.guidance_scale, other.modes.standard.steps) == (4.0, 15)
+    assert (other.guidance_scale, other.modes.standard.steps) == (4.0, 14)
     assert (g5.guidance_scale, g5.modes.standard.steps) == (5.5, 30)
     assert sizes(g5) == ["64x64"]  # what isn't named stays
 
@@ -264,6 +264,9 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("kinds.diffusers.modes.best", {}),
         ("variants.inf2.modes.fast.deep_cache", 2),
         ("variants.djl.modes.fast.deep_cache", 2),
+        ("variants.g5.modes.fast.deep_cache", 2, {"variants.g5.cuda_graphs": "true"}),
+        ("variants.g5.modes.fast.deep_cache", 2, {"variants.g5.torch_compile": "true"}),
+        ("variants.g5.vae_dtype", "float8"),
         ("models.sd21-base.source", "disk"),
         ("models.sd21-base.hub_url", "huggingface.co"),
         ("api.log_days", 31),
@@ -271,6 +274,10 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("prefix", "Sd"),
         ("prefix", "sd-"),
         ("prefix", "s" * 17),
+        ("prefix", "s-" * 8 + "s"),
+        ("models.sd21-base.id", "owner/" + "m" * 91),
+        ("models.sd21-base.license", "l" * 65),
+        ("models.sd21-base.license_url", "https://" + "u" * 293),
         ("region", "the moon"),
         # Within its range, but in contradiction to others.
         ("variants.g5.scaling.max_instances", 1, {"variants.g5.scaling.min_instances": 2}),
@@ -280,6 +287,9 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("variants.djl.startup_timeout_s", 1199),
         ("variants.djl.max_batch_size", 8, {"variants.djl.modes.standard.steps": 100}),
         ("variants.djl.job_queue_size", 8),
+        ("variants.g5.max_batch_size", 17),
+        ("variants.g5.max_batch_size", 16, {"variants.g5.modes.standard.steps": 40}),
+        ("variants.g5.max_batch_delay_ms", 5_001),
         ("variants.djl.dtype", "float32"),
         ("variants.djl.max_unet_rows", 15),
         ("variants.djl.max_unet_rows", 16, {"variants.djl.cuda_graphs": "true"}),
