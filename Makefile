@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 NODE   := node_modules/.package-lock.json
 # Node comes with the environment: the CDK and its CLI find that one first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# Closed loops of 1, 2 and 4 callers; arrivals a second. The API's plan lets 5 a second through.
+# Closed loops of 1, 2 and 4 callers; arrivals a second.
 BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 
 .PHONY: up app smoke preflight teardown dashboard test in-turn lint unit e2e snapshot audit bench speed openapi clean help

@@ -14,6 +14,8 @@ from local_cloud.settings import REPOSITORY
 
 # SdG5Stack is deployed by then.
 _OTHER_STACKS = ("SdDjlStack", "SdInf2Stack")
+# The small model draws more a second than the API's plan lets through.
+_PLAN = ("sd.api.rate_per_s=100", "sd.api.burst=200")
 
 
 def bench(running: Running, arguments: Sequence[str]) -> None:
@@ -23,7 +25,7 @@ def bench(running: Running, arguments: Sequence[str]) -> None:
     """
     for stack in _OTHER_STACKS:
         say(f"cdk deploy {stack}")
-        running.deployment.deploy(stack)
+        running.deployment.deploy(stack, context=_PLAN)
     results = out_folder() / "bench" / "results.jsonl"
     results.unlink(missing_ok=True)
     # CloudWatch's figures are read with the deployer's keys.
