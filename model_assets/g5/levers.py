@@ -54,7 +54,7 @@ def run_all_shapes(parts: DiffusersParts, sizes: Iterable[Size]) -> None:
 
     width, tokens = parts.unet.config.cross_attention_dim, parts.tokenizer_max_length
     with torch.inference_mode():
-        for size in sorted(sizes, key=lambda size: size.width * size.height, reverse=True):
+        for size in sorted(sizes, key=lambda size: size.pixels, reverse=True):
             for rows in rows_of(parts):
                 parts.denoise(
                     torch.zeros(

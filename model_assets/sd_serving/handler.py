@@ -100,10 +100,10 @@ class Handler:
         EngineError."""
         try:
             return Drawing(call, prepare(self._parse(call)))
-        except Refused:
+        except (Refused, EngineError):
             raise
         except Exception as error:  # memory for a picture, say
-            raise EngineError(f"{type(error).__name__}: {error}") from error
+            raise _as_engine_error(error) from error
 
     def draw(self, drawings: Sequence[Drawing]) -> list[Reply]:
         """One reply a drawing, in order. They must be of one kind. Drawn one by one where together
