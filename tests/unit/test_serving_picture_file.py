@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sd_parsers import ParserManager
-from sd_parsers.data import PromptInfo
 
 from sd_contract.invocation import Edit, Invocation
 from sd_serving.metadata import parameters
 from sd_serving.picture_file import encode
+from tests.fakes.picture_parameters import parsed
 from tests.fakes.serving import request
 
 FORMATS = ("png", "jpeg", "webp")
@@ -35,12 +34,6 @@ def opened(asked: Invocation) -> Image.Image:
     return picture
 
 
-def parsed(asked: Invocation) -> PromptInfo:
-    info = ParserManager().parse(io.BytesIO(file(asked)))
-    assert info is not None
-    return info
-
-
 def source_type(asked: Invocation) -> Any:
     return opened(asked).getxmp()["xmpmeta"]["RDF"]["Description"]["DigitalSourceType"]
 
@@ -55,7 +48,7 @@ def test_a_parser_of_others_reads_how_it_was_drawn(output_format: str) -> None:
         seed=2**32 - 1,
         output_format=output_format,
     )
-    info = parsed(asked)
+    info = parsed(file(asked))
     (sampler,) = info.samplers
     assert info.generator.value == "AUTOMATIC1111"
     assert (sampler.name, sampler.model and sampler.model.name) == ("DPM++ 2M", MODEL)
@@ -78,7 +71,7 @@ def test_prompts_are_left_out_where_they_are_to_be(output_format: str) -> None:
         output_format=output_format,
         embed_prompt=False,
     )
-    (sampler,) = parsed(asked).samplers
+    (sampler,) = parsed(file(asked)).samplers
     assert (sampler.prompts, sampler.negative_prompts) == ([], [])
     assert sampler.parameters["seed"] == "7"
     for encoding in ("utf-8", "utf-16-be"):
@@ -96,7 +89,7 @@ def test_a_machine_reads_that_a_model_drew_it(output_format: str) -> None:
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_an_edit_says_how_far_it_went(output_format: str) -> None:
     edited = request(output_format=output_format, edit=Edit(b"", strength=0.6))
-    assert parsed(edited).metadata["Denoising strength"] == "0.6"
+    assert parsed(file(edited)).metadata["Denoising strength"] == "0.6"
 
 
 def test_the_grammar_of_the_web_ui() -> None:
