@@ -21,6 +21,7 @@ from local_cloud.ministack.deliveries import correct_deliveries
 from local_cloud.ministack.ecr import install_registry
 from local_cloud.ministack.function_logs import install_function_logs
 from local_cloud.ministack.identity import create_deployer, enter_account
+from local_cloud.ministack.loops import correct_loops
 from local_cloud.ministack.networks import register_network_types
 from local_cloud.ministack.queue_metrics import QueueMetrics
 from local_cloud.ministack.queues import correct_queues
@@ -87,6 +88,7 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     correct_cloudformation()
     check_dashboards()
     correct_api_gateway(settings)
+    correct_loops()
     correct_queues(settings)
     correct_secrets()
     correct_user_pools()

@@ -50,8 +50,11 @@ def application() -> Application:
     """
     from ministack.app import app
 
+    from local_cloud.ministack.loops import hear
+
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
+            hear(scope["headers"])
             names = {name.lower() for name, _ in scope["headers"]}
             if b"x-forwarded-proto" not in names:
                 headers = [*scope["headers"], (b"x-forwarded-proto", b"https")]

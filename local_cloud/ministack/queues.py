@@ -14,6 +14,7 @@ from ministack.services.cloudformation import provisioners
 from local_cloud.api_shapes import BadRequest
 from local_cloud.ministack.answers import refusal
 from local_cloud.ministack.identity import RoleUnusable, allowed, assume_service_role
+from local_cloud.ministack.loops import is_stopped
 from local_cloud.settings import CloudSettings
 
 Record = dict[str, Any]
@@ -113,7 +114,10 @@ def run_batch(
     _queue_name: str,
 ) -> None:
     """Give a function a batch, and delete from the queue what it didn't fail."""
-    result = lambda_svc._execute_function(function, event)
+    if is_stopped(mapping["FunctionName"], function, batch):
+        result: Record = {"error": True}
+    else:
+        result = lambda_svc._execute_function(function, event)
     failed = {message["id"] for message in batch} if result.get("error") else set()
     if not failed and "ReportBatchItemFailures" in (mapping.get("FunctionResponseTypes") or ()):
         failed = reported_failures(result.get("body"), [message["id"] for message in batch])

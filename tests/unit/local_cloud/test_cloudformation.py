@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 from local_cloud.child import ChildCloud
-from tests.fakes.local_account import role_arn, wait_for
+from tests.fakes.local_account import make_role, role_arn, wait_for
+from tests.fakes.local_function import LOGS
 from tests.fakes.toy_endpoint import IMAGE, PRODUCTION_VARIANT, ToyEndpoint, model_data
 
 
@@ -238,6 +240,25 @@ def test_a_log_group_that_is_there_fails_the_deploy_and_keeps_its_lines(cloud: C
     declared.update()
     (found,) = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     assert found["retentionInDays"] == 7
+
+
+def test_a_function_may_loop_where_its_template_says_so(cloud: ChildCloud) -> None:
+    properties = {
+        "FunctionName": "loops",
+        "Runtime": "python3.12",
+        "Handler": "index.handler",
+        "Role": make_role(cloud, "loops", "lambda", LOGS),
+        "Code": {"ZipFile": "def handler(event, context): ..."},
+    }
+    stack = Stack(
+        cloud, "loops", {"Function": {"Type": "AWS::Lambda::Function", "Properties": properties}}
+    )
+    stack.create()
+    setting = partial(cloud.client("lambda").get_function_recursion_config, FunctionName="loops")
+    assert setting()["RecursiveLoop"] == "Terminate"
+    properties["RecursiveLoop"] = "Allow"
+    stack.update()
+    assert setting()["RecursiveLoop"] == "Allow"
 
 
 EVERYWHERE = {"HttpMethod": "*", "ResourcePath": "/*"}

@@ -27,6 +27,17 @@ def handler(event, context):
     print(json.dumps([first["body"], first["attributes"]["ApproximateReceiveCount"]]))
     return json.loads(first["body"]).get("answer", {})
 """
+COUNTS_ON = """
+import boto3, json, os
+def handler(event, context):
+    number = int(event["Records"][0]["body"]) + 1
+    print(json.dumps([number]))
+    if number % 30:
+        boto3.client("sqs").send_message(
+            QueueUrl=os.environ["QUEUE"], MessageBody=str(number), MessageGroupId=str(number),
+            MessageDeduplicationId=str(number),
+        )
+"""
 # Which of them ran at the same time, by the clock of this machine.
 TAKES_A_WHILE = """
 import json, time
@@ -73,6 +84,15 @@ def messages(cloud: ChildCloud, queue: str) -> dict[str, int]:
     return {name: int(value) for name, value in found["Attributes"].items()}
 
 
+def metric_is_there(cloud: ChildCloud, name: str, function: str) -> bool:
+    found = cloud.client("cloudwatch").list_metrics(
+        Namespace="AWS/Lambda",
+        MetricName=name,
+        Dimensions=[{"Name": "FunctionName", "Value": function}],
+    )
+    return bool(found["Metrics"])
+
+
 def gone(cloud: ChildCloud, queue: str) -> bool:
     return not any(messages(cloud, queue).values())
 
@@ -109,6 +129,26 @@ def test_groups_run_side_by_side_and_each_in_its_order(cloud: ChildCloud) -> Non
         assert done[0][2] <= done[1][1]
     (_, one_began, one_ended), (_, other_began, other_ended) = runs["slot-0"][0], runs["slot-1"][0]
     assert max(one_began, other_began) < min(one_ended, other_ended)
+
+
+def test_a_function_that_calls_itself_by_its_queue_is_stopped_unless_it_may(
+    cloud: ChildCloud,
+) -> None:
+    """After its sixteenth call (developer guide, invocation-recursion)."""
+    queue = make_queue(cloud, "loop")
+    may_send = allow("sqs:SendMessage", queue_arn("loop"))
+    environment = {"Variables": {"QUEUE": queue}}
+    function = LocalFunction(
+        cloud, "loop", COUNTS_ON, consumes("loop"), may_send, Environment=environment
+    )
+    map_queue(function, "loop")
+    send(cloud, queue, "0")
+    wait_for(lambda: metric_is_there(cloud, "RecursiveInvocationsDropped", function.name))
+    assert function.said() == [[number] for number in range(1, 17)]
+
+    function.client.put_function_recursion_config(FunctionName=function.name, RecursiveLoop="Allow")
+    send(cloud, queue, "30")
+    wait_for(lambda: [60] in function.said())
 
 
 @pytest.mark.parametrize(
