@@ -98,6 +98,7 @@ class BatchFunctions(Construct):
         self.api = self._function("Api", "api", GATEWAY_S + 1, 1024, names.batches)
         self.checker = self._function("Checker", "checker", 900, 2048, self._checker_name)
         self.worker = self._function("Worker", "worker", worker_s, 512)
+        self._let_worker_go_on()
         self.answered = self._function("Answered", "async_results", 60, 512)
         self.ended = self._function("Ended", "job_events", 60, 512)
         self._grant_common()
@@ -197,6 +198,14 @@ class BatchFunctions(Construct):
             no_dead_letters="The gateway waits for its answer, or the queue hands a message out "
             "again and puts it among its own dead letters.",
         )
+
+    def _let_worker_go_on(self) -> None:
+        """A batch's part is handed out by a unit of the part before, so each is two more calls of
+        the worker in one chain. Lambda ends such a chain with some sixteen, and the queue gives up
+        what comes after (Lambda's guide, invocation-recursion). This one ends with its parts."""
+        worker = self.worker.function.node.default_child
+        assert isinstance(worker, lambda_.CfnFunction)
+        worker.recursive_loop = "Allow"
 
     def _variables(self, api: ApiStack) -> dict[str, str]:
         """lambda/batches/config.py."""

@@ -201,7 +201,17 @@ APIS = {
         own=["EnableKeyRotation"],
     ),
     "AWS::Lambda::EventSourceMapping": Api("lambda", "CreateEventSourceMapping"),
-    "AWS::Lambda::Function": Api("lambda", "CreateFunction"),
+    "AWS::Lambda::Function": Api(
+        "lambda",
+        "CreateFunction",
+        elsewhere={
+            "RecursiveLoop": Elsewhere(
+                "PutFunctionRecursionConfig",
+                "RecursiveLoop",
+                beside={"FunctionName": "FunctionName"},
+            )
+        },
+    ),
     "AWS::Lambda::LayerVersion": Api("lambda", "PublishLayerVersion"),
     "AWS::Lambda::Permission": Api("lambda", "AddPermission"),
     "AWS::Logs::LogGroup": Api(

@@ -183,6 +183,14 @@ def test_units_come_in_their_order_one_at_a_time_and_back_when_the_worker_dies(
     assert properties["Timeout"] > INVOCATION_S + 30
 
 
+def test_the_worker_alone_may_call_itself_by_its_queue_as_often_as_a_batch_has_parts(
+    aws: Synthesized,
+) -> None:
+    """Lambda stops a function's seventeenth call in a row (its guide, invocation-recursion)."""
+    allowed = {name for name in NAMES if function(aws, name)[1].get("RecursiveLoop") == "Allow"}
+    assert allowed == {"worker"}
+
+
 def test_what_is_given_up_or_lost_is_heard_of(aws: Synthesized) -> None:
     alarms = {
         text_of(alarm["Properties"]["Dimensions"][0]["Value"]): alarm["Properties"]
