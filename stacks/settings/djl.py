@@ -75,6 +75,8 @@ class DjlSettings(VariantSettings):
             yield self.problem("sizes", "one size with cuda_graphs", list(map(str, self.sizes)))
         if self.cuda_graphs and self.max_unet_rows != GRAPH_ROWS:
             yield self.problem("max_unet_rows", f"{GRAPH_ROWS} with cuda_graphs")
+        if self.cuda_graphs and self.acceleration == PYTORCH:
+            yield self.problem("cuda_graphs", "false without DeepSpeed, whose graphs they are")
         if self.acceleration != PYTORCH:
             anything = f"any with {self.path('acceleration')}={PYTORCH}"
             for size in map(str, self.sizes):

@@ -294,6 +294,7 @@ def test_every_mistake_is_told_at_once_with_value_and_range() -> None:
         ("variants.djl.max_unet_rows", 15),
         ("variants.djl.max_unet_rows", 16, {"variants.djl.cuda_graphs": "true"}),
         ("variants.djl.sizes", "512x512,1024x256", {"variants.djl.cuda_graphs": "true"}),
+        ("variants.djl.cuda_graphs", "true", {"variants.djl.acceleration": "pytorch"}),
         ("variants.inf2.compile.spot", True, {"variants.inf2.compile.compute": "codebuild-cpu"}),
         ("api.default_model", "g5", {"variants.g5": ""}),
     ],
