@@ -12,7 +12,7 @@ BENCH_ARGS ?= --concurrency 1,2,4 --rates 1,2,4 --load-requests 20
 .PHONY: up app smoke preflight teardown dashboard test in-turn lint unit e2e snapshot audit bench speed openapi clean help
 
 help:           ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 # The stamp makes a second run skip the installs; it is written last, so a broken install starts over.
 $(READY): requirements.txt requirements-dev.txt generator_app/requirements.txt
@@ -33,7 +33,7 @@ up: $(READY)    ## boot the local cloud, deploy SdG5Stack to it, make a picture,
 app: $(READY)   ## the page in a browser, over what `make up` runs or URL=https://…/v1 KEY=…
 	@$(PY) -m generator_app $(if $(URL),--url "$(URL)" --key "$(KEY)")
 
-smoke: $(READY) ## the same, check the picture, end
+smoke: $(READY) ## as `make up`, but check the picture and end
 	@$(PY) -m local_cloud smoke
 
 # As for the CDK CLI: STACK may be several, CONTEXT is "-c name=value …".
@@ -82,7 +82,7 @@ test: lint $(NODE) ## ruff, mypy, every test: unit, templates, three environment
 	wait $$first || failed=1; wait $$second || failed=1; \
 	echo "== beside these, out/e2e-1.log and out/e2e-2.log"; cat out/e2e-[12].log; exit $$failed
 
-in-turn: lint $(NODE) ## the same, one after another: python -m benchmark speed --only make-test
+in-turn: lint $(NODE) ## as `make test`, but its parts one after another: python -m benchmark speed --only make-test
 	@$(REST)
 	@$(E2E)/e2e
 
