@@ -8,12 +8,6 @@ from pathlib import Path
 from local_cloud.settings import REPOSITORY
 
 HUB = "hub"
-# What Stable Diffusion 2.1 base takes; -c values, so they win over the local profile's.
-REAL_SIZE = (
-    "sd.kinds.diffusers.sizes=512x512",
-    "sd.kinds.diffusers.guidance_scale=7.5",
-    "sd.kinds.diffusers.dtype=auto",
-)
 
 
 def weights_context(value: str) -> tuple[str, ...]:
@@ -28,4 +22,13 @@ def weights_context(value: str) -> tuple[str, ...]:
         changes = {"source": "hub", **{k: model[k] for k in ("id", "license", "license_url")}}
     else:
         changes = {"folder": str(Path(value).expanduser().resolve()), "id": "custom"}
-    return (*(f"sd.models.{name}.{field}={said}" for field, said in changes.items()), *REAL_SIZE)
+    model_pairs = (f"sd.models.{name}.{field}={said}" for field, said in changes.items())
+    # As on AWS, for what the local profile has of the small model's: -c values win over it.
+    kind = settings["kinds"]["diffusers"]
+    drawn = {
+        "sizes": ",".join(kind["sizes"]),
+        "guidance_scale": kind["guidance_scale"],
+        **{f"modes.{mode}.steps": told["steps"] for mode, told in kind["modes"].items()},
+        "dtype": "auto",
+    }
+    return (*model_pairs, *(f"sd.kinds.diffusers.{field}={said}" for field, said in drawn.items()))

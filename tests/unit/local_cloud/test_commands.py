@@ -79,6 +79,13 @@ def test_a_folder_is_served_at_the_real_size_in_what_the_machine_has() -> None:
     assert settings.variant("g5").dtype == "auto"
 
 
+def test_real_weights_are_drawn_as_on_aws() -> None:
+    context = json.loads((REPOSITORY / "cdk.json").read_text())["context"]
+    there, here = load(context).variant("g5"), settings_with("hub").variant("g5")
+    assert here.modes == there.modes
+    assert (here.sizes, here.guidance_scale) == (there.sizes, there.guidance_scale)
+
+
 def test_the_hub_serves_the_model_of_aws() -> None:
     model = default_model(settings_with("hub"))
     assert (model.source, model.license) == ("hub", "openrail++")
