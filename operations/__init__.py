@@ -1,4 +1,5 @@
-"""What the person who runs the app asks an account: before a deploy, and after the last destroy."""
+"""What the person who runs the app asks an account: before a deploy, while it runs, and after the
+last destroy."""
 
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ from stacks.settings.problems import MISSING, Problem
 T = TypeVar("T")
 # Settings that went into a section.
 MOVED = {"instance_count": "scaling.min_instances", "steps": "modes.standard.steps"}
-# Where a setting below the section stands, for messages: "steps" → "sd.variants.g5.steps".
+# Where a setting below the section stands, for messages: "dtype" → "sd.variants.g5.dtype".
 Where = Callable[[str], str]
 
 

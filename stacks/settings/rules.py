@@ -2,7 +2,7 @@
 
 A setting is a dataclass field made with `setting(rule)`. A `Rule` turns one raw value into a
 typed one and says which values it allows. Values typed on the command line
-(`-c sd.variants.g5.steps=30`) arrive as text, so every rule takes its text form as well.
+(`-c sd.variants.g5.idle_stop_h=2`) arrive as text, so every rule takes its text form as well.
 """
 
 import json
