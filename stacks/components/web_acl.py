@@ -16,7 +16,7 @@ WINDOW_S = 300
 # By default 16 KB of a body are looked at, and up to 64 in such steps (RequestBodyAssociated…).
 BODY_STEP = 16_384
 # The paths' ends: pictures come in there, and many prompts at once.
-LARGE_BODIES = ("/images/edits", "/embeddings")
+LARGE_BODIES = ("/images/edits", "/embeddings", "/files", "/batches")
 COMMON_RULES_COUNTED = {
     "SizeRestrictions_BODY": "8 KB is less than a prompt may take; the rule above has our size",
     "CrossSiteScripting_BODY": "prompts are free text, shown by nobody as HTML, and the XMP of "

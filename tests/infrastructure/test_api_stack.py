@@ -331,6 +331,8 @@ def test_the_web_acl_lets_through_what_the_front_door_takes(tmp_path: Path) -> N
     assert [(end["SearchString"], end["PositionalConstraint"]) for end in ends] == [
         ("/images/edits", "ENDS_WITH"),
         ("/embeddings", "ENDS_WITH"),
+        ("/files", "ENDS_WITH"),
+        ("/batches", "ENDS_WITH"),
     ]
     constraint = larger["SizeConstraintStatement"]
     assert (constraint["ComparisonOperator"], constraint["Size"]) == ("GT", 32_768)
