@@ -49,11 +49,18 @@ GENERATION = Form((*contract.GENERATION, SAFETY_IDENTIFIER), openai_fields.GENER
 EDIT = Form((*contract.EDIT, SAFETY_IDENTIFIER), openai_fields.EDIT)
 
 
-_LINE: Mapping[str, Allowed] = {
-    "n": LINE_IMAGES,
-    # An output file's pictures are links.
-    "response_format": Choice(("url",)),
+_LINE: Mapping[str, Mapping[str, Any]] = {
+    "n": {
+        "allowed": LINE_IMAGES,
+        "about": "Images, each as a request of its own would have it: image i from seed + i "
+        "(mod 2³²).",
+    },
+    "response_format": {
+        "allowed": Choice(("url",)),
+        "about": "An output file's pictures are links.",
+    },
 }
+"""What a line's field has otherwise than a request's."""
 _STORE = OpenAiField(
     "store",
     (False,),
@@ -64,7 +71,7 @@ _STORE = OpenAiField(
 def line_form(form: Form) -> Form:
     """A request's as a line of a batch has it."""
     fields = (
-        replace(field, allowed=_LINE.get(field.name, field.allowed))
+        replace(field, **_LINE.get(field.name, {}))
         for field in form.fields
         if field.name != _STORE.name
     )

@@ -106,6 +106,13 @@ def test_the_schemas_refuse_what_they_should(schema: str, value: Any) -> None:
         check(schema, value)
 
 
+@pytest.mark.parametrize("schema", ["GenerationLine", "EditLine"])
+def test_a_line_is_not_told_what_is_a_request_s_alone(schema: str) -> None:
+    told = DOC["components"]["schemas"][schema]["properties"]
+    assert "max_images" not in told["n"]["description"]
+    assert "b64_json" not in told["response_format"]["description"]
+
+
 def test_schemathesis_finds_nothing(world: World) -> None:
     operations: list[dict[str, Any]] = [{"include-path": path, "enabled": False} for path in OTHERS]
     # A number in a form is as good a file as any.
