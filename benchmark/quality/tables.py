@@ -53,9 +53,10 @@ def quality_table(measured: Sequence[Measured], advice: Advice, said: str) -> Ta
         said,
         [
             "Evaluations: UNet rows a picture, two a step with guidance. Share: of the UNet's "
-            "FLOPs in the study's setting (PNDM 50, guidance throughout: 102 evaluations), counted "
-            "by torch's flop counter; of the network that drew, and of SD 2.1 base's at 512x512, "
-            "which needn't be run for it. TFLOP: the whole picture's, texts and decoding included.",
+            "FLOPs in what is taken for the study's setting (it states none; diffusers' default: "
+            "PNDM 50, guidance throughout, 102 evaluations), counted by torch's flop counter; of "
+            "the network that drew, and of SD 2.1 base's at 512x512, which needn't be run for it. "
+            "TFLOP: the whole picture's, texts and decoding included.",
             "dB: PSNR to the picture of 100-linspace from the same seed. On the front: no other "
             "setting has as little work and a higher median.",
             "guidance0.8: without guidance after that share of the steps. cache2: DeepCache, every "

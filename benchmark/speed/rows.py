@@ -50,7 +50,7 @@ class Measured:
 
 
 _PLAIN = "diffusers' StableDiffusionPipeline, same scheduler, same seed"
-_STUDY = "the study's default: PNDM, 50 steps, 102 rows of the UNet"
+_STUDY = "diffusers' default, most likely the study's: PNDM, 50 steps, 102 rows of the UNet"
 _START = "container start to first picture, full-size weights on the disk"
 _FOLDER = "from the folder, as SageMaker lays an uncompressed prefix out"
 _ARCHIVE = "from a model.tar.gz, which is taken apart first"
