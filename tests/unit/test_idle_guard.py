@@ -1,13 +1,16 @@
 """An endpoint that nobody uses is stopped, told of, and comes back; time passes by injection."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from idle_guard.switch import NotYet
 from operations.endpoints import endpoints
-from stacks.settings import Names
+from stacks.settings import ROOT, Names
 from tests.fakes.guarded_endpoint import (
     COMMAND,
     CONFIG,
@@ -276,3 +279,16 @@ def test_the_clock_is_the_injected_one(it: GuardedEndpoint) -> None:
     it.guard().handle({"action": "stop"})
     assert it.stopped
     assert it.stopped["since"] == "2030-01-01T00:00:00+00:00"
+
+
+def test_the_command_that_starts_it_finds_the_environment_s_node(tmp_path: Path) -> None:
+    """Python and make are all that a machine needs, and the command is run without make."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import shutil, operations; print(shutil.which('node'))"],
+        env={"PATH": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == str(Path(sys.executable).with_name("node"))
