@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from ministack.core.lambda_runtime import INVOKE_DEPTH_HEADER
 from ministack.services import lambda_svc, sqs
 from ministack.services.cloudformation import provisioners
 
 FUNCTION = "AWS::Lambda::Function"
-# MiniStack's, which the SDK in a function sends with every request.
-HEADER = INVOKE_DEPTH_HEADER.lower().encode()
 TRACE = "AWSTraceHeader"
 LINEAGE = "Lineage=0:"
 """The last part of a trace header; AWS has a hash of the function in place of the 0."""
@@ -31,8 +28,10 @@ def correct_loops() -> None:
 
 
 def hear(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Of a request, in the context that it is served in."""
-    _calls_so_far.set(next((int(value) for name, value in headers if name.lower() == HEADER), 0))
+    """Of a request, in the context that it is served in: the SDK in a function tells MiniStack with
+    each how many calls led to it."""
+    told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    _calls_so_far.set(lambda_svc._inbound_invoke_depth(told))
 
 
 def with_lineage(build: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
