@@ -12,7 +12,6 @@ import io
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -86,24 +85,22 @@ def site() -> Iterator[Site]:
     api = PublicApi(draw=small_model())
     if not AXE.exists():
         cdk_cli()  # installs what package-lock.json names
-    with served(api) as url, socket.create_server(("127.0.0.1", 0)) as free:
+    with served(api) as url:
         for seed, prompt in enumerate(KEPT):
             fields = {"prompt": prompt, "size": "64x64", "num_inference_steps": 10, "store": True}
             api.picture({**fields, "model": "g5", "guidance_scale": 4.0}, seed)
-        port = free.getsockname()[1]
-        free.close()
         env = os.environ | {URL: url, KEY_NAME: KEY}
         with subprocess.Popen(
-            command(port), cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
+            command(0), cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
         ) as streamlit:
             assert streamlit.stdout
-            next(line for line in streamlit.stdout if "URL:" in line)
+            said = next(line for line in streamlit.stdout if "URL:" in line)
             try:
                 with sync_playwright() as playwright:
                     browser = playwright.chromium.launch(
                         executable_path=CHROMIUM, args=["--no-sandbox"]
                     )
-                    yield Site(f"http://127.0.0.1:{port}", api, browser)
+                    yield Site(said.split()[-1], api, browser)
                     browser.close()
             finally:
                 streamlit.kill()
