@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
 from generator_app.__main__ import ROOT, command
 from generator_app.picture_file import parameters_of
@@ -68,9 +68,14 @@ class Site:
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda said: self.heard(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: self.heard(str(error)))
-        page.on("requestfailed", lambda request: self.heard(f"{request.url}: {request.failure}"))
+        page.on("requestfailed", self.failed)
         page.goto(self.url)
         return page
+
+    def failed(self, request: Request) -> None:
+        # A page gives up a picture that isn't there yet when another takes its place.
+        if request.failure != "net::ERR_ABORTED":
+            self.heard(f"{request.url}: {request.failure}")
 
     def heard(self, what: str) -> None:
         self.trouble.append(what)
