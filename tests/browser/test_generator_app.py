@@ -157,8 +157,9 @@ def serious(page: Page) -> list[str]:
 
 
 def still(page: Page) -> None:
-    """Once the script has run to its end."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    """Once the script that it shows something of has run to its end: Streamlit's own sign that one
+    runs comes half a second later."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def go_to(page: Page, name: str) -> None:
