@@ -216,10 +216,15 @@ def test_the_fast_mode_is_chosen_and_the_file_says_it(page: Page, site: Site) ->
     assert (found["quality"], found["num_inference_steps"]) == ("fast", 10)
 
 
+def painter(page: Page) -> Locator:
+    """By the name it has once it takes strokes: the canvas is there before, in another shape."""
+    return page.get_by_label("The picture, and on it the mask")
+
+
 def test_a_picture_is_edited_where_it_is_painted(page: Page, site: Site) -> None:
     drawn(page, "a red heart on a white background")
     press(page, "Edit")
-    canvas = page.locator("canvas")
+    canvas = painter(page)
     expect(canvas).to_be_visible()
     box = canvas.bounding_box()
     assert box
@@ -250,7 +255,7 @@ def test_a_picture_is_edited_where_it_is_painted(page: Page, site: Site) -> None
 def test_a_mask_is_painted_by_keyboard(page: Page) -> None:
     drawn(page, "a red heart on a white background")
     press(page, "Edit")
-    canvas = page.locator("canvas")
+    canvas = painter(page)
     canvas.focus()
     for key in ("ArrowLeft", "ArrowUp", "Space"):
         canvas.press(key)
