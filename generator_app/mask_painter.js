@@ -49,17 +49,22 @@ export default function ({ parentElement, data, setStateValue }) {
     painted = true;
   }
 
+  function say(file, words) {
+    setStateValue("mask", file);
+    told.textContent = words;
+  }
+
   async function tell() {
     show();
-    told.textContent = painted ? "The mask is painted." : "No mask: all of it is drawn anew.";
-    if (!painted) return setStateValue("mask", "");
+    if (!painted) return say("", "No mask: all of it is drawn anew.");
     const whole = new OffscreenCanvas(width, height);
     const file = whole.getContext("2d");
     file.fillRect(0, 0, width, height);
     file.globalCompositeOperation = "destination-out";
     file.drawImage(hard(), 0, 0);
     const reader = new FileReader();
-    reader.onload = () => setStateValue("mask", reader.result);
+    // Unless it was cleared meanwhile.
+    reader.onload = () => painted && say(reader.result, "The mask is painted.");
     reader.readAsDataURL(await whole.convertToBlob());
   }
 
