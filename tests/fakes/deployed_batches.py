@@ -72,7 +72,7 @@ class DeployedBatches(DeployedApi):
         return self.batch(id)
 
     def ended(self, id: str, seconds: float = 60) -> dict[str, Any]:
-        # The usage plan's rate is for callers that wait.
+        # Each look is a call of two functions, beside those that do the work.
         wait_for(lambda: self.batch(id)["status"] in ENDED, seconds, every=1)
         return self.batch(id)
 
