@@ -13,7 +13,7 @@ import pytest
 
 from local_cloud.child import ChildCloud
 from local_cloud.docker.store import ImageRecord
-from tests.fakes.local_account import allow, arn, log_lines, make_role, role_arn
+from tests.fakes.local_account import allow, arn, log_lines, make_role, role_arn, wait_for
 from tests.fakes.training_job import push_image
 from tests.unit.local_cloud.test_cloudformation import Stack
 
@@ -119,7 +119,7 @@ def test_a_task_has_its_environment_its_secrets_its_role_and_its_log(account: Ch
         "URL": f"{account.settings.url}/_aws/execute-api/a1b2c3/v1",
         "role": True,
     }
-    assert log_lines(account, "web", "web-whole/") == ["listening"]
+    wait_for(lambda: log_lines(account, "web", "web-whole/") == ["listening"])
     address = service.url()
     service.delete()
     with pytest.raises(httpx.ConnectError):
