@@ -105,10 +105,14 @@ def test_a_canary_has_its_share_until_its_time_is_over(cloud: ChildCloud) -> Non
         "-new", shifting("CANARY", percent(50), wait_s=600), variant=TWO, Environment=NEW
     )
     wait_for(lambda: endpoint.invoke()["toy"] == "new")
-    seen = Counter(endpoint.invoke()["toy"] for _ in range(100))
-    assert endpoint.status() == "Updating"
-    # Six standard deviations.
-    assert 20 <= seen["new"] <= 80
+    seen: Counter[str] = Counter()
+    while True:
+        answered = endpoint.invoke()["toy"]
+        if endpoint.status() != "Updating":
+            break
+        seen[answered] += 1
+    # Six standard deviations, of however many this machine sends in that time.
+    assert abs(seen["new"] - seen.total() / 2) <= 3 * seen.total() ** 0.5
 
     assert endpoint.settled()["EndpointConfigName"] == "canary-new"
     assert {endpoint.invoke()["toy"] for _ in range(20)} == {"new"}
@@ -289,7 +293,9 @@ def test_what_an_old_fleet_is_about_when_it_ends_is_answered(cloud: ChildCloud) 
     endpoint = ToyEndpoint(cloud, "drained")
     endpoint.create(Environment=OLD)
     answers: list[str] = []
-    asked = threading.Thread(target=lambda: answers.append(endpoint.invoke(sleep=1.8)["toy"]))
+    # Longer than a toy's start, and so much less than an invocation may take that a busy machine's
+    # delays don't make a time-out of it.
+    asked = threading.Thread(target=lambda: answers.append(endpoint.invoke(sleep=1)["toy"]))
     asked.start()
     endpoint.update("-new", shifting("ALL_AT_ONCE"), Environment=NEW)
     asked.join()
