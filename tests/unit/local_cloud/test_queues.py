@@ -127,8 +127,12 @@ def test_groups_run_side_by_side_and_each_in_its_order(cloud: ChildCloud) -> Non
     for group, done in runs.items():
         assert [body for body, _, _ in done] == [f"{group}-0", f"{group}-1"]
         assert done[0][2] <= done[1][1]
-    (_, one_began, one_ended), (_, other_began, other_ended) = runs["slot-0"][0], runs["slot-1"][0]
-    assert max(one_began, other_began) < min(one_ended, other_ended)
+    # Not necessarily the first two: one of the function's processes may start late.
+    assert any(
+        max(one_began, other_began) < min(one_ended, other_ended)
+        for _, one_began, one_ended in runs["slot-0"]
+        for _, other_began, other_ended in runs["slot-1"]
+    )
 
 
 def test_a_function_that_calls_itself_by_its_queue_is_stopped_unless_it_may(
