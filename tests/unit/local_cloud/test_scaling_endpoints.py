@@ -70,15 +70,13 @@ def test_an_endpoint_is_listed_until_it_is_deleted(cloud: ChildCloud) -> None:
     assert "listed" not in listed()
 
 
-def test_one_change_at_a_time(pair: ToyEndpoint) -> None:
-    pair.sagemaker.update_endpoint_weights_and_capacities(
-        EndpointName="pair",
-        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 3}],
-    )
+def test_one_change_at_a_time(cloud: ChildCloud) -> None:
+    endpoint = ToyEndpoint(cloud, "changing")
+    endpoint.create()
+    endpoint.update("-never", Environment={"TOY": "never"})
     with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
-        pair.scale(1)
-    pair.settled()
-    pair.scale(2)
+        endpoint.scale(2)
+    endpoint.delete()
 
 
 def test_a_real_time_endpoint_keeps_an_instance(pair: ToyEndpoint) -> None:
