@@ -65,7 +65,7 @@ def test_invocations_are_measured_in_microseconds_by_endpoint_and_variant(
     healthy.invoke(sleep=0.2)
 
     dimensions = {"EndpointName": "healthy", "VariantName": "AllTraffic"}
-    (point,) = healthy.cloud.client("cloudwatch").get_metric_statistics(
+    points = healthy.cloud.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName="ModelLatency",
         Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
@@ -74,8 +74,9 @@ def test_invocations_are_measured_in_microseconds_by_endpoint_and_variant(
         Period=3600,
         Statistics=["Maximum"],
     )["Datapoints"]
-    assert point["Maximum"] >= 200_000
-    assert point["Unit"] == "Microseconds"
+    # An hour may have ended meanwhile.
+    assert max(point["Maximum"] for point in points) >= 200_000
+    assert {point["Unit"] for point in points} == {"Microseconds"}
 
 
 def test_what_the_local_cloud_does_not_do_is_refused(healthy: ToyEndpoint) -> None:
