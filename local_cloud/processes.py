@@ -174,8 +174,14 @@ def _group_alive(group: int) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 for a server that may take its time to come up.
+
+    For a minute the system gives it to nobody who asks for any port: a connection that has just
+    ended is left on it, in TIME_WAIT. Who names it can listen on it, as servers set SO_REUSEADDR.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address: tuple[str, int] = probe.getsockname()
+        with socket.create_connection(address):
+            # The side that closes first is the one that waits.
+            probe.accept()[0].close()
+        return address[1]

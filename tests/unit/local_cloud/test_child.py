@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud.child import ChildCloud, CloudFailed, check_port
-from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups
+from local_cloud.processes import ProcessGroup, clean_environment, end_noted_groups, free_port
 from tests.fakes.local_account import wait_for
 from tests.fakes.processes import alive
 
@@ -72,6 +72,12 @@ def test_a_taken_port_is_a_sentence_that_says_what_to_do() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(CloudFailed, match=f"Port {port} .* SD_LOCAL_PORT={port + 1} make up"):
             ChildCloud(port)
+
+
+def test_a_free_port_is_nobody_else_s_until_its_server_has_come_up() -> None:
+    ports = [free_port() for _ in range(1000)]
+    assert len(set(ports)) == len(ports)
+    socket.create_server(("127.0.0.1", ports[0])).close()
 
 
 def test_a_group_ends_with_all_it_started(tmp_path: Path) -> None:
