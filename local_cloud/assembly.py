@@ -20,6 +20,7 @@ from local_cloud.ministack.dashboards import check_dashboards
 from local_cloud.ministack.deliveries import correct_deliveries
 from local_cloud.ministack.ecr import install_registry
 from local_cloud.ministack.function_logs import install_function_logs
+from local_cloud.ministack.function_output import read_function_output
 from local_cloud.ministack.identity import create_deployer, enter_account
 from local_cloud.ministack.loops import correct_loops
 from local_cloud.ministack.networks import register_network_types
@@ -95,6 +96,7 @@ def assemble(settings: CloudSettings) -> Callable[[], None]:
     correct_deliveries(settings)
     correct_transactions(settings)
     ends = [QueueMetrics(settings).start()]
+    read_function_output()
     install_function_logs(settings)
     create_deployer(settings)
     ends += [alarms.start({POLICY_ARN: scaling.on_alarm}), scaling.start()]
