@@ -7,6 +7,7 @@ async-inference-create-endpoint-prerequisites).
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -57,6 +58,7 @@ class InvokeEndpointAsync:
     def __init__(self, settings: CloudSettings, endpoints: Endpoints) -> None:
         self._settings, self._endpoints = settings, endpoints
         self._queues: dict[str, tuple[Endpoint, AsyncQueue]] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, name: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """`headers` have lower-case names."""
@@ -77,15 +79,16 @@ class InvokeEndpointAsync:
         return self._queue(endpoint).backlog()
 
     def _queue(self, endpoint: Endpoint) -> AsyncQueue:
-        known, queue = self._queues.get(endpoint.name, (None, None))
-        if known is not endpoint or queue is None:
-            queue = AsyncQueue(
-                EndpointWorker(self._settings, endpoint),
-                lambda work: run_in_account(self._settings, work, f"async-{endpoint.name}"),
-            )
-            self._queues[endpoint.name] = endpoint, queue
-            run_in_account(self._settings, queue.run, f"async-queue-{endpoint.name}")
-        return queue
+        with self._lock:
+            known, queue = self._queues.get(endpoint.name, (None, None))
+            if known is not endpoint or queue is None:
+                queue = AsyncQueue(
+                    EndpointWorker(self._settings, endpoint),
+                    lambda work: run_in_account(self._settings, work, f"async-{endpoint.name}"),
+                )
+                self._queues[endpoint.name] = endpoint, queue
+                run_in_account(self._settings, queue.run, f"async-queue-{endpoint.name}")
+            return queue
 
 
 class EndpointWorker:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
 
+from local_cloud.sagemaker.async_invocation import InvokeEndpointAsync
 from local_cloud.sagemaker.async_queue import AsyncQueue
 from local_cloud.sagemaker.async_request import AsyncRequest
+from local_cloud.settings import CloudSettings
 
 
 class Bench:
@@ -82,3 +89,27 @@ def test_the_backlog_counts_what_is_at_work_too() -> None:
 def test_a_queue_ends_with_its_endpoint() -> None:
     assert Bench(slots=0).queue.step()
     assert not Bench(slots=None).queue.step()
+
+
+class Unhurried:
+    """An endpoint that gives others time to come between two questions."""
+
+    status, fleet, asynchronous = "InService", None, None
+
+    @property
+    def name(self) -> str:
+        time.sleep(0.05)
+        return "unhurried"
+
+
+def test_an_endpoint_has_one_queue_however_many_ask_for_it_first(tmp_path: Path) -> None:
+    """A request does, and who measures the backlog."""
+    endpoint: Any = Unhurried()
+    invocations = InvokeEndpointAsync(CloudSettings(port=1, state=tmp_path), cast(Any, None))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(invocations.backlog, [endpoint] * 4))
+    queues = [one for one in threading.enumerate() if one.name == "async-queue-unhurried"]
+    endpoint.status = "Deleting"
+    for queue in queues:
+        queue.join()
+    assert len(queues) == 1
