@@ -1,6 +1,8 @@
-"""Whether a process is still there."""
+"""Whether a process is still there, and those that another has started."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -11,3 +13,12 @@ def alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def descendants(pid: int) -> Iterator[tuple[psutil.Process, Mapping[str, str]]]:
+    """Each with its environment. Of one cloud alone, as others may run on this machine."""
+    for process in psutil.Process(pid).children(recursive=True):
+        try:
+            yield process, process.environ()
+        except psutil.Error:
+            """It has ended meanwhile."""

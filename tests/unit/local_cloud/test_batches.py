@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from local_cloud.child import ChildCloud
@@ -17,6 +16,7 @@ from tests.fakes.deployed_batches import DeployedBatches
 from tests.fakes.front_door import PNG
 from tests.fakes.heard_events import HeardEvents
 from tests.fakes.local_account import allow, arn, fault, make_role, wait_for
+from tests.fakes.processes import descendants
 from tests.fakes.serving import ENV
 from tests.fakes.serving_image import push_serving_image
 from tests.fakes.toy_endpoint import PULLS_LOADS_LOGS, ToyEndpoint
@@ -61,12 +61,11 @@ def test_a_batch_on_a_real_time_endpoint(
     assert id in [event["detail"]["id"] for event in events.first(1)]
 
 
-def kill_functions(name: str) -> int:
+def kill_functions(cloud: ChildCloud, name: str) -> int:
     """How many processes there were of functions whose names have that part."""
     killed = 0
-    for process in psutil.process_iter(["environ"]):
-        function = (process.info["environ"] or {}).get("AWS_LAMBDA_FUNCTION_NAME", "")
-        if name in function and function.startswith("Bat"):
+    for process, environment in descendants(cloud.pid):
+        if name in environment.get("AWS_LAMBDA_FUNCTION_NAME", ""):
             process.kill()
             killed += 1
     return killed
@@ -92,7 +91,7 @@ def test_a_worker_that_is_killed_leaves_its_picture_to_the_next(
     killed = 0
     for pictures in (4, 9):
         wait_for(lambda least=pictures: len(drawn()) >= least, 120)
-        killed += kill_functions("Worker")
+        killed += kill_functions(cloud, "BatchStack-FunctionsWorker")
     assert killed >= 2
     batch = batches.ended(id, 120)
     assert batch["request_counts"] == {"total": 16, "completed": 16, "failed": 0}

@@ -4,14 +4,11 @@ killed, and started again."""
 from __future__ import annotations
 
 import io
-import os
-import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from PIL import Image
 
@@ -19,6 +16,7 @@ from local_cloud.child import ChildCloud
 from sd_contract.batch import BatchKeys, UnitResult, WorkLine
 from sd_contract.bulk_job import COMMAND, MODEL, WORK, BulkJob
 from tests.fakes.local_account import allow, arn, fault, make_role, wait_for
+from tests.fakes.processes import descendants
 from tests.fakes.serving import ENV, request
 from tests.fakes.serving_image import push_serving_image
 from tests.fakes.training_job import LOGS
@@ -137,11 +135,11 @@ class Batch:
         return Counter(Path(each["Key"]).stem for each in versions)
 
 
-def kill_container(job: str) -> None:
+def kill_container(cloud: ChildCloud, job: str) -> None:
     """As the kernel does, for want of memory."""
-    for process in psutil.process_iter(["environ"]):
-        if (process.info["environ"] or {}).get("TRAINING_JOB_NAME") == job:
-            os.kill(process.pid, signal.SIGKILL)
+    for process, environment in descendants(cloud.pid):
+        if environment.get("TRAINING_JOB_NAME") == job:
+            process.kill()
             return
     raise AssertionError(f"no container of {job}")
 
@@ -154,7 +152,7 @@ def test_two_batches_lose_and_double_nothing_whatever_ends_their_containers(
     first, beside = large.start(), small.start()
 
     wait_for(large.has(80), 240)
-    kill_container(first)
+    kill_container(cloud, first)
     assert large.ended(first)["FailureReason"] == "AlgorithmError: , exit code: 137"
     second = large.start(tries=2)
     wait_for(large.has(120), 240)
