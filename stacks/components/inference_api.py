@@ -69,7 +69,6 @@ class InferenceApi(Construct):
             cloud_watch_role=settings.gateway_logs == "set-account-role",
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
-                metrics_enabled=True,
                 tracing_enabled=settings.tracing,
                 logging_level=apigateway.MethodLoggingLevel.ERROR if logs else None,
                 access_log_destination=(

@@ -146,9 +146,17 @@ def test_the_account_s_logging_role_is_neither_needed_nor_touched(aws: Synthesiz
     assert not aws.resources(STACK, ACCOUNT)
     stage = aws.only(STACK, STAGE)["Properties"]
     assert "AccessLogSetting" not in stage
-    (settings,) = stage["MethodSettings"]
-    assert settings.get("LoggingLevel", "OFF") == "OFF"
-    assert settings["MetricsEnabled"] is True  # they count what the gateway refuses
+    assert "MethodSettings" not in stage
+
+
+@pytest.mark.parametrize("choice", ["off", "account-role"])
+def test_no_metrics_of_single_methods_are_paid_for(tmp_path: Path, choice: str) -> None:
+    """The stage's own, which alarms and dashboard read, come without (developer guide,
+    api-gateway-metrics-and-dimensions)."""
+    found = synthesize(tmp_path, **G5_ALONE, **{"sd.api.gateway_logs": choice})
+    stage = found.only(STACK, STAGE)["Properties"]
+    for settings in stage.get("MethodSettings", ()):
+        assert not settings.get("MetricsEnabled")
 
 
 @pytest.mark.parametrize(("choice", "sets_role"), [("account-role", 0), ("set-account-role", 1)])

@@ -49,7 +49,7 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("AWS::ApiGateway::Method", "Integration/Timeout", 1, "extraneous key [Timeout]"),
     ("AWS::ApiGateway::Method", "Integration/TimeoutInMillis", 30_000, "30000 is not from"),
     ("AWS::ApiGateway::RestApi", "EndpointConfiguration/Types/0", "LOCAL", "enum value set"),
-    ("AWS::ApiGateway::Stage", "MethodSettings/0/Log", "ERROR", "extraneous key [Log]"),
+    ("AWS::ApiGateway::Stage", "MethodSettings", [{"Log": "ERROR"}], "extraneous key [Log]"),
     ("AWS::ApiGateway::Stage", "AccessLogSetting", {"Format": LONG}, "10000 is not from"),
     ("AWS::ApiGateway::UsagePlan", "Quota/Limit", "many", "must be a number"),
     ("AWS::ApiGateway::ApiKey", "StageKeys/0/Stage", "v1", "extraneous key [Stage]"),
