@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from stacks.settings.rules import text
 
 # SageMaker's names have 63 characters at most; a training job's has both of these and 31 more.
+# The parameter store keeps names that begin with "aws" or "ssm" to itself (Systems Manager's guide,
+# sysman-parameter-name-constraints), Cognito domains with any of its three words in them ("Domain
+# cannot contain reserved word"): a deploy would be told so when its endpoint is running.
 PREFIX = text(
-    r"(?!.{17})[a-z](-?[a-z0-9])*",
-    "up to 16 lower-case letters, digits and single hyphens, a letter first",
+    r"(?!.{17})(?!ssm)(?!.*(aws|amazon|cognito))[a-z](-?[a-z0-9])*",
+    "up to 16 lower-case letters, digits and single hyphens, a letter first; ssm not first, and "
+    "aws, amazon and cognito nowhere",
 )
 VARIANT = text(r"[a-z][a-z0-9]{0,15}", "up to 16 lower-case letters and digits, a letter first")
 # Stacks of the app itself: Sd<Name>Stack.
