@@ -116,7 +116,7 @@ class SageMakerModel(Construct):
                 role,
                 group,
                 # Not CreateLogGroup: a group made again after a destroy would be kept for good.
-                ["logs:CreateLogStream", "logs:PutLogEvents"],
+                ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
                 why="SageMaker makes a stream for each instance, as they come",
             )
         metrics = metrics_in("/aws/sagemaker/Endpoints", "AWS/SageMaker")

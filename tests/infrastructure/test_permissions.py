@@ -140,6 +140,8 @@ def test_the_front_door_reads_the_registrations_alone_and_batches_the_fleets_too
 def test_an_endpoint_reads_its_own_artifact_and_writes_nothing(
     aws: Synthesized, variant: str
 ) -> None:
+    """What SageMaker's guide asks for a model's role (sagemaker-roles, CreateModel API), but for
+    making its log group, which is there."""
     role = aws.only(STACKS[variant], MODEL)["Properties"]["ExecutionRoleArn"]
     assert aws.allowed(STACKS[variant], role).keys() == PULLING | {
         "s3:GetObject",
@@ -147,6 +149,7 @@ def test_an_endpoint_reads_its_own_artifact_and_writes_nothing(
         "kms:Decrypt",
         "ecr:GetAuthorizationToken",
         "logs:CreateLogStream",
+        "logs:DescribeLogStreams",
         "logs:PutLogEvents",
         "cloudwatch:PutMetricData",
         "cloudwatch:DescribeAlarms",
