@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+from operations.account import answer_or_none
 from operations.preflight.finding import Finding, fails, ok, unknown
 from operations.preflight.plan import Build, Fleet
 
@@ -48,20 +49,26 @@ def _not_listed(subject: str, quota: str, service: str) -> Finding:
 
 
 def in_use(sagemaker: Any) -> Mapping[str, Mapping[str, int]]:
-    """Instances of endpoints by their type and endpoint, anybody's."""
+    """Instances of endpoints by their type and endpoint, anybody's. Of an endpoint whose
+    configuration was deleted nobody knows the type: it is ""."""
     used: dict[str, Counter[str]] = {}
     for page in sagemaker.get_paginator("list_endpoints").paginate():
         for listed in page["Endpoints"]:
             name = listed["EndpointName"]
-            endpoint = sagemaker.describe_endpoint(EndpointName=name)
-            config = sagemaker.describe_endpoint_config(
-                EndpointConfigName=endpoint["EndpointConfigName"]
+            endpoint = answer_or_none(partial(sagemaker.describe_endpoint, EndpointName=name))
+            if endpoint is None:  # it has gone meanwhile
+                continue
+            config = answer_or_none(
+                partial(
+                    sagemaker.describe_endpoint_config,
+                    EndpointConfigName=endpoint["EndpointConfigName"],
+                )
             )
             counts = {
                 variant["VariantName"]: variant.get("CurrentInstanceCount", 0)
                 for variant in endpoint.get("ProductionVariants", ())
             }
-            for variant in config["ProductionVariants"]:
+            for variant in (config or endpoint).get("ProductionVariants", ()):
                 count = counts.get(variant["VariantName"], 0)
                 used.setdefault(variant.get("InstanceType", ""), Counter())[name] += count
     return used
@@ -77,6 +84,9 @@ def endpoint_quotas(quotas: Quotas, sagemaker: Any, fleets: Iterable[Fleet]) -> 
         return
     in_account = in_use(sagemaker)
     there = {name for used in in_account.values() for name in used}
+    if uncounted := [name for name, count in in_account.get("", {}).items() if count]:
+        found = f"the configuration of {', '.join(uncounted)} was deleted, and with it their type"
+        yield unknown("quotas of endpoints", found, "count their instances as in use besides")
     for instance_type, wanting in by_type.items():
         quota = f"{instance_type} for endpoint usage"
         if (limit := quotas.sagemaker.get(quota)) is None:

@@ -234,6 +234,28 @@ def test_what_others_endpoints_use_isn_t_free(cloud: ChildCloud, plan: Plan) -> 
     assert "later updates and scaling want 4" in "\n".join(map(str, found))
 
 
+def test_one_endpoint_without_its_configuration_hides_no_quota(
+    cloud: ChildCloud, plan: Plan
+) -> None:
+    """SageMaker lets one be deleted that is in use, and tells the instance type nowhere else."""
+    bereft = ToyEndpoint(cloud, "bereft")
+    assert bereft.create()["EndpointStatus"] == "InService"
+    sagemaker = cloud.client("sagemaker")
+    name = sagemaker.describe_endpoint(EndpointName="bereft")["EndpointConfigName"]
+    sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    try:
+        with fault(cloud, *quota(ENDPOINTS, 1)):
+            quotas = Quotas(cloud.client("service-quotas"))
+            found = list(endpoint_quotas(quotas, sagemaker, plan.fleets))
+    finally:
+        sagemaker.delete_endpoint(EndpointName="bereft")
+    assert bad(found) == [
+        ("quotas of endpoints", Verdict.UNKNOWN),
+        (ENDPOINTS, Verdict.FAILS),
+    ]
+    assert "the configuration of bereft was deleted" in found[0].found
+
+
 def test_an_endpoint_that_is_deployed_may_roll_beside_itself(cloud: ChildCloud) -> None:
     toy = ToyEndpoint(cloud, "ours")
     assert toy.create()["EndpointStatus"] == "InService"
