@@ -12,6 +12,9 @@ TOOLKIT = "CDKToolkit"
 TRAINING_LOG = "/aws/sagemaker/TrainingJobs"
 STACK = "AWS::CloudFormation::Stack"
 GONE = "DELETE_COMPLETE"
+# Whose templates keep something. A variant's stack may have any name, so one of another app can be
+# called like it ("DemoDataStack"): what that has kept is not this app's to delete.
+KEEPING = ("Api", "Batch", "Gallery", "Storage")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ def standing(clients: Clients, names: Names) -> dict[str, str]:
 def left(clients: Clients, names: Names) -> list[Left]:
     """What is this app's, in the order of its removal. CloudFormation tells of a deleted stack for
     90 days; of what is older only what has a fixed name is found."""
-    kept = _skipped(clients, lambda stack: _ours(stack, names))
+    keeping = {names.stack(name) for name in KEEPING}
+    kept = _skipped(clients, lambda stack: stack in keeping)
     found = {(each.type, each.name): each for each in kept}
     for each in _named(clients, names):
         found.setdefault((each.type, each.name), each)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from operations.teardown.left import KEEPING
 from stacks.settings import ROOT
 from tests.infrastructure.support import Resource, Synthesized, synthesize
 
@@ -48,6 +49,7 @@ def test_all_that_stays_is_listed_and_nothing_else(
     logging = synthesize(tmp_path, **{"sd.api.gateway_logs": "set-account-role"})
     found = {(stack, resource["Type"]) for stack, resource in kept(aws) + kept(logging)}
     assert told == found
+    assert {stack for stack, _ in found} == {aws.settings.names.stack(name) for name in KEEPING}
 
 
 def test_what_is_kept_goes_with_a_creation_that_fails(aws: Synthesized) -> None:

@@ -149,3 +149,11 @@ def test_other_copies_stacks_are_not_this_one_s(account: ChildCloud) -> None:
     destroy(account, "Sd-YStorageStack")
     assert left(account.client, NAMES) == []
     assert [each.of for each in left(account.client, Names("sd-y"))] == ["Sd-YStorageStack"]
+
+
+def test_what_another_apps_stack_of_a_like_name_has_kept_stays(account: ChildCloud) -> None:
+    data = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "others-data"}, **KEPT}
+    deploy(account, "DemoDataStack", {"Resources": {"Data": data}})
+    destroy(account, "DemoDataStack")
+    assert teardown(account.client, Names("demo"), "us-east-1", "app") == 0
+    account.client("s3").delete_bucket(Bucket="others-data")  # it was there still
