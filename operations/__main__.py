@@ -69,7 +69,8 @@ def main(arguments: Sequence[str]) -> int:
             )
         clients = clients_of(settings.region)
         if options.command == "teardown":
-            return teardown(clients, settings.names, settings.region, options.remove)
+            variants = settings.variant_names
+            return teardown(clients, settings.names, variants, settings.region, options.remove)
         if options.command == "dashboard":
             return dashboard(
                 settings, clients, time.time, options.picture, invented=options.made_up

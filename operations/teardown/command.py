@@ -1,6 +1,6 @@
 """`python -m operations teardown [--remove app|all]`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from operations.account import Clients
 from operations.teardown.kinds import KEY_DAYS, KINDS, NotRemoved
@@ -11,7 +11,9 @@ from stacks.settings import Names
 POLL_S, POLLS = 1, 600
 
 
-def teardown(clients: Clients, names: Names, region: str, remove: str) -> int:
+def teardown(
+    clients: Clients, names: Names, variants: Collection[str], region: str, remove: str
+) -> int:
     """Lists what is left, and takes away the app's own (`remove` "app") or what other apps may use
     as well ("all"). The exit status: 1 where stacks stand, or what was to go is still there."""
     account = clients("sts").get_caller_identity()["Account"]
@@ -21,14 +23,16 @@ def teardown(clients: Clients, names: Names, region: str, remove: str) -> int:
         print(_lines(f"{name}  {status}" for name, status in stacks.items()))
         return 1
     if remove:
-        own = _take_away(clients, left(clients, names))
+        own = _take_away(clients, left(clients, names, variants))
         others = _take_away(clients, shared(clients)) if remove == "all" else 0
         print(f"Removed {own + others}.\n")
-    return _tell(clients, names, where, remove)
+    return _tell(clients, names, variants, where, remove)
 
 
-def _tell(clients: Clients, names: Names, where: str, remove: str) -> int:
-    own, others = left(clients, names), shared(clients)
+def _tell(
+    clients: Clients, names: Names, variants: Collection[str], where: str, remove: str
+) -> int:
+    own, others = left(clients, names, variants), shared(clients)
     prefix = names.prefix
     if own:
         print(f"Left of {prefix} in {where}:\n{_lines(own)}")

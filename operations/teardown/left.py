@@ -1,7 +1,7 @@
 """What is left of the app in an account."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from operations.account import Clients, is_there
@@ -46,13 +46,14 @@ def standing(clients: Clients, names: Names) -> dict[str, str]:
     }
 
 
-def left(clients: Clients, names: Names) -> list[Left]:
+def left(clients: Clients, names: Names, variants: Iterable[str]) -> list[Left]:
     """What is this app's, in the order of its removal. CloudFormation tells of a deleted stack for
-    90 days; of what is older only what has a fixed name is found."""
+    90 days; of what is older only what has a fixed name is found. `variants` are the settings':
+    another's endpoint may have a name of the same form ("sd-turbo")."""
     keeping = {names.stack(name) for name in KEEPING}
     kept = _skipped(clients, lambda stack: stack in keeping)
     found = {(each.type, each.name): each for each in kept}
-    for each in _named(clients, names):
+    for each in _named(clients, names, variants):
         found.setdefault((each.type, each.name), each)
     there = [each for each in found.values() if KINDS[each.type].exists(clients, each.name)]
     return sorted(there, key=lambda each: [*KINDS].index(each.type))
@@ -93,12 +94,15 @@ def _skipped(clients: Clients, wanted: Callable[[str], bool]) -> Iterator[Left]:
                         yield Left(resource["ResourceType"], name, stack["StackName"])
 
 
-def _named(clients: Clients, names: Names) -> Iterator[Left]:
+def _named(clients: Clients, names: Names, variants: Iterable[str]) -> Iterator[Left]:
     """What a deploy would run into: made by hand, or by a deploy that was cut off."""
-    variant = r"[a-z][a-z0-9]{0,15}(-async)?"
+    endpoints, logs = set[str](), set[str]()
+    for variant in variants:
+        endpoints |= {names.endpoint(variant), names.async_endpoint(variant)}
+        logs |= {names.container_log(variant), names.async_container_log(variant)}
     for page in clients("sagemaker").get_paginator("list_endpoints").paginate():
         for endpoint in page["Endpoints"]:
-            if re.fullmatch(names.endpoint(variant), endpoint["EndpointName"]):
+            if endpoint["EndpointName"] in endpoints:
                 yield Left("AWS::SageMaker::Endpoint", endpoint["EndpointName"], "no stack's")
     for path in (names.registrations, names.fleets):
         for page in clients("ssm").get_paginator("get_parameters_by_path").paginate(Path=path):
@@ -108,5 +112,5 @@ def _named(clients: Clients, names: Names) -> Iterator[Left]:
     pages = clients("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
     for page in pages:
         for group in page["logGroups"]:
-            if re.fullmatch(names.container_log(variant), group["logGroupName"]):
+            if group["logGroupName"] in logs:
                 yield Left("AWS::Logs::LogGroup", group["logGroupName"], "containers' log")

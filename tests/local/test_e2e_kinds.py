@@ -143,15 +143,15 @@ def test_another_copy_lives_beside_the_first_and_goes_without_touching_it(
     finally:
         up.destroy("--all", *COPY)
     # What the destroy keeps of it goes by `make teardown`, until nothing is left.
-    assert {each.of for each in left(up.client, Names("sd-x"))} == {
+    assert {each.of for each in left(up.client, Names("sd-x"), ("g5",))} == {
         "Sd-XApiStack",
         "Sd-XBatchStack",
         "Sd-XStorageStack",
     }
-    assert teardown(up.client, Names("sd-x"), "us-east-1", "app") == 0
+    assert teardown(up.client, Names("sd-x"), ("g5",), "us-east-1", "app") == 0
     said = capsys.readouterr().out
     assert "Nothing is left of sd-x in account 000000000000, us-east-1." in said
-    assert left(up.client, Names("sd-x")) == []
+    assert left(up.client, Names("sd-x"), ("g5",)) == []
     assert stacks(up) == before
     assert picture(up, "g5") == drawn
     assert Served.of(up, "g5") == served

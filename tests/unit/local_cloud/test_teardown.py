@@ -14,7 +14,7 @@ from operations.teardown.left import left, shared, standing
 from stacks.settings import Names
 from tests.fakes.local_account import wait_for
 
-NAMES = Names("sd")
+NAMES, VARIANTS = Names("sd"), ("g5",)
 KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 KEPT_TYPES = ["AWS::S3::Bucket", "AWS::ECR::Repository", "AWS::Logs::LogGroup", "AWS::KMS::Key"]
 KEY_POLICY = {
@@ -72,7 +72,7 @@ def test_an_account_from_deployed_to_empty(
     clients = account.client
 
     def run(remove: str = "") -> tuple[int, str]:
-        return teardown(clients, NAMES, "us-east-1", remove), capsys.readouterr().out
+        return teardown(clients, NAMES, VARIANTS, "us-east-1", remove), capsys.readouterr().out
 
     deploy(account, "SdStorageStack", STORAGE)
     assert run("all") == (
@@ -92,7 +92,7 @@ def test_an_account_from_deployed_to_empty(
 
     code, said = run()
     assert code == 0
-    assert [each.type for each in left(clients, NAMES)] == KEPT_TYPES
+    assert [each.type for each in left(clients, NAMES, VARIANTS)] == KEPT_TYPES
     assert f"aws s3 rb s3://{bucket} --force" in said
     assert "REMOVE=app" in said
 
@@ -113,13 +113,13 @@ def test_what_others_use_is_told_apart_and_goes_only_with_all(
     deploy(account, "CDKToolkit", toolkit)
     clients("logs").create_log_group(logGroupName="/aws/sagemaker/TrainingJobs")
 
-    assert teardown(clients, NAMES, "us-east-1", "app") == 0
+    assert teardown(clients, NAMES, VARIANTS, "us-east-1", "app") == 0
     said = capsys.readouterr().out
     assert "Left for all apps of the account:" in said
     assert "CDKToolkit (of cdk bootstrap" in said
     assert len(shared(clients)) == 2
 
-    assert teardown(clients, NAMES, "us-east-1", "all") == 0
+    assert teardown(clients, NAMES, VARIANTS, "us-east-1", "all") == 0
     said = capsys.readouterr().out
     assert "Nothing is left for all apps of the account either." in said
     assert said.count("removed: ") == 3
@@ -129,15 +129,16 @@ def test_what_others_use_is_told_apart_and_goes_only_with_all(
 def test_what_has_a_variant_s_name_is_found_without_a_stack(account: ChildCloud) -> None:
     clients = account.client
     clients("ssm").put_parameter(Name="/sd/variants/g5", Value="{}", Type="String")
-    for name in ("sd-g5", "sd-g5-async", "sd-x-g5", "sdx-g5"):
+    # The last three are other people's.
+    for name in ("sd-g5", "sd-g5-async", "sd-x-g5", "sdx-g5", "sd-turbo"):
         clients("logs").create_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{name}")
-    assert [each.name for each in left(clients, NAMES)] == [
+    assert [each.name for each in left(clients, NAMES, VARIANTS)] == [
         "/sd/variants/g5",
         "/aws/sagemaker/Endpoints/sd-g5",
         "/aws/sagemaker/Endpoints/sd-g5-async",
     ]
-    assert teardown(clients, NAMES, "us-east-1", "app") == 0
-    assert left(clients, NAMES) == []
+    assert teardown(clients, NAMES, VARIANTS, "us-east-1", "app") == 0
+    assert left(clients, NAMES, VARIANTS) == []
 
 
 def test_other_copies_stacks_are_not_this_one_s(account: ChildCloud) -> None:
@@ -147,13 +148,15 @@ def test_other_copies_stacks_are_not_this_one_s(account: ChildCloud) -> None:
     assert set(standing(account.client, NAMES)) == {"SdInf2CompileStack"}
     assert set(standing(account.client, Names("sd-y"))) == {"Sd-YStorageStack"}
     destroy(account, "Sd-YStorageStack")
-    assert left(account.client, NAMES) == []
-    assert [each.of for each in left(account.client, Names("sd-y"))] == ["Sd-YStorageStack"]
+    assert left(account.client, NAMES, VARIANTS) == []
+    assert [each.of for each in left(account.client, Names("sd-y"), VARIANTS)] == [
+        "Sd-YStorageStack"
+    ]
 
 
 def test_what_another_apps_stack_of_a_like_name_has_kept_stays(account: ChildCloud) -> None:
     data = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "others-data"}, **KEPT}
     deploy(account, "DemoDataStack", {"Resources": {"Data": data}})
     destroy(account, "DemoDataStack")
-    assert teardown(account.client, Names("demo"), "us-east-1", "app") == 0
+    assert teardown(account.client, Names("demo"), VARIANTS, "us-east-1", "app") == 0
     account.client("s3").delete_bucket(Bucket="others-data")  # it was there still
