@@ -18,7 +18,7 @@ def teardown(
     as well ("all"). The exit status: 1 where stacks stand, or what was to go is still there."""
     account = clients("sts").get_caller_identity()["Account"]
     where = f"account {account}, {region}"
-    if stacks := standing(clients, names):
+    if stacks := standing(clients, names, variants):
         print(f"These stacks stand in {where}; first: npx cdk destroy --all")
         print(_lines(f"{name}  {status}" for name, status in stacks.items()))
         return 1

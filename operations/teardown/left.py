@@ -1,12 +1,12 @@
 """What is left of the app in an account."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from operations.account import Clients, is_there
 from operations.teardown.kinds import KINDS
 from stacks.settings import Names
+from stacks.settings.names import TAKEN
 
 TOOLKIT = "CDKToolkit"
 TRAINING_LOG = "/aws/sagemaker/TrainingJobs"
@@ -35,14 +35,17 @@ class Left:
         return f"{self.type} {self.name} ({self.of})\n    {self.command}"
 
 
-def standing(clients: Clients, names: Names) -> dict[str, str]:
-    """The app's stacks that there are, with their status."""
+def standing(clients: Clients, names: Names, variants: Iterable[str]) -> dict[str, str]:
+    """The app's stacks that there are, with their status. A variant's that the settings don't have
+    any more isn't told, but what it depends on is, and can't have gone before it."""
+    titles = [each.capitalize() for each in (*TAKEN, *variants)]
+    ours = {names.stack(f"{title}{part}") for title in titles for part in ("", "Compile")}
     pages = clients("cloudformation").get_paginator("describe_stacks").paginate()
     return {
         stack["StackName"]: stack["StackStatus"]
         for page in pages
         for stack in page["Stacks"]
-        if _ours(stack["StackName"], names)
+        if stack["StackName"] in ours
     }
 
 
@@ -72,12 +75,6 @@ def shared(clients: Clients) -> list[Left]:
         for each in _skipped(clients, lambda name: name == TOOLKIT)
         if KINDS[each.type].exists(clients, each.name)
     ]
-
-
-def _ours(stack: str, names: Names) -> bool:
-    """Of this prefix and no longer one, of which an app's are "SdX…" or "Sd-X…"."""
-    before, after = names.stack("|").split("|")
-    return re.fullmatch(f"{before}[A-Z][a-z0-9]*(Compile)?{after}", stack) is not None
 
 
 def _skipped(clients: Clients, wanted: Callable[[str], bool]) -> Iterator[Left]:

@@ -14,7 +14,7 @@ from operations.teardown.left import left, shared, standing
 from stacks.settings import Names
 from tests.fakes.local_account import wait_for
 
-NAMES, VARIANTS = Names("sd"), ("g5",)
+NAMES, VARIANTS = Names("sd"), ("g5", "inf2")
 KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 KEPT_TYPES = ["AWS::S3::Bucket", "AWS::ECR::Repository", "AWS::Logs::LogGroup", "AWS::KMS::Key"]
 KEY_POLICY = {
@@ -145,8 +145,8 @@ def test_other_copies_stacks_are_not_this_one_s(account: ChildCloud) -> None:
     nothing = {"Resources": {"Log": {"Type": "AWS::Logs::LogGroup", **KEPT}}}
     for stack in ("Sd-YStorageStack", "SdyStorageStack", "SdStorage", "SdInf2CompileStack"):
         deploy(account, stack, nothing)
-    assert set(standing(account.client, NAMES)) == {"SdInf2CompileStack"}
-    assert set(standing(account.client, Names("sd-y"))) == {"Sd-YStorageStack"}
+    assert set(standing(account.client, NAMES, VARIANTS)) == {"SdInf2CompileStack"}
+    assert set(standing(account.client, Names("sd-y"), VARIANTS)) == {"Sd-YStorageStack"}
     destroy(account, "Sd-YStorageStack")
     assert left(account.client, NAMES, VARIANTS) == []
     assert [each.of for each in left(account.client, Names("sd-y"), VARIANTS)] == [
@@ -154,9 +154,11 @@ def test_other_copies_stacks_are_not_this_one_s(account: ChildCloud) -> None:
     ]
 
 
-def test_what_another_apps_stack_of_a_like_name_has_kept_stays(account: ChildCloud) -> None:
+def test_another_apps_stack_of_a_like_name_is_not_this_one_s(account: ChildCloud) -> None:
+    names = Names("demo")
     data = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "others-data"}, **KEPT}
     deploy(account, "DemoDataStack", {"Resources": {"Data": data}})
+    assert standing(account.client, names, VARIANTS) == {}
     destroy(account, "DemoDataStack")
-    assert teardown(account.client, Names("demo"), VARIANTS, "us-east-1", "app") == 0
+    assert teardown(account.client, names, VARIANTS, "us-east-1", "app") == 0
     account.client("s3").delete_bucket(Bucket="others-data")  # it was there still
