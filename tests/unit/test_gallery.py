@@ -308,6 +308,7 @@ def test_a_variant_without_a_real_time_endpoint_encodes_nothing() -> None:
         ("/similar", {"prompt": "x", "limit": "101"}, "limit"),
         ("/similar", {"prompt": "x", "limit": "0"}, "limit"),
         ("/similar", {"prompt": "x", "limit": "ten"}, "limit"),
+        ("/similar", {"prompt": "x", "limit": "0000000010000"}, "limit"),
         ("/similar", {"prompt": "x", "colour": "red"}, "colour"),
         ("/pictures", {"limit": "1e1"}, "limit"),
         ("/pictures", {"before": "x"}, "before"),
