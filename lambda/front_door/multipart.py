@@ -37,8 +37,9 @@ class Part:
 
 def parse_form(body: bytes, content_type: Message) -> list[Part]:
     """`content_type` has the request's header. Raises FormError."""
-    boundary = content_type.get_boundary("")
-    if not 1 <= len(boundary) <= 70 or not boundary.isascii():
+    boundary = content_type.get_param("boundary")
+    # As boundary*= (RFC 2231) it isn't text.
+    if not isinstance(boundary, str) or not 1 <= len(boundary) <= 70 or not boundary.isascii():
         raise FormError("the Content-Type header has no boundary of 1 to 70 characters")
     return list(_parts(body, boundary.encode()))
 
@@ -65,12 +66,19 @@ def _part(part: bytes) -> Part:
     headers = HeaderParser().parsestr(head.lstrip(b"\r\n").decode("utf-8", "replace"))
     if headers.get_content_disposition() != "form-data":
         raise FormError("the form is broken: a part without Content-Disposition: form-data")
-    name, file = (
-        headers.get_param(param, header="content-disposition") for param in ("name", "filename")
-    )
+    try:
+        name, file = (
+            headers.get_param(param, header="content-disposition") for param in ("name", "filename")
+        )
+        filename = None if file is None else collapse_rfc2231_value(file)
+        (filename or "").encode()
+    # Of what RFC 2231 can spell: parts that can't be put together, charsets that don't decode, or
+    # decode to half of a surrogate pair.
+    except (TypeError, ValueError):
+        raise FormError("the form is broken: a part's name or filename can't be read") from None
     if not isinstance(name, str) or not re.fullmatch(r"[\x20-\x7e]+", name):
         raise FormError("the form is broken: a part without a name")
     encoding = str(headers.get("content-transfer-encoding", "binary")).strip().lower()
     if encoding not in _PLAIN_ENCODINGS:
         raise FormError(f"{name[:80]}: sent with a Content-Transfer-Encoding, which forms have not")
-    return Part(name, data, None if file is None else collapse_rfc2231_value(file))
+    return Part(name, data, filename)

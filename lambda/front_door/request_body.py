@@ -140,10 +140,12 @@ def _check_headers(raw: RawBody, *types: str) -> Message:
         raise InvalidRequest(Problem(None, message, "invalid_content_encoding"))
     content_type = Message()
     content_type["content-type"] = JSON if raw.content_type is None else raw.content_type
-    charset = content_type.get_content_charset("utf-8")
     try:
+        charset = content_type.get_content_charset("utf-8")
         is_utf8 = codecs.lookup(charset).name in ("utf-8", "ascii")
-    except (LookupError, ValueError):
+    # Also of RFC 2231's parts of a parameter that can't be put together: a number of thousands of
+    # digits, or with some versions of Python one part that has a number and one that hasn't.
+    except (LookupError, TypeError, ValueError):
         is_utf8 = False
     if content_type.get_content_type() not in types or not is_utf8:
         raise InvalidRequest(

@@ -117,6 +117,11 @@ def test_other_content_types_are_refused_and_shown(content_type: str) -> None:
     assert str(caught.value) == f"{said}{content_type!r}"
 
 
+def test_a_content_type_that_can_t_be_put_together_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="Content-Type header must be"):
+        parse("{}", content_type=f"application/json; charset*{'9' * 5000}=utf-8")
+
+
 @pytest.mark.parametrize("is_base64", [False, True])
 def test_the_size_limit_counts_decoded_bytes(is_base64: bool) -> None:
     def body(size: int) -> str:

@@ -157,6 +157,9 @@ HEAD = b'--b\r\nContent-Disposition: form-data; name="n"\r\n'
             HEAD + b"Content-Transfer-Encoding: base64\r\n\r\nMQ==\r\n--b--",
             "n: sent with a Content",
         ),
+        (form((f"name=x; filename*{'9' * 5000}=a", b"")), "name or filename can't be read"),
+        (form(("name=x; filename*=idna''a", b"")), "name or filename can't be read"),
+        (form(("name=x; filename*=raw_unicode_escape''%5cud800", b"")), "can't be read"),
         (form(('name="prompt"', b"\xff")), "prompt: must be UTF-8 text"),
         (form(('name="image"', b"\xff")), "image: must be UTF-8 text, or a file"),
         (form(*[('name="n"', b"")] * (MOST_PARTS + 1)), f"more than {MOST_PARTS} parts"),
@@ -169,7 +172,12 @@ def test_what_is_no_form_is_refused(body: bytes, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["multipart/form-data", f"multipart/form-data; boundary={'b' * 71}"]
+    "header",
+    [
+        "multipart/form-data",
+        f"multipart/form-data; boundary={'b' * 71}",
+        "multipart/form-data; boundary*=idna''b",
+    ],
 )
 def test_a_form_has_a_boundary(header: str) -> None:
     with pytest.raises(FormError, match="no boundary of 1 to 70 characters"):
@@ -197,6 +205,10 @@ def test_other_content_types_are_refused_with_both() -> None:
 
 
 def test_a_file_has_its_name_in_whatever_script() -> None:
-    body = form(('name="file"; filename="füchse 🦊.jsonl"', b"{}"), ('name="purpose"', b"batch"))
+    body = form(
+        ('name="file"; filename="füchse 🦊.jsonl"', b"{}"),
+        ("name=file; filename*=utf-8''f%C3%BCchse.jsonl", b"{}"),
+        ('name="purpose"', b"batch"),
+    )
     names = [part.filename for part in parse_form(body, message())]
-    assert names == ["füchse 🦊.jsonl", None]
+    assert names == ["füchse 🦊.jsonl", "füchse.jsonl", None]
