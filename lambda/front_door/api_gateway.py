@@ -115,7 +115,7 @@ INTERNAL = _Answer(
 @dataclass(frozen=True)
 class Request:
     """`path` is the resource's template, such as "/models/{id}"; `model` is that id. `base_url` is
-    the API's, as the caller spells it."""
+    the API's, as the caller spells it, where the path has no parameters."""
 
     method: str
     path: str
@@ -131,13 +131,14 @@ def request_id(event: Mapping[str, Any], fallback: str) -> str:
 
 def read_event(event: Mapping[str, Any]) -> Request:
     context = event.get("requestContext") or {}
-    # The caller's path, with stage or custom domain's base path, and what of it is the resource's.
-    path, own = context.get("path") or "", event.get("path") or ""
+    # With the stage, or a custom domain's base path, which the event's own path has as well
+    # (CodeGenieApp/serverless-express#216).
+    path = (context.get("path") or "").rstrip("/")
     return Request(
         method=event["httpMethod"],
         path=event["resource"],
         model=(event.get("pathParameters") or {}).get("id", ""),
-        base_url=f"https://{context.get('domainName', '')}{path.removesuffix(own)}",
+        base_url=f"https://{context.get('domainName', '')}{path.removesuffix(event['resource'])}",
         body=raw_body(event),
     )
 

@@ -167,13 +167,16 @@ def test_nothing_deployed_is_described_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "url"),
+    ("host", "asked", "own", "url"),
     [
-        ({"domainName": "api.example", "path": "/v1/openapi.json"}, "https://api.example/v1"),
-        ({"domainName": "custom.example", "path": "/openapi.json"}, "https://custom.example"),
+        ("api.example", "/v1/openapi.json", "/openapi.json", "https://api.example/v1"),
+        ("api.example", "/v1/openapi.json/", "/openapi.json/", "https://api.example/v1"),
+        ("custom.example", "/openapi.json", "/openapi.json", "https://custom.example"),
+        ("custom.example", "/sd/openapi.json", "/sd/openapi.json", "https://custom.example/sd"),
     ],
 )
-def test_the_server_is_the_one_asked(context: dict[str, str], url: str) -> None:
-    event = get("/openapi.json", path="/openapi.json", requestContext=context)
+def test_the_server_is_the_one_asked(host: str, asked: str, own: str, url: str) -> None:
+    """Of a custom domain with a base path the event's own path has that too."""
+    event = get("/openapi.json", path=own, requestContext={"domainName": host, "path": asked})
     _, _, body = World().send(event)
     assert body["servers"] == [{"url": url}]
