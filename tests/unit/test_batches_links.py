@@ -1,6 +1,7 @@
 """Links by the hundred thousand are botocore's links."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -48,6 +49,18 @@ def test_a_key_becomes_a_link_and_a_text_that_looks_like_one_does_not() -> None:
     [signed] = signed_lines(json.dumps(line).encode(), lambda key: f"https://{key}").splitlines()
     expected = {"url": "https://batches/b/pictures/1-7.png", "seed": 7}
     assert json.loads(signed) == {**line, "response": {"body": {"data": [expected]}}}
+
+
+def test_links_are_in_memory_once() -> None:
+    content = b'{"key": "batches/b/pictures/1-7.png"}\n' * 10_000
+    tracemalloc.start()
+    try:
+        signed = signed_lines(content, lambda key: f"https://{key}?{'x' * 1000}")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert signed.count(b"\n") == 10_000
+    assert peak < 1.5 * len(signed)
 
 
 def test_lines_come_one_by_one(session: Session) -> None:
