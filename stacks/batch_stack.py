@@ -73,7 +73,7 @@ class BatchStack(Stack):
                 "CKV_AWS_26",
             )
         self.exchange = BatchExchange(bucket, BATCHES, ANSWERS, success, error)
-        functions.hear_of_answers(success, error)
+        functions.hear_of_answers(self.exchange)
         functions.answer(api)
         for variant in settings.variants:
             if ASYNC in variant.serve:

@@ -8,7 +8,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -17,6 +16,7 @@ from sd_contract.limits import GATEWAY_S
 from stacks.acknowledge import acknowledge
 from stacks.api_stack import ApiStack
 from stacks.components.alarms import Alarm, Metric, Trouble, alarm_of_letters
+from stacks.components.artifacts import BatchExchange
 from stacks.components.content_credentials import may_sign
 from stacks.components.grants import grant, grant_listing, grant_named, grant_objects
 from stacks.components.inference_api import STAGE
@@ -121,8 +121,10 @@ class BatchFunctions(Construct):
             source_arn=api.api.arn_for_execute_api("*", "/*", STAGE),
         )
 
-    def hear_of_answers(self, *topics: sns.ITopic) -> None:
-        for topic in topics:
+    def hear_of_answers(self, exchange: BatchExchange) -> None:
+        # Of an answer that isn't there, or not any more, S3 is to say so.
+        grant_listing(self.answered.role, exchange.bucket, exchange.outputs)
+        for topic in (exchange.success, exchange.error):
             topic.add_subscription(
                 subscriptions.LambdaSubscription(
                     self.answered.function, dead_letter_queue=self._lost

@@ -108,6 +108,29 @@ def test_each_function_may_do_its_part_alone(aws: Synthesized, name: str) -> Non
     assert allowed(aws, name).keys() == EVERY | MAY[name]
 
 
+def test_who_reads_what_may_be_absent_may_list_it(aws: Synthesized) -> None:
+    """Else S3 refuses the reading of what isn't there, and nobody knows that it isn't."""
+    listed = {name: listable(aws, name) for name in NAMES}
+    own = {"batches/*", "files/*"}
+    assert listed == {
+        "api": own,
+        "checker": own,
+        "worker": own,
+        "async_results": own | {"async/*"},
+        "job_events": set(),
+    }
+
+
+def listable(app: Synthesized, name: str) -> set[str]:
+    role = function(app, name)[1]["Role"]["Fn::GetAtt"][0]
+    return {
+        statement.raw["Condition"]["StringLike"]["s3:prefix"]
+        for statement in app.statements()
+        if statement.stack == STACK and role in statement.roles
+        if "s3:ListBucket" in statement.actions
+    }
+
+
 def test_pictures_of_the_front_door_are_read_by_the_checker_alone(aws: Synthesized) -> None:
     """A line of an edit may name one."""
     reading = {

@@ -211,7 +211,7 @@ def test_service_roles_trust_their_service_for_this_account_alone(aws: Synthesiz
     assert seen >= CONFINED
 
 
-FOLDERS = "weights|compiled|compile-jobs|images|batches|files"
+FOLDERS = "weights|compiled|compile-jobs|images|batches|files|async"
 
 
 def test_listing_a_bucket_is_for_a_prefix(granted: list[Statement]) -> None:
