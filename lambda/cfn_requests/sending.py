@@ -9,15 +9,15 @@ from typing import Any
 Put = Callable[[str, Mapping[str, Any]], None]
 
 ATTEMPTS = 3
-# CloudFormation reads no more of an answer than 4096 bytes; the reason is the one long part.
+# CloudFormation reads no more of an answer than 4096 bytes; the reason is the one long part. A
+# character takes three of UTF-8, where JSON's escapes take six: builds draw bars and boxes.
 MAX_REASON = 1000
 
 
 def put_json(url: str, document: Mapping[str, Any]) -> None:
     # The presigned URLs are signed with an empty content type; urllib would send its own.
-    request = urllib.request.Request(
-        url, json.dumps(document).encode(), {"Content-Type": ""}, method="PUT"
-    )
+    body = json.dumps(document, ensure_ascii=False).encode(errors="replace")
+    request = urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT")
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with urllib.request.urlopen(request, timeout=20):
