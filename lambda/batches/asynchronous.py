@@ -128,10 +128,11 @@ class Asynchronous:
             self.queue.send([Part(batch.id, ended.part + 1)])
 
     def _kept(self, objects: BatchStore, unit: Unit, output: str) -> UnitResult | None:
-        """None where the container's answer is a failure of its own, or was read before."""
+        """None where the container's answer is a failure of its own or none at all, or was read
+        before."""
         try:
             return objects.keep(unit, Answer.from_json(objects.load(output)))
-        except self.s3.exceptions.NoSuchKey:
+        except (self.s3.exceptions.NoSuchKey, ValueError):
             return None
         except ContainerError as error:
             if error.kind == ENGINE_ERROR:
@@ -140,7 +141,8 @@ class Asynchronous:
 
     def _failed(self, batch: Batch, unit: Unit, ended: Ended) -> None:
         sent = self.settling.store.sent(batch.id, unit.name)
-        if not self.settling.goes_on(batch) or (sent and sent.tries != ended.tries):
+        # An end may be told before its request is noted.
+        if not self.settling.goes_on(batch) or (sent and sent.tries > ended.tries):
             return
         refusal = self._refusal(sent) if sent else None
         if refusal or ended.tries + 1 >= TRIES:

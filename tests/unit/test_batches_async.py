@@ -222,6 +222,34 @@ def test_what_failed_is_sent_again_and_at_last_is_a_failed_picture(
     assert it.tasks.asked[-1] == ("finish", "batch_1")
 
 
+def test_a_failure_that_is_told_before_its_request_is_noted_counts(it: World) -> None:
+    it.add(1, engine=ASYNC)
+    endpoint(it).refuses[1000] = b'{"error": {"type": "engine_error", "message": "x"}}'
+
+    def at_once() -> None:
+        endpoint(it).answer()
+        tell(it, endpoint(it).notices[-1])
+
+    it.after["invoke_endpoint_async"] = at_once
+    start(it)
+    it.run()
+    [failed] = it.results()
+    assert failed.error is not None
+    assert len(endpoint(it).requests) == 3
+
+
+def test_an_answer_that_is_none_is_a_failure(it: World) -> None:
+    it.add(1, engine=ASYNC)
+    endpoint(it).with_200 = True
+    endpoint(it).refuses[1000] = b'{"images": []}'
+    start(it)
+    run(it)
+    [failed] = it.results()
+    assert failed.error is not None
+    assert failed.error["code"] == "engine_error"
+    assert len(endpoint(it).requests) == 3
+
+
 @pytest.mark.parametrize("with_200", [False, True])
 def test_what_the_container_refuses_is_not_sent_again(it: World, with_200: bool) -> None:
     it.add(1, engine=ASYNC)
