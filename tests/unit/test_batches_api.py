@@ -85,6 +85,13 @@ def test_a_window_ends_before_the_results_do(world: World) -> None:
     assert (param, "1h to 24h" in message) == ("completion_window", True)
 
 
+def test_a_batch_is_there_when_its_window_ends(world: World) -> None:
+    """To be finished: DynamoDB deletes what has expired."""
+    _, made = create(world, requests=[REQUEST], completion_window="168h")
+    batch = world.store.batch(made["id"])
+    assert batch.expires_at >= batch.deadline + 86_400
+
+
 def test_an_output_is_no_input(world: World) -> None:
     id = world.create({"prompt": "fox"})["id"]
     world.draw(id)

@@ -177,7 +177,8 @@ class BatchApi:
         return Batch(
             id=f"batch_{name}",
             created_at=int(now),
-            expires_at=int(now) + self.files.days * DAY_S,
+            # Its window may be as long as its days, and what ends with that is finished after it.
+            expires_at=int(now) + (self.files.days + 1) * DAY_S,
             deadline=int(now) + int(window.removesuffix("h")) * 3600,
             completion_window=window,
             endpoint=values["endpoint"],
@@ -198,7 +199,7 @@ class BatchApi:
         file = File(
             id=id,
             created_at=batch.created_at,
-            expires_at=batch.expires_at,
+            expires_at=batch.created_at + self.files.days * DAY_S,
             filename="requests.jsonl",
             purpose=REQUESTS,
             key=f"files/{id}.jsonl",
