@@ -66,6 +66,8 @@ class Rows:
             FilterExpression="expires_at > :now",
             ExpressionAttributeValues=values,
             ScanIndexForward=False,
+            # What is deleted is in no list any more.
+            ConsistentRead=True,
             PaginationConfig={"MaxItems": limit + 1, "PageSize": limit + 1},
         )
         found = [kept(item) for page in pages for item in page["Items"]]

@@ -97,6 +97,17 @@ def test_a_list_goes_on_after_an_id(world: World) -> None:
     assert not rest["has_more"]
 
 
+def test_a_list_has_nothing_that_was_deleted_before(world: World) -> None:
+    """By default DynamoDB may answer as of a second ago."""
+    asked: list[dict[str, Any]] = []
+    events = world.kept.rows.table.meta.events
+    events.register(
+        "provide-client-params.dynamodb.Query", lambda params, **_: asked.append(params)
+    )
+    world.get("/pictures")
+    assert [each["ConsistentRead"] for each in asked] == [True]
+
+
 def test_an_empty_list(world: World) -> None:
     assert world.get("/pictures") == (
         200,
