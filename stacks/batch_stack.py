@@ -128,13 +128,13 @@ class BatchStack(Stack):
 
 
 def _cors(origins: tuple[str, ...] | None) -> list[s3.CorsRule] | None:
-    """A page may put a file where `upload_url` says."""
+    """A page may put a file where `upload_url` says, and follow the API to one that is too large
+    for an answer. It comes there as from "null", since another origin has sent it on (Fetch
+    standard, HTTP-redirect fetch); what lets it in is the link."""
     if not origins:
         return None
+    put, get = s3.HttpMethods.PUT, s3.HttpMethods.GET
     return [
-        s3.CorsRule(
-            allowed_methods=[s3.HttpMethods.PUT, s3.HttpMethods.GET],
-            allowed_origins=list(origins),
-            allowed_headers=["*"],
-        )
+        s3.CorsRule(allowed_methods=[method], allowed_origins=list(from_), allowed_headers=["*"])
+        for method, from_ in ((put, origins), (get, ("*",)))
     ]

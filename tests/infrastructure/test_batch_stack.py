@@ -344,9 +344,13 @@ def test_without_batches_there_is_nothing_of_them(aws: Synthesized, tmp_path: Pa
     assert exports(without, "SdApiStack") == exports(aws, "SdApiStack")
 
 
-def test_pages_may_put_files_where_they_may_call(tmp_path: Path) -> None:
+def test_pages_may_put_files_where_they_may_call_and_follow_it(tmp_path: Path) -> None:
+    """To a file's content they are sent on by the API, so that to S3 their origin is "null"."""
     origin = "https://app.example.com"
     found = synthesize(tmp_path, **G5_ALONE, **{"sd.api.cors_origins": origin})
     bucket = found.only(STACK, "AWS::S3::Bucket")["Properties"]
-    (rule,) = bucket["CorsConfiguration"]["CorsRules"]
-    assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == ([origin], ["PUT", "GET"])
+    rules = bucket["CorsConfiguration"]["CorsRules"]
+    assert [(rule["AllowedMethods"], rule["AllowedOrigins"]) for rule in rules] == [
+        (["PUT"], [origin]),
+        (["GET"], ["*"]),
+    ]
