@@ -53,14 +53,14 @@ def parameters_of(content: bytes) -> dict[str, Any]:
 def parse(text: str) -> dict[str, Any]:
     """As `parameters_of`, of the text."""
     *prompts, last = text.split("\n")
-    pairs = {name.strip(): _unquoted(value.strip()) for name, value in _PAIR.findall(last)}
+    pairs = {name.strip(): value.strip() for name, value in _PAIR.findall(last)}
     if "Steps" not in pairs:
         raise NoParametersError("This picture says how it was drawn, but not in a way known here.")
     fields: dict[str, Any] = {}
     try:
         for name, (field, read) in _FIELDS.items():
             if name in pairs:
-                fields[field] = read(pairs[name])
+                fields[field] = read(_unquoted(pairs[name]))
     except ValueError as error:
         raise NoParametersError(f"This picture's parameters can't be read: {error}") from error
     split = next((at for at, line in enumerate(prompts) if line.startswith(_NEGATIVE)), None)

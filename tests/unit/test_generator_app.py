@@ -94,10 +94,18 @@ def test_what_is_no_picture_of_ours_is_said(content: bytes, why: str) -> None:
         parameters_of(content)
 
 
-@pytest.mark.parametrize("text", ["a heart", "Steps: many, Seed: 1", "", 'Steps: 2, Seed: "x"'])
+@pytest.mark.parametrize(
+    "text",
+    ["a heart", "Steps: many, Seed: 1", "", 'Steps: 2, Seed: "x"', 'Steps: 2, Model: "cut off'],
+)
 def test_a_text_of_another_tool_is_no_error_of_ours(text: str) -> None:
     with pytest.raises(NoParametersError):
         parse(text)
+
+
+@pytest.mark.parametrize("value", ['"a" and "b"', r'"C:\models\a: b"', '"a\tb"'])
+def test_what_isnt_asked_of_another_tools_text_may_be_anything(value: str) -> None:
+    assert parse(f"a heart\nSteps: 2, Lora: {value}, Seed: 1")["num_inference_steps"] == 2
 
 
 def test_a_picture_is_sent_upright_and_no_larger_than_it_may_be() -> None:
