@@ -92,9 +92,14 @@ def source(content: bytes) -> Source:
     """Upright, and no larger than MAX_SIDE. Raises ValueError."""
     try:
         with Image.open(io.BytesIO(content)) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            upright = ImageOps.exif_transpose(opened)
+    except Exception as error:  # Pillow raises whatever it likes
         raise ValueError("This is no picture that can be read.") from error
+    # What is to become of transparency and of 16 bits the API knows, and says.
+    if upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+    elif not upright.mode.startswith("I;16"):
+        upright = upright.convert("RGB")
     upright.thumbnail((MAX_SIDE, MAX_SIDE))
     file = io.BytesIO()
     upright.save(file, "png")

@@ -119,6 +119,33 @@ def test_a_picture_is_sent_upright_and_no_larger_than_it_may_be() -> None:
         source(b"GIF89a")
 
 
+def test_transparency_and_16_bits_are_left_to_the_api() -> None:
+    for picture, mode in (
+        (Image.new("LA", (2, 2), (0, 0)), "RGBA"),
+        (Image.new("RGBA", (2, 2), (200, 0, 0, 0)), "RGBA"),
+        (Image.new("I;16", (2, 2), 300), "I;16"),
+    ):
+        file = BytesIO()
+        picture.save(file, "png")
+        with Image.open(BytesIO(source(file.getvalue()).png)) as sent:
+            assert (sent.mode, sent.getpixel((0, 0))) == (
+                mode,
+                picture.convert(mode).getpixel((0, 0)),
+            )
+
+
+def test_a_picture_with_damaged_exif_is_said_to_be_none() -> None:
+    orientation = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
+    place = b"\x88\x25\0\x04\0\0\0\x01\0\0\0\x26\0\0\0\0"
+    # A text where a folder of more should be.
+    inner = b"\0\x01\0\0\0\x02\0\0\0\x02N\0\0\0\0\0\0\0"
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + orientation + place + inner
+    file = BytesIO()
+    Image.new("RGB", (2, 2)).save(file, "jpeg", exif=exif)
+    with pytest.raises(ValueError, match="no picture that can be read"):
+        source(file.getvalue())
+
+
 def test_curl_sends_what_was_sent(api: PublicApi) -> None:
     subprocess.run(repeat.curl(api.url, FIELDS), shell=True, check=True, env={
         "KEY": KEY, "PATH": "/usr/bin:/bin"}, capture_output=True)  # fmt: skip
