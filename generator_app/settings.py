@@ -187,7 +187,8 @@ def fill(page: str, fields: Mapping[str, Any], found: Sequence[Variant]) -> list
         else:
             missing.append(f"{chosen.id} has no {name} of {fields[name]}.")
     if "strength" in fields:
-        state["edit.strength"] = fields["strength"]
+        if 0 <= fields["strength"] <= 1:
+            state["edit.strength"] = fields["strength"]
         missing.append(
             f"It was drawn from another picture, with a strength of {fields['strength']:g}: "
             "“Edit” starts from one."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,16 @@ def test_a_png_of_what_isnt_deployed_says_so(api: PublicApi) -> None:
     assert "g6 has no size of 512x512." in told
     assert "g6 has no quality of fast." in told
     assert "drawn from another picture" in told
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("strength", [1.5, math.nan])
+def test_a_strength_that_no_edit_can_have_leaves_the_page_as_it_is(strength: float) -> None:
+    opened = page()
+    opened.session_state["brought"] = {"prompt": "a heart", "strength": strength}
+    opened.run()
+    opened = shown(opened.switch_page(session.EDIT).run())
+    assert opened.slider(key="edit.strength").value == 0.75
 
 
 def test_a_file_that_says_nothing_is_no_failure(api: PublicApi) -> None:
