@@ -23,13 +23,14 @@ def named(text: str) -> Sampling:
     found = NAME.fullmatch(text)
     if not found:
         raise BenchmarkError(
-            f"--settings: {text!r} is none: STEPS-SIGMAS[-guidanceSHARE][-cacheN], steps from 1 to "
-            f"999, sigmas {' or '.join(SIGMAS)}, share between 0 and 1, N from 2 to 9"
+            f"--settings: {text!r} is none: STEPS-SIGMAS[-guidanceSHARE][-cacheN], sigmas "
+            f"{' or '.join(SIGMAS)}, share between 0 and 1, N from 2 to 9"
         )
-    guidance, cache = found["guidance"], found["cache"]
-    return Sampling(
-        int(found["steps"]), found["sigmas"], float(guidance or 1.0), int(cache) if cache else 1
-    )
+    guidance, cache = float(found["guidance"] or 1.0), int(found["cache"] or 1)
+    try:
+        return Sampling(int(found["steps"]), found["sigmas"], guidance, cache)
+    except ValueError as error:
+        raise BenchmarkError(f"--settings: {text!r}: {error}") from error
 
 
 def name_of(sampling: Sampling) -> str:

@@ -83,6 +83,8 @@ def test_a_setting_and_its_name(text: str, sampling: Sampling) -> None:
 def test_what_is_no_setting_is_refused(text: str) -> None:
     with pytest.raises(BenchmarkError, match="STEPS-SIGMAS"):
         named(text)
+    with pytest.raises(BenchmarkError, match="from 1 to 100, not 101"):
+        named("101-karras")
 
 
 def test_settings_are_told_apart_by_their_names() -> None:
