@@ -50,12 +50,15 @@ def _measured(gallery: "_Gallery", options: SimilarOptions) -> str:
     from model_assets.tiny.data import held_out_prompts
     from model_assets.tiny.picture_check import expected
 
-    pictures = gallery.pictures(options.pictures)
+    pictures = gallery.pictures(options.pictures + 1)
     missing = options.pictures - len(pictures)
     if missing > 0:
         prompts = [prompt for prompt, _ in held_out_prompts(missing)]
         gallery.draw(prompts, options)
-        pictures = gallery.pictures(options.pictures)
+        pictures = gallery.pictures(options.pictures + 1)
+    if len(pictures) > options.pictures:
+        # Those left out would be found as well, in place of those that are counted.
+        raise BenchmarkError(f"the gallery has more than --pictures {options.pictures}")
     shown = [astuple(expected(each["prompt"])) for each in pictures]
     number_of = {each["id"]: number for number, each in enumerate(pictures)}
     vectors = gallery.vectors([each["prompt"] for each in pictures], options.model)
@@ -73,9 +76,7 @@ def _measured(gallery: "_Gallery", options: SimilarOptions) -> str:
                 gains,
             )
         )
-    table = similar_table(
-        searches, seconds, f"The {len(pictures)} newest pictures of {gallery.api.url}"
-    )
+    table = similar_table(searches, seconds, f"The {len(pictures)} pictures of {gallery.api.url}")
     return table.markdown()
 
 

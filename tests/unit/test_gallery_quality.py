@@ -3,6 +3,7 @@ command, and that what is near "a red heart" is a heart, or red."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import httpx
@@ -86,6 +87,9 @@ def test_the_command_draws_what_is_missing_and_compares(world: World) -> None:
             similar(options, http.send, sleep).splitlines()[4].split("|")[1:4]
             == (said.splitlines()[4].split("|")[1:4])
         )
+        # A search finds all there are, so a part of them would count as badly found.
+        with pytest.raises(BenchmarkError, match="more than --pictures 39"):
+            similar(replace(options, pictures=39), http.send, sleep)
     assert len(waited) == 1
     figures = [float(cell) for cell in said.splitlines()[4].split("|")[1:4]]
     assert figures[0] == figures[1] > 0.6
