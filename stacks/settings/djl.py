@@ -13,6 +13,7 @@ from djl.options import (
     DjlOptions,
 )
 from djl.sizes import FITTING
+from sd_contract.environment import Batching
 from stacks.settings.problems import Problem
 from stacks.settings.rules import flag, one_of, setting, whole
 from stacks.settings.variant import GPU_AMIS, GPU_INSTANCES, GpuBulkSettings, VariantSettings
@@ -57,9 +58,11 @@ class DjlSettings(VariantSettings):
 
     def environment(self) -> Mapping[str, str]:
         """Read by DJL itself, and by model_assets/djl/options.py."""
-        batching = DjlBatching(self.max_batch_size, self.max_batch_delay_ms, self.job_queue_size)
+        served = DjlBatching(self.max_batch_size, self.max_batch_delay_ms, self.job_queue_size)
+        # A bulk job has no DJL.
+        in_bulk = Batching(self.max_batch_size, self.max_batch_delay_ms)
         options = DjlOptions(self.acceleration, self.cuda_graphs, self.max_unet_rows)
-        return {**batching.to_env(), **options.to_env()}
+        return {**served.to_env(), **in_bulk.to_env(), **options.to_env()}
 
     def image_problems(self) -> Iterator[Problem]:
         if "-deepspeed" not in self.base_image:

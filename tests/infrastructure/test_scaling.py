@@ -239,8 +239,10 @@ def test_a_container_gets_as_many_at_once_as_it_draws_together(tmp_path: Path) -
     for stack, most in (("SdDjlStack", 8), (STACK, 4)):
         config = app.only(stack, CONFIG)["Properties"]["AsyncInferenceConfig"]
         assert config["ClientConfig"] == {"MaxConcurrentInvocationsPerInstance": most}
-    told = container(app, "g5")["Environment"]
-    assert ServingConfig.from_env(told).batching == Batching(4, 100)
+    # What a bulk job goes by as well, which has the server's environment, but no DJL.
+    for variant, most in (("djl", 8), ("g5", 4)):
+        told = container(app, variant)["Environment"]
+        assert ServingConfig.from_env(told).batching == Batching(most, 100)
 
 
 def test_a_variant_may_be_asynchronous_alone(tmp_path: Path) -> None:
