@@ -3,7 +3,7 @@
 import streamlit as st
 
 from generator_app import cards, estimate, session, settings, sign_in
-from generator_app.client import ApiError, BatchState, Variant
+from generator_app.client import ApiError, BatchState, DrawnPicture, Variant
 from generator_app.page_drop import page_drop
 from generator_app.picture_file import NoParametersError, parameters_of
 from generator_app.results import given, of_batch
@@ -49,8 +49,10 @@ def progress() -> None:
     batch, fields = st.session_state["create.batch"]
     try:
         state = session.client().batch(batch)
+        file = state.output_file_id if state.ended else None
+        pictures = session.client().batch_pictures(file) if file else []
     except ApiError as error:
-        st.error(str(error))
+        st.error(str(error))  # the next look asks again
         return
     total = fields["n"]
     st.progress(min(1.0, state.drawn / total), f"{state.drawn} of {total} pictures: {state.status}")
@@ -61,18 +63,12 @@ def progress() -> None:
             except ApiError as error:
                 st.error(str(error))
         return
-    finish(state, fields)
+    finish(state, fields, pictures)
     st.rerun()
 
 
-def finish(state: BatchState, fields: dict[str, object]) -> None:
+def finish(state: BatchState, fields: dict[str, object], pictures: list[DrawnPicture]) -> None:
     del st.session_state["create.batch"]
-    pictures = []
-    try:
-        if state.output_file_id:
-            pictures = session.client().batch_pictures(state.output_file_id)
-    except ApiError as error:
-        st.session_state["create.told"] = [str(error)]
     results = of_batch(fields, pictures)
     session.remember(results)
     st.session_state["create.latest"] = results

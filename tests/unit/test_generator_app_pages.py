@@ -206,6 +206,17 @@ def test_a_batch_shows_how_far_it_is_and_then_its_pictures(api: PublicApi) -> No
     assert len(opened.session_state["history"]) == 8
 
 
+def test_a_batchs_pictures_are_asked_for_until_they_have_come(api: PublicApi) -> None:
+    api.draw = lambda _body, _seed: b""  # which is not there
+    opened = page()
+    opened.radio(key="create.when.g5").set_value("As a batch").run()
+    draw(opened, "a red heart")
+    assert "is completed" not in said(opened)
+    api.files = dict.fromkeys(api.files, png(FIELDS, 1))
+    assert "The batch is completed: 1 pictures" in said(shown(opened.run()))
+    assert len(opened.session_state["history"]) == 1
+
+
 @pytest.mark.usefixtures("api")
 def test_a_variant_without_batches_draws_now_alone() -> None:
     opened = page()
