@@ -19,6 +19,8 @@ from PIL import Image, ImageOps
 
 MAX_SIDE = 1024
 """Pixels: what is sent as JSON has to fit into the gateway's 10 MB, with its mask."""
+MOST_PIXELS = 2**25
+"""That are decoded, at 4 bytes each and more than once, of the gigabyte which all users share."""
 _PAIR = re.compile(r'\s*([\w /]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 _FIELDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "Steps": ("num_inference_steps", int),
@@ -92,9 +94,13 @@ def source(content: bytes) -> Source:
     """Upright, and no larger than MAX_SIDE. Raises ValueError."""
     try:
         with Image.open(io.BytesIO(content)) as opened:
-            upright = ImageOps.exif_transpose(opened)
+            opened.draft(opened.mode, (MAX_SIDE, MAX_SIDE))  # a JPEG needn't be decoded whole
+            too_large = opened.width * opened.height > MOST_PIXELS
+            upright = opened if too_large else ImageOps.exif_transpose(opened)
     except Exception as error:  # Pillow raises whatever it likes
         raise ValueError("This is no picture that can be read.") from error
+    if too_large:
+        raise ValueError(f"This picture has more than {MOST_PIXELS / 1e6:.0f} million pixels.")
     # What is to become of transparency and of 16 bits the API knows, and says.
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")

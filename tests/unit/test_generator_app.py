@@ -119,6 +119,15 @@ def test_a_picture_is_sent_upright_and_no_larger_than_it_may_be() -> None:
         source(b"GIF89a")
 
 
+def test_a_large_picture_takes_no_memory_that_others_need() -> None:
+    photograph, drawing = BytesIO(), BytesIO()
+    Image.new("L", (8000, 6000)).save(photograph, "jpeg")
+    Image.new("1", (8000, 6000)).save(drawing, "png")
+    assert source(photograph.getvalue()).width == MAX_SIDE
+    with pytest.raises(ValueError, match="more than 34 million pixels"):
+        source(drawing.getvalue())
+
+
 def test_transparency_and_16_bits_are_left_to_the_api() -> None:
     for picture, mode in (
         (Image.new("LA", (2, 2), (0, 0)), "RGBA"),
