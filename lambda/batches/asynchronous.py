@@ -20,6 +20,7 @@ from batches.store import NotThere, Sent
 from sd_contract.batch import BatchKeys, Unit, UnitResult
 from sd_contract.batch_store import BatchStore
 from sd_contract.invocation import ENGINE_ERROR, JSON, Answer, ContainerError
+from sd_contract.limits import PATIENT
 
 _INPUTS = "async/"
 """Of a batch's folder: <part>/<try>/<unit>.json."""
@@ -179,7 +180,7 @@ class Asynchronous:
                 EndpointName=endpoint,
                 ContentType=JSON,
                 Accept=JSON,
-                CustomAttributes=f"request_id={batch.id}-{unit.name}",
+                CustomAttributes=f"request_id={batch.id}-{unit.name};{PATIENT}=yes",
                 InferenceId=f"{batch.id}-{unit.name}",
                 InputLocation=f"s3://{self.bucket}/{key}",
             )

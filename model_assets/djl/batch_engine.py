@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sd_contract.invocation import Answer, Invocation
+from sd_contract.limits import INVOCATION_S
 from sd_serving.config import ServingConfig
 from sd_serving.edits import Task
 from sd_serving.engine import Engine
@@ -16,10 +17,12 @@ from sd_serving.errors import EngineError, OutOfMemory
 from sd_serving.parts import Parts
 from sd_serving.stage_clock import ms_since
 
-CALLERS_WAIT_S = 60.0
+CALLERS_WAIT_S = float(INVOCATION_S)
 """InvokeEndpoint's limit. The largest batch that the limits allow would take longer, and past DJL's
 PREDICT_TIMEOUT (the Dockerfile has it) it would cost the whole process: all requests of a batch are
 answered at once, so the time-out is for all of them."""
+PATIENT_S = 180.0
+"""Where all of them wait for longer: as much as PREDICT_TIMEOUT leaves room for."""
 
 
 class GaveUp(EngineError):
@@ -55,12 +58,13 @@ class BatchEngine(Engine):
         """`clock` counts seconds."""
         super().__init__(parts, config)
         self._clock = clock
-        self._deadline = math.inf
+        self._limit_s, self._deadline = CALLERS_WAIT_S, math.inf
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool = False) -> None:
         """A new batch has come in."""
         self.groups = ()
-        self._deadline = self._clock() + CALLERS_WAIT_S
+        self._limit_s = PATIENT_S if patient else CALLERS_WAIT_S
+        self._deadline = self._clock() + self._limit_s
 
     def warm_up(self) -> None:
         self._deadline = math.inf
@@ -75,7 +79,7 @@ class BatchEngine(Engine):
 
     def before_step(self) -> None:
         if self._clock() > self._deadline:
-            raise GaveUp(f"given up: after {CALLERS_WAIT_S:g} s nobody waits for the answer")
+            raise GaveUp(f"given up: after {self._limit_s:g} s nobody waits for the answer")
 
     def draw(self, tasks: Sequence[Task]) -> list[Answer]:
         """Of an answer's `engine`, `batch` is the number of requests that this one was denoised

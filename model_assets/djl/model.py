@@ -27,6 +27,7 @@ from djl.loading import load_engine, this_machine
 from djl.options import DjlOptions
 from djl.watch import end_server_with_this_process
 from sd_contract.invocation import JSON
+from sd_contract.limits import PATIENT
 from sd_serving.config import ServingConfig
 from sd_serving.errors import EngineError, reason
 from sd_serving.handler import Call, Handler, Reply, call_id
@@ -50,6 +51,7 @@ class DjlService:
     def answer(self, inputs: Input) -> Output:
         """One Output for the one or the many requests in `inputs`."""
         members = inputs.get_batches()
+        self._engine.begin(patient=all(each.get_property(PATIENT) for each in members))
         if len(members) == 1:
             accept = members[0].get_property("accept") or ""
             replies = self._respond([_call(members[0], accept)])
@@ -73,7 +75,6 @@ class DjlService:
         return True
 
     def _respond(self, calls: list[Call]) -> list[Reply]:
-        self._engine.begin()
         replies = self._handler.respond_batch(calls)
         self._log(
             "batch",

@@ -3,6 +3,9 @@
 # InvokeEndpoint: botocore's sagemaker-runtime model, BodyBlob; API reference: 60 seconds.
 INVOCATION_BYTES = 6_291_456
 INVOCATION_S = 60
+# Of SageMaker's custom attributes: who asks waits for longer, as only callers of an asynchronous
+# endpoint can.
+PATIENT = "patient"
 # API Gateway's integration time-out for a regional REST API; more needs a quota change.
 GATEWAY_S = 29
 # Lambda's, of a request and of a response (docs: Lambda quotas). It refuses a longer response, and

@@ -142,6 +142,9 @@ def test_draws_every_picture_a_part_and_a_half_at_a_time(it: World) -> None:
     it.add(30, engine=ASYNC, part_pictures=10)
     start(it)
     it.run()
+    # Containers read both (djl/model.py).
+    sent = endpoint(it).requests[0]["CustomAttributes"]
+    assert sent == "request_id=batch_1-000001-1000;patient=yes"
     most = 0
     while endpoint(it).waiting:
         most = max(most, len(endpoint(it).waiting))

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from djl.batch_engine import CALLERS_WAIT_S, BatchEngine
+from djl.batch_engine import CALLERS_WAIT_S, PATIENT_S, BatchEngine
 from local_cloud.djl.batching import pack, unpack
 from local_cloud.djl.messages import Input, Output, provide
 from sd_contract.embeddings import embeddings_invocation, read_embeddings
 from sd_contract.invocation import Edit
+from sd_contract.limits import PATIENT
 from sd_serving.engine import Engine
 from tests.fakes.djl_hosting import image_environment
 from tests.fakes.serving import (
@@ -249,6 +250,28 @@ def test_a_batch_ends_when_its_callers_are_gone(model: Any) -> None:
     assert made.answer(djl_input(num_inference_steps=2)).code == 200
 
 
+def test_a_batch_of_those_that_wait_longer_has_longer(model: Any) -> None:
+    """An asynchronous endpoint's; one caller that doesn't wait ends it for all."""
+    now = [0.0]
+
+    def slow() -> None:
+        now[0] += 25.0
+
+    parts = FakeParts(max_pictures_per_pass=8, before_denoise=slow)
+    made, _ = service(model, parts, lambda: now[0])
+
+    def asked(steps: int) -> Input:
+        return with_header(djl_input(num_inference_steps=steps), PATIENT, "yes")
+
+    first, second = documents(made.answer(pack([asked(3), asked(4)])), 2)
+    assert "error" not in first | second
+    assert now == [175.0]
+    alone = json.loads(made.answer(asked(9)).content.value_at(0))
+    assert "after 180 s nobody waits" in alone["error"]["message"]
+    first, second = documents(made.answer(pack([asked(2), djl_input(num_inference_steps=9)])), 2)
+    assert "after 60 s nobody waits" in second["error"]["message"]
+
+
 def test_what_is_done_again_alone_ends_as_well(model: Any) -> None:
     now = [0.0]
     parts = full_above(2)
@@ -265,7 +288,7 @@ def test_what_is_done_again_alone_ends_as_well(model: Any) -> None:
 
 def test_predict_timeout_is_above_what_a_batch_may_take() -> None:
     # The rest is for the check of the process, and a step that compiles.
-    assert int(image_environment()["PREDICT_TIMEOUT"]) >= 2 * CALLERS_WAIT_S
+    assert int(image_environment()["PREDICT_TIMEOUT"]) >= max(2 * CALLERS_WAIT_S, 1.25 * PATIENT_S)
 
 
 @pytest.mark.parametrize(
