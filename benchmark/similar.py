@@ -59,7 +59,11 @@ def _measured(gallery: "_Gallery", options: SimilarOptions) -> str:
     if len(pictures) > options.pictures:
         # Those left out would be found as well, in place of those that are counted.
         raise BenchmarkError(f"the gallery has more than --pictures {options.pictures}")
-    shown = [astuple(expected(each["prompt"])) for each in pictures]
+    try:
+        shown = [astuple(expected(each["prompt"])) for each in pictures]
+    except ValueError as error:
+        said = "a picture of the gallery doesn't say what is like it"
+        raise BenchmarkError(f"{said}: {error}") from error
     number_of = {each["id"]: number for number, each in enumerate(pictures)}
     vectors = gallery.vectors([each["prompt"] for each in pictures], options.model)
     searches, seconds = [], []

@@ -110,6 +110,16 @@ def test_the_command_waits_where_it_is_throttled_and_says_what_else_is_wrong() -
     assert waited == [1.0]
 
 
+def test_a_picture_of_something_else_ends_it(world: World) -> None:
+    world.store("a lighthouse at dawn")
+    with (
+        served(world.respond) as url,
+        httpx.Client() as http,
+        pytest.raises(BenchmarkError, match="not one shape in one colour: 'a lighthouse at dawn'"),
+    ):
+        similar(SimilarOptions(url=url, key=KEY, pictures=1), http.send)
+
+
 def test_pictures_that_are_not_kept_end_it() -> None:
     def send(request: httpx.Request) -> httpx.Response:
         empty: dict[str, object] = {"data": [], "last_id": None, "has_more": False}
