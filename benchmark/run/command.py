@@ -23,7 +23,6 @@ from benchmark.run.client import Caller
 from benchmark.run.records import CloudWatchRecord, ResultsFile, RunInfo
 from benchmark.run.session import Measured, Session
 from sd_contract.registration import Registration
-from sd_contract.sampling import STANDARD
 from stacks.catalogue.prices import read_prices
 
 
@@ -98,20 +97,20 @@ def _info(
     if size not in map(str, common):
         served = "; ".join(f"{v.name}: {', '.join(map(str, v.sizes))}" for v in chosen)
         raise BenchmarkError(f"no common size {size}: {served}")
+    (_, steps), *more_steps = (
+        (quality, options.steps or first.served_modes[quality].sampling.steps)
+        for quality in options.quality
+    )
     return RunInfo(
         url=url,
         local=urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1"),
         prompts=prompt_set.name,
         prompts_digest=prompt_set.digest,
-        steps=options.steps or first.default_steps,
+        steps=steps,
         size=size,
         guidance_scale=options.guidance or first.default_guidance_scale,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        more_steps={
-            quality: options.steps or first.served_modes[quality].sampling.steps
-            for quality in options.quality
-            if quality != STANDARD
-        },
+        more_steps=dict(more_steps),
     )
 
 

@@ -42,7 +42,7 @@ class RunInfo:
     guidance_scale: float
     started: str
     more_steps: dict[str, int] = field(default_factory=dict)
-    """Of the modes besides the standard one, by name."""
+    """Of the modes besides the first one that was asked for, by name."""
 
     def steps_of(self, quality: str) -> int:
         return self.more_steps.get(quality, self.steps)

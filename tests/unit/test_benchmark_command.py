@@ -50,6 +50,15 @@ def test_local_json_names_the_target(tmp_path: Path) -> None:
     assert reasons == {"no AWS credentials were given"}
 
 
+def test_steps_are_said_of_the_modes_that_ran(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    with serving(FakeApi("g5", seconds=0)) as url:
+        command = ["run", "--url", url, "--key", "the-key", "--prompt-count", "1"]
+        assert main([*command, "--quality", "fast", "--results", str(results)]) == 0
+    info, modes = read_results(results).info, served("g5").served_modes
+    assert info.steps_said == f"{modes['fast'].sampling.steps} steps"
+
+
 def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "give --url and --key" in refused(capsys, "run", "--url", "http://127.0.0.1:9/v1")
     missing = str(tmp_path / "local.json")
