@@ -3,6 +3,7 @@ for mouse, pen, finger and keyboard."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import streamlit as st
@@ -37,6 +38,8 @@ def mask_painter(source: Source, key: str) -> str | None:
     """A PNG as a data URL, as large as `source`, transparent where it is to be drawn anew; None
     while nothing is painted."""
     painter = st.components.v2.component("mask_painter", html=_HTML, css=_CSS, js=_JS)
+    # Another picture is another component: what was painted on the one before is not its mask.
+    key = f"{key}.{hashlib.sha256(source.png).hexdigest()}"
     painted = painter(
         key=key,
         data={"picture": source.data_url, "width": source.width, "height": source.height},

@@ -22,7 +22,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    FilePayload,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from generator_app.__main__ import ROOT, command
 from generator_app.picture_file import parameters_of
@@ -262,6 +270,28 @@ def test_a_mask_is_painted_by_keyboard(page: Page) -> None:
     expect(page.get_by_text("The mask is painted.")).to_be_visible()
     canvas.press("Escape")
     expect(page.get_by_text("No mask: all of it is drawn anew.")).to_be_visible()
+
+
+def test_a_mask_goes_with_its_picture(page: Page, site: Site) -> None:
+    go_to(page, "Edit")
+    canvas, (one, other) = painter(page), list(site.api.files.values())[:2]
+
+    def bring(content: bytes) -> None:
+        file = FilePayload(name="picture.png", mimeType="image/png", buffer=content)
+        page.get_by_test_id("stFileUploader").locator("input").set_input_files(file)
+
+    bring(one)
+    canvas.press("Space")
+    expect(page.get_by_text("The mask is painted.")).to_be_visible()
+    # Streamlit loses a file that is brought as a run begins: the mask's is over with this one.
+    typed(page, "a blue heart on a white background")
+    still(page)
+    bring(other)
+    expect(page.get_by_text("The mask is painted.")).to_have_count(0)
+    press(page, "Edit the picture")
+    expect(picture(page, "a blue heart on a white background")).to_be_visible()
+    (sent,) = site.bodies("edits")
+    assert "mask" not in sent
 
 
 def test_three_variants_are_compared(page: Page, site: Site) -> None:
