@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.fakes.local_account import wait_for
 from tests.fakes.processes import alive
 from tests.local.up_cloud import UpCloud
 
@@ -22,7 +23,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpCloud]:
         state = running.state
         # Ctrl-C leaves no process, port or file behind: checked on what all the tests have used.
         assert running.end() == 0
-    assert not [child for child in children if alive(child.pid)]
+    # The server's janitor goes last, by itself.
+    wait_for(lambda: not any(alive(child.pid) for child in children))
     assert not state.exists()
     assert not (running.out / "local.json").exists()
     with socket.socket() as probe:
