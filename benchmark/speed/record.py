@@ -41,8 +41,10 @@ def page(record: Mapping[str, Measured]) -> str:
 
 def _table(section: str, record: Mapping[str, Measured]) -> Table[Row]:
     def shown(row: Row, side: str) -> str:
-        found = record.get(row.name)
-        return f"{getattr(found, side):.3g} {row.unit}" if found else NOT_MEASURED
+        if (found := record.get(row.name)) is None:
+            return NOT_MEASURED
+        value = getattr(found, side)
+        return f"{value:{',.0f' if value >= 1000 else '.3g'}} {row.unit}"
 
     def ratio(row: Row) -> float | None:
         found = record.get(row.name)
