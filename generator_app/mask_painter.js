@@ -8,6 +8,7 @@ export default function ({ parentElement, data, setStateValue }) {
   const canvas = parentElement.querySelector("canvas");
   const [range, clear] = ["input", "button"].map((tag) => parentElement.querySelector(tag));
   const told = parentElement.querySelector("output");
+  told.textContent = "";
   const { width, height } = data;
   Object.assign(canvas, { width, height });
   canvas.setAttribute("aria-label", "The picture, and on it the mask");
@@ -45,6 +46,10 @@ export default function ({ parentElement, data, setStateValue }) {
     mask.moveTo(brush.x, brush.y);
     mask.lineTo(x, y);
     mask.stroke();
+    // A line of no length is not drawn.
+    mask.beginPath();
+    mask.arc(x, y, radius(), 0, 2 * Math.PI);
+    mask.fill();
     Object.assign(brush, { x, y });
     painted = true;
   }
