@@ -107,6 +107,9 @@ def test_a_transaction_that_meets_another_s_can_be_done_again(cloud: ChildCloud)
         with pytest.raises(dynamodb.exceptions.TransactionCanceledException) as caught:
             dynamodb.transact_write_items(TransactItems=writes)
         assert reasons(caught.value) == ["None", "TransactionConflict"]
+        # So does another's write of the item, meanwhile.
+        with pytest.raises(dynamodb.exceptions.TransactionConflictException):
+            dynamodb.update_item(**one_more("m")["Update"])
         dynamodb.transact_write_items(TransactItems=writes)
     assert counted(cloud, "m") == 1
 
