@@ -19,9 +19,11 @@ BATCH, FILE, IDEMPOTENCY, PAUSE = "batch", "file", "idempotency", "pause"
 IDEMPOTENCY_S = 24 * 3600
 MOST_KEY_BYTES = 1024
 """DynamoDB's, of a sort key."""
-# Of a count that meets others' of the same batch.
+# Of a write that meets a transaction at its item.
 TRIES = 10
+_CONFLICTS = {"TransactionConflict", "TransactionConflictException"}
 R = TypeVar("R", Batch, File)
+T = TypeVar("T")
 _KINDS: Mapping[type, str] = {Batch: BATCH, File: FILE}
 
 
@@ -70,16 +72,18 @@ class Store:
         claim = {"batch_id": batch.id, "fingerprint": fingerprint}
         item = _key(IDEMPOTENCY, key) | _attributes(claim | {"expires_at": now + IDEMPOTENCY_S})
         try:
-            self._transact(
-                {
-                    "Put": {
-                        "Item": item,
-                        # DynamoDB deletes what has expired within days, not at once.
-                        "ConditionExpression": "attribute_not_exists(pk) OR expires_at < :now",
-                        "ExpressionAttributeValues": {":now": to_attribute(now)},
-                    }
-                },
-                {"Put": {"Item": _item(batch)}},
+            self._again(
+                lambda: self._transact(
+                    {
+                        "Put": {
+                            "Item": item,
+                            # DynamoDB deletes what has expired within days, not at once.
+                            "ConditionExpression": "attribute_not_exists(pk) OR expires_at < :now",
+                            "ExpressionAttributeValues": {":now": to_attribute(now)},
+                        }
+                    },
+                    {"Put": {"Item": _item(batch)}},
+                )
             )
         except ClientError as error:
             if "ConditionalCheckFailed" not in _reasons(error):
@@ -136,19 +140,21 @@ class Store:
         """The batch with `changes`; None, and unchanged, if its status is not one of `when`."""
         statuses = {f":when{number}": status for number, status in enumerate(when)}
         try:
-            changed = self.table.update_item(
-                TableName=self.name,
-                Key=_key(BATCH, id),
-                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changes),
-                ConditionExpression=f"#status IN ({', '.join(statuses)})",
-                ExpressionAttributeNames={
-                    "#status": "status",
-                    **{f"#{name}": name for name in changes},
-                },
-                ExpressionAttributeValues=_attributes(
-                    {**statuses, **{f":{name}": value for name, value in changes.items()}}
-                ),
-                ReturnValues="ALL_NEW",
+            changed = self._again(
+                lambda: self.table.update_item(
+                    TableName=self.name,
+                    Key=_key(BATCH, id),
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changes),
+                    ConditionExpression=f"#status IN ({', '.join(statuses)})",
+                    ExpressionAttributeNames={
+                        "#status": "status",
+                        **{f"#{name}": name for name in changes},
+                    },
+                    ExpressionAttributeValues=_attributes(
+                        {**statuses, **{f":{name}": value for name, value in changes.items()}}
+                    ),
+                    ReturnValues="ALL_NEW",
+                )
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
@@ -181,8 +187,7 @@ class Store:
                     raise
             else:
                 return True
-            # Another's count was at the same line, or the same batch: they part.
-            self.sleep(random.uniform(0.02, 0.2))
+            self._part()
         raise TimeoutError(f"{batch.id}: {unit.name} could not be counted in {TRIES} tries")
 
     def sent(self, batch_id: str, unit: str) -> Sent | None:
@@ -256,6 +261,21 @@ class Store:
             raise NotThere(f"{pk} {sk}")
         item: Mapping[str, Any] = found["Item"]
         return item
+
+    def _again(self, write: Callable[[], T]) -> T:
+        for _ in range(TRIES - 1):
+            try:
+                return write()
+            except ClientError as error:
+                said = {error.response["Error"]["Code"], *_reasons(error)}
+                if "ConditionalCheckFailed" in said or not said & _CONFLICTS:
+                    raise
+            self._part()
+        return write()
+
+    def _part(self) -> None:
+        """From another's write of the same item, such as a count of the same batch."""
+        self.sleep(random.uniform(0.02, 0.2))
 
     def _transact(self, *operations: Mapping[str, Mapping[str, Any]]) -> None:
         named = [

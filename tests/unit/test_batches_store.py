@@ -160,7 +160,7 @@ def test_what_is_at_hand_counts_until_the_batch_is_closed(
 
 
 class Contended:
-    """DynamoDB whose transactions meet another's `conflicts` times, at the batch."""
+    """DynamoDB whose writes meet another's transaction `conflicts` times, at the batch."""
 
     def __init__(self, client: Any, conflicts: int) -> None:
         self.client, self.conflicts = client, conflicts
@@ -175,6 +175,12 @@ class Contended:
             raise client_error("TransactionCanceledException", CancellationReasons=reasons)
         return self.client.transact_write_items(**kwargs)
 
+    def update_item(self, **kwargs: Any) -> Any:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise client_error("TransactionConflictException")
+        return self.client.update_item(**kwargs)
+
 
 def test_a_count_that_meets_another_s_comes_again(session: Session) -> None:
     contended = Contended(session.create_client("dynamodb"), 3)
@@ -187,6 +193,22 @@ def test_a_count_that_meets_another_s_comes_again(session: Session) -> None:
     [unit] = units(line=2)
     with pytest.raises(TimeoutError):
         store.count(batch(), unit, drawn(unit))
+
+
+def test_other_writes_that_meet_one_come_again(session: Session) -> None:
+    """API reference, TransactWriteItems: either may be refused."""
+    contended = Contended(session.create_client("dynamodb"), 3)
+    store = fakes.store(session, contended)
+    store.add_once(batch("first"), "key", "a request")
+    contended.conflicts = 3
+    with pytest.raises(Taken):
+        store.add_once(batch("second"), "key", "a request")
+    contended.conflicts = 3
+    changed = store.change("first", (VALIDATING,), status=CANCELLING)
+    assert changed == batch("first", status=CANCELLING)
+    contended.conflicts = 99
+    with pytest.raises(Exception, match="TransactionConflictException"):
+        store.change("first", (CANCELLING,), status=CANCELLED)
 
 
 def test_a_failure_of_the_table_passes_through(session: Session) -> None:
