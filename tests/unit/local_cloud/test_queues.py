@@ -32,6 +32,8 @@ import boto3, json, os
 def handler(event, context):
     number = int(event["Records"][0]["body"]) + 1
     print(json.dumps([number]))
+    if number == 60:
+        boto3.client("lambda").invoke(FunctionName="hears", Payload=b"{}")
     if number % 30:
         boto3.client("sqs").send_message(
             QueueUrl=os.environ["QUEUE"], MessageBody=str(number), MessageGroupId=str(number),
@@ -142,8 +144,10 @@ def test_a_function_that_calls_itself_by_its_queue_is_stopped_unless_it_may(
     queue = make_queue(cloud, "loop")
     may_send = allow("sqs:SendMessage", queue_arn("loop"))
     environment = {"Variables": {"QUEUE": queue}}
+    hears = LocalFunction(cloud, "hears", "def handler(event, context): print('[0]')")
+    may_tell = allow("lambda:InvokeFunction", hears.arn)
     function = LocalFunction(
-        cloud, "loop", COUNTS_ON, consumes("loop"), may_send, Environment=environment
+        cloud, "loop", COUNTS_ON, consumes("loop"), may_send, may_tell, Environment=environment
     )
     map_queue(function, "loop")
     send(cloud, queue, "0")
@@ -153,6 +157,8 @@ def test_a_function_that_calls_itself_by_its_queue_is_stopped_unless_it_may(
     function.client.put_function_recursion_config(FunctionName=function.name, RecursiveLoop="Allow")
     send(cloud, queue, "30")
     wait_for(lambda: [60] in function.said())
+    # Another function is called for the first time in the chain.
+    wait_for(lambda: hears.said() == [[0]])
 
 
 @pytest.mark.parametrize(
